@@ -1,0 +1,59 @@
+# Everything runs in .venv, which the first target that needs it makes from requirements.lock.
+# It takes python3 (3.11 or newer, with venv) and make, and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help env demo test lint types unit docs test-slow bench lock wheel clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+env: $(READY) ## make .venv with every extra
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; set PYTHON=python3.11 or the like."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "python3 has no venv; install it with: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY) ## train on rendered scenes, print the results, write demo/index.html
+	$(BIN)/mite demo --out demo
+
+test: lint types unit docs ## all that CI checks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/pytest -m "not slow"
+
+docs: $(READY) ## check links and examples of the documentation
+	$(BIN)/pytest tests/documentation
+
+test-slow: $(READY) ## the tests that take minutes: twenty kills, notebooks, a whole wheel
+	$(BIN)/pytest -m slow --timeout 3600
+
+bench: $(READY) ## measurements, side by side in one run
+	$(BIN)/python -m tests.benchmarks
+
+lock: $(READY) ## renew requirements.lock
+	$(BIN)/pip-compile --quiet --all-extras --strip-extras --generate-hashes --allow-unsafe \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
+		--output-file requirements.lock pyproject.toml
+
+wheel: $(READY) ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean: ## remove what the other targets made, besides .venv
+	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

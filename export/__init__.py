@@ -1,0 +1,1 @@
+"""Deployment export of trained encoders."""

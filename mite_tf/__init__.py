@@ -1,0 +1,97 @@
+"""Modality-invariant image-text embedding for image-sentence matching, in Keras on TensorFlow.
+
+`import mite_tf as mite` loads no TensorFlow; the names below load what they need when they are
+first used.
+
+Example:
+>>> import mite_tf as mite
+>>> "train" in dir(mite), "scenes" in mite.config_names()
+(True, True)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mite_tf._version import __version__
+from mite_tf.errors import MiteError
+
+if TYPE_CHECKING:
+    from mite_tf.data import CaptionedImages, check, read
+    from mite_tf.data.scenes import write_scenes
+    from mite_tf.evaluation import Evaluation, evaluate_embeddings
+    from mite_tf.models import MITE
+    from mite_tf.search import VectorIndex
+    from mite_tf.training import (
+        Config,
+        Encoders,
+        Run,
+        Stage,
+        StageSchedule,
+        config_names,
+        embed,
+        evaluate,
+        find,
+        load_config,
+        train,
+    )
+
+_HOMES = {
+    "mite_tf.data": ("CaptionedImages", "check", "read"),
+    "mite_tf.data.scenes": ("write_scenes",),
+    "mite_tf.evaluation": ("Evaluation", "evaluate_embeddings"),
+    "mite_tf.models": ("MITE",),
+    "mite_tf.search": ("VectorIndex",),
+    "mite_tf.training": (
+        "Config",
+        "Encoders",
+        "Run",
+        "Stage",
+        "StageSchedule",
+        "config_names",
+        "embed",
+        "evaluate",
+        "find",
+        "load_config",
+        "train",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_ROOMS = ("data", "evaluation", "losses", "models", "search", "text", "training")
+
+__all__ = [
+    "MITE",
+    "CaptionedImages",
+    "Config",
+    "Encoders",
+    "Evaluation",
+    "MiteError",
+    "Run",
+    "Stage",
+    "StageSchedule",
+    "VectorIndex",
+    "__version__",
+    "check",
+    "config_names",
+    "embed",
+    "evaluate",
+    "evaluate_embeddings",
+    "find",
+    "load_config",
+    "read",
+    "train",
+    "write_scenes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    if name in _ROOMS:
+        return import_module(f"mite_tf.{name}")
+    raise AttributeError(f"module 'mite_tf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF, *_ROOMS})
