@@ -1,0 +1,84 @@
+"""Losses by the names that configuration files use."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from mite_tf.losses.adversarial import AdversarialLoss
+from mite_tf.losses.bidirectional_triplet import BidirectionalTriplet
+from mite_tf.losses.entropy_maximization import EntropyMaximization
+from mite_tf.losses.flipped_labels import FlippedLabels
+from mite_tf.losses.gradient_reversal import GradientReversal
+from mite_tf.losses.infonce import InfoNCE
+from mite_tf.losses.matching import MatchingLoss
+from mite_tf.losses.maximum_mean_discrepancy import MaximumMeanDiscrepancy
+from mite_tf.losses.siglip import SigLIP
+from mite_tf.losses.wasserstein import Wasserstein
+
+Loss = TypeVar("Loss")
+
+MATCHING: Mapping[str, type[MatchingLoss]] = {
+    "triplet": BidirectionalTriplet,
+    "infonce": InfoNCE,
+    "siglip": SigLIP,
+}
+ADVERSARIAL: Mapping[str, type[AdversarialLoss]] = {
+    "flipped-labels": FlippedLabels,
+    "gradient-reversal": GradientReversal,
+    "entropy-maximization": EntropyMaximization,
+    "wasserstein": Wasserstein,
+    "mmd": MaximumMeanDiscrepancy,
+}
+
+
+def matching_loss(name: str, **arguments: Any) -> MatchingLoss:
+    """Build a matching loss from its name in configuration files.
+
+    Args:
+        name: `"triplet"`, `"infonce"` or `"siglip"`.
+        **arguments: Arguments of that class.
+
+    Returns:
+        The loss.
+
+    Raises:
+        ValueError: If there is no such loss, or it cannot use an argument.
+
+    Example:
+        >>> matching_loss("triplet", margin=0.1).margin
+        0.1
+    """
+    return _build(MATCHING, name, arguments)
+
+
+def adversarial_loss(name: str, **arguments: Any) -> AdversarialLoss:
+    """Build an adversarial loss from its name in configuration files.
+
+    Args:
+        name: `"flipped-labels"`, `"gradient-reversal"`, `"entropy-maximization"`,
+            `"wasserstein"` or `"mmd"`.
+        **arguments: Arguments of that class.
+
+    Returns:
+        The loss.
+
+    Raises:
+        ValueError: If there is no such loss, or it cannot use an argument.
+
+    Example:
+        >>> adversarial_loss("mmd").uses_discriminator
+        False
+    """
+    return _build(ADVERSARIAL, name, arguments)
+
+
+def _build(known: Mapping[str, type[Loss]], name: str, arguments: dict[str, Any]) -> Loss:
+    if name not in known:
+        raise ValueError(f"Unknown loss {name!r}. Known: {', '.join(known)}")
+    parameters = inspect.signature(known[name]).parameters
+    for argument in arguments:
+        if argument not in parameters:
+            raise ValueError(
+                f"Loss {name!r} has no argument {argument!r}. Known: {', '.join(parameters)}"
+            )
+    return known[name](**arguments)
