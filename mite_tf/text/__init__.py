@@ -1,0 +1,14 @@
+"""Sentences to token ids: tokenisation inside the graph, and its vocabulary."""
+
+from mite_tf.text.tokenizer import PADDING, UNKNOWN, TokenTable, WordPieceTokenizer
+from mite_tf.text.vocabulary import learn_vocabulary, read_vocabulary, write_vocabulary
+
+__all__ = [
+    "PADDING",
+    "UNKNOWN",
+    "TokenTable",
+    "WordPieceTokenizer",
+    "learn_vocabulary",
+    "read_vocabulary",
+    "write_vocabulary",
+]

@@ -1,0 +1,117 @@
+"""Captions to token ids, inside the TensorFlow graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_text
+
+PADDING = "[PAD]"
+UNKNOWN = "[UNK]"
+
+
+class TokenTable(NamedTuple):
+    """Token ids of many captions, and how many of the captions had to be cut.
+
+    Attributes:
+        ids: int32 array `[captions, longest]`, padded with 0 on the right.
+        truncated: Number of captions that were longer than the tokenizer's `max_length`.
+    """
+
+    ids: np.ndarray
+    truncated: int
+
+
+@keras.saving.register_keras_serializable(package="mite_tf")
+class WordPieceTokenizer(keras.layers.Layer):
+    """Turns sentences into WordPiece ids, padded with 0.
+
+    Unicode is normalised (with `lower_case`: NFD, case folded, accents stripped), text is split
+    at white space and punctuation, every CJK character by itself, and each word is cut into the
+    longest pieces that the vocabulary holds. The layer runs in a graph, so a SavedModel that
+    holds it takes plain strings.
+
+    Args:
+        vocabulary: List of strings; the first two must be `[PAD]` and `[UNK]`.
+        max_length: Longest number of ids kept of a caption; what lies behind is cut off.
+        lower_case: Whether to fold case and strip accents.
+
+    Call arguments:
+        inputs: string tensor `[N]`, UTF-8.
+
+    Returns:
+        int32 tensor `[N, L]` with L at most `max_length`.
+
+    Example:
+    >>> tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "dog", "run", "##s"])
+    >>> tokenizer(tf.constant(["A dog runs", "dog"])).numpy().tolist()
+    [[2, 3, 4, 5], [3, 0, 0, 0]]
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        max_length: int = 48,
+        lower_case: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if list(vocabulary[:2]) != [PADDING, UNKNOWN]:
+            raise ValueError(
+                f"A vocabulary starts with {PADDING!r} and {UNKNOWN!r}. "
+                f"Received: vocabulary[:2]={list(vocabulary[:2])}"
+            )
+        if max_length < 1:
+            raise ValueError(f"`max_length` must be at least 1. Received: max_length={max_length}")
+        self.vocabulary = list(vocabulary)
+        self.max_length = max_length
+        self.lower_case = lower_case
+        with tf.init_scope():
+            self._wordpiece = tensorflow_text.FastBertTokenizer(
+                self.vocabulary,
+                token_out_type=tf.int32,
+                unknown_token=UNKNOWN,
+                lower_case_nfd_strip_accents=lower_case,
+            )
+
+    def ragged(self, inputs: Any) -> tf.RaggedTensor:
+        """Returns the ids of each sentence `[N, (L)]`, neither cut nor padded."""
+        return self._wordpiece.tokenize(tf.convert_to_tensor(inputs, tf.string))
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        return self.ragged(inputs)[:, : self.max_length].to_tensor(0)
+
+    def table(self, captions: Sequence[str], block: int = 65_536) -> TokenTable:
+        """Tokenizes many captions at once, for training and evaluation.
+
+        Args:
+            captions: Sentences.
+            block: Number of sentences handed to TensorFlow at a time.
+
+        Returns:
+            A `TokenTable`; `table.truncated` counts the captions cut at `max_length`.
+        """
+        blocks, truncated, longest = [], 0, 1
+        for start in range(0, len(captions), block):
+            ids = self.ragged(captions[start : start + block])
+            lengths = ids.row_lengths().numpy()
+            truncated += int((lengths > self.max_length).sum())
+            longest = max(longest, int(np.minimum(lengths, self.max_length).max()))
+            blocks.append(ids[:, : self.max_length])
+        table = np.zeros((len(captions), longest), np.int32)
+        for number, ids in enumerate(blocks):
+            rows = slice(number * block, number * block + int(ids.nrows()))
+            table[rows] = ids.to_tensor(0, shape=(None, longest)).numpy()
+        return TokenTable(table, truncated)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary": self.vocabulary,
+            "max_length": self.max_length,
+            "lower_case": self.lower_case,
+        }
