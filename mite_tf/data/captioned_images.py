@@ -1,0 +1,270 @@
+"""Images and the sentences that belong to them: the table everything else reads."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from mite_tf.data.check_problem import Place, Problem, counted
+from mite_tf.data.formats.splits import canonical_split
+from mite_tf.errors import MiteError
+
+
+@dataclass(frozen=True)
+class CaptionedImage:
+    """One image with its captions.
+
+    Args:
+        image: Path of the image, relative to the table's root and written with `/`; also the
+            image's id.
+        captions: One or more sentences.
+        split: `"train"`, `"dev"`, `"test"` or a name of the user's own.
+        where: File and line that the row was read from; not part of equality.
+
+    Example:
+        >>> CaptionedImage("dogs/1.jpg", ("A dog runs.", "Ein Hund rennt."), "train").captions[1]
+        'Ein Hund rennt.'
+    """
+
+    image: str
+    captions: tuple[str, ...]
+    split: str
+    where: Place | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class CaptionedImages(Sequence[CaptionedImage]):
+    """Immutable table of images with any number of captions each, in any language.
+
+    Nothing here opens an image: `mite_tf.data.check` does. The lists that the properties give
+    are computed once and shared: read them, do not change them.
+
+    Args:
+        rows: One row per image, each image once.
+        root: Folder that the rows' paths are relative to.
+        problems: What was wrong in the source; the rows hold only what could be used.
+        format: How the source was written; shown in the summary.
+        hashed_splits: Whether the source had no splits, so that they were assigned by
+            `mite_tf.data.formats.splits.hashed_split`: 80 % train, 10 % dev, 10 % test,
+            decided by the image id alone.
+
+    Raises:
+        MiteError: An image stands in two rows.
+
+    Example:
+        >>> table = CaptionedImages.from_lists(
+        ...     ["dog.jpg", "cat.jpg"],
+        ...     [["A dog runs.", "Ein Hund rennt."], "A cat sleeps."],
+        ...     splits=["train", "val"],
+        ... )
+        >>> table.splits
+        {'train': 1, 'dev': 1}
+        >>> table.captions, table.caption_image.tolist()
+        (['A dog runs.', 'Ein Hund rennt.', 'A cat sleeps.'], [0, 0, 1])
+        >>> table.split("dev").image_ids
+        ['cat.jpg']
+    """
+
+    rows: tuple[CaptionedImage, ...]
+    root: Path = Path()
+    problems: tuple[Problem, ...] = field(default=(), compare=False)
+    format: str = field(default="lists", compare=False)
+    hashed_splits: bool = field(default=False, compare=False)
+
+    def __post_init__(self) -> None:
+        repeated = [image for image, n in Counter(row.image for row in self.rows).items() if n > 1]
+        if repeated:
+            raise MiteError(
+                f"Image {repeated[0]!r} stands in more than one row; give it one row that holds "
+                "all its captions."
+            )
+
+    @classmethod
+    def from_lists(
+        cls,
+        images: Sequence[str | os.PathLike[str]],
+        captions: Sequence[str | Sequence[str]],
+        splits: Sequence[str] | None = None,
+        root: str | os.PathLike[str] | None = None,
+    ) -> "CaptionedImages":
+        """Make a table from Python lists, as a notebook has them.
+
+        An image that is named several times is joined. Empty captions and the like are left
+        out and told in `problems`, as when reading a file.
+
+        Args:
+            images: Paths, relative to `root` or absolute below it.
+            captions: A caption, or a sequence of captions, for each of `images`.
+            splits: A split for each of `images`; by hash of the image id when `None`.
+            root: Folder of the images; when `None`, the folder that absolute paths have in
+                common, else the current one.
+
+        Returns:
+            The table.
+
+        Raises:
+            MiteError: The lists differ in length.
+
+        Example:
+            >>> CaptionedImages.from_lists(["a.png"], ["A red square."], ["test"])[0].captions
+            ('A red square.',)
+        """
+        from mite_tf.data.formats.gathering import Gathering  # it builds tables: a cycle
+
+        lengths = [len(images), len(captions)] + ([] if splits is None else [len(splits)])
+        if len(set(lengths)) > 1:
+            raise MiteError(
+                "images, captions and splits must be equally long. "
+                f"Received lengths {', '.join(map(str, lengths))}."
+            )
+        names = [os.fspath(image) for image in images]
+        if root is None:
+            absolute = bool(names) and all(Path(name).is_absolute() for name in names)
+            root = os.path.commonpath([Path(name).parent for name in names]) if absolute else ""
+        gathering = Gathering(Path(root), root=Path(root))
+        for number, (name, sentences) in enumerate(zip(names, captions, strict=True)):
+            split = None if splits is None else splits[number]
+            gathering.image(name, None, split)
+            for sentence in [sentences] if isinstance(sentences, str) else sentences:
+                gathering.caption(name, sentence, None, split)
+        return gathering.table("lists")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[CaptionedImage]:
+        return iter(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> CaptionedImage: ...
+    @overload
+    def __getitem__(self, index: slice) -> "CaptionedImages": ...
+    def __getitem__(self, index: int | slice) -> "CaptionedImage | CaptionedImages":
+        if isinstance(index, slice):
+            return replace(self, rows=self.rows[index])
+        return self.rows[index]
+
+    def __repr__(self) -> str:
+        return (
+            f"CaptionedImages({len(self)} images, {len(self.captions)} captions, "
+            f"splits={self.splits}, root={str(self.root)!r})"
+        )
+
+    def split(self, name: str) -> "CaptionedImages":
+        """Take the rows of one split.
+
+        Args:
+            name: Name of the split or a synonym of it (`"val"` is `"dev"`).
+
+        Returns:
+            A table with the same root; `problems` stay those of the whole source.
+
+        Raises:
+            MiteError: No row is in that split.
+
+        Example:
+            >>> table = CaptionedImages.from_lists(["a.png"], ["A red square."], ["train"])
+            >>> table.split("dev")
+            Traceback (most recent call last):
+            ...
+            mite_tf.errors.MiteError: There is no split 'dev'; the table has train (1 image).
+        """
+        wanted = canonical_split(name)
+        rows = tuple(row for row in self.rows if row.split == wanted)
+        if not rows:
+            known = [f"{split} ({counted(n, 'image')})" for split, n in self.splits.items()]
+            raise MiteError(
+                f"There is no split {name!r}; the table has {', '.join(known) or 'no rows at all'}."
+            )
+        return replace(self, rows=rows)
+
+    @cached_property
+    def splits(self) -> dict[str, int]:
+        """Number of images in each split, in order of first appearance."""
+        return dict(Counter(row.split for row in self.rows))
+
+    @cached_property
+    def image_ids(self) -> list[str]:
+        """Id of each image: its path relative to `root`."""
+        return [row.image for row in self.rows]
+
+    @cached_property
+    def paths(self) -> list[Path]:
+        """Path of each image, `root` included."""
+        return [self.root / row.image for row in self.rows]
+
+    @cached_property
+    def captions(self) -> list[str]:
+        """All captions, image after image."""
+        return [caption for row in self.rows for caption in row.captions]
+
+    @cached_property
+    def caption_image(self) -> np.ndarray:
+        """Row that each of `captions` belongs to: int64 of shape [captions], read-only."""
+        counts = [len(row.captions) for row in self.rows]
+        owner = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+        owner.setflags(write=False)
+        return owner
+
+    def fingerprint(self) -> str:
+        """Identify what the table says: image ids, captions and splits, in their order.
+
+        Root and place of reading do not count, so a corpus that was moved keeps its fingerprint.
+        The bytes of the images do not count either.
+
+        Returns:
+            SHA-256 in hexadecimal, 64 characters.
+
+        Example:
+            >>> table = CaptionedImages.from_lists(["a.png"], ["A red square."], ["train"])
+            >>> table.fingerprint()[:16]
+            '2fd087f7e8c107f5'
+        """
+        digest = hashlib.sha256()
+        for row in self.rows:
+            line = json.dumps([row.image, row.split, row.captions])
+            digest.update(line.encode() + b"\n")
+        return digest.hexdigest()
+
+    def summary(self) -> str:
+        """Tell size, splits, where the splits come from, and how many problems there were.
+
+        Returns:
+            A few lines of text.
+
+        Example:
+            >>> table = CaptionedImages.from_lists(["a.png"], [["A square.", "Red."]])
+            >>> print(table.summary())
+            1 image with 2 captions (lists), root .
+              train: 1 image, 2 captions, 2 per image
+            The source has no splits: assigned by hash of the image id,
+            80 % train, 10 % dev, 10 % test.
+        """
+        lines = [
+            f"{counted(len(self), 'image')} with {counted(len(self.captions), 'caption')} "
+            f"({self.format}), root {self.root}"
+        ]
+        for split, images in self.splits.items():
+            counts = [len(row.captions) for row in self.rows if row.split == split]
+            low, high = min(counts), max(counts)
+            lines.append(
+                f"  {split}: {counted(images, 'image')}, {counted(sum(counts), 'caption')}, "
+                f"{low if low == high else f'{low} to {high}'} per image"
+            )
+        if self.hashed_splits:
+            lines.append(
+                "The source has no splits: assigned by hash of the image id, "
+                "80 % train, 10 % dev, 10 % test."
+            )
+        if self.problems:
+            severities = Counter(problem.severity for problem in self.problems)
+            told = [counted(number, severity) for severity, number in severities.items()]
+            lines.append(f"Reading found {', '.join(told)}: see `problems`.")
+        return "\n".join(lines)

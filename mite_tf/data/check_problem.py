@@ -1,0 +1,121 @@
+"""What is wrong with a corpus, and where."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from mite_tf.errors import MiteError
+
+Severity = Literal["error", "warning", "note"]
+
+KINDS: dict[str, Severity] = {
+    # The annotation files.
+    "bad-encoding": "error",
+    "broken-json": "error",
+    "malformed-row": "error",
+    "unreadable-file": "error",
+    "outside-root": "error",
+    "nothing-read": "error",
+    "unlisted-images": "note",
+    # Captions and splits.
+    "empty-caption": "error",
+    "duplicate-caption": "warning",
+    "no-captions": "error",
+    "captions-without-image": "warning",
+    "missing-split": "error",
+    "unknown-split": "warning",
+    "image-in-two-splits": "error",
+    "content-in-two-splits": "error",
+    # Image files.
+    "missing-image": "error",
+    "image-is-directory": "error",
+    "symlink-loop": "error",
+    "empty-file": "error",
+    "unreadable-image": "error",
+    "truncated-image": "error",
+    "unsupported-type": "error",
+    "gigantic-image": "error",
+    "animated-image": "error",
+    "identical-images": "warning",
+    "non-rgb": "warning",
+    "exif-rotated": "warning",
+}
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Place(NamedTuple):
+    """A line of a file, or the whole file where `line` is `None`.
+
+    Example:
+        >>> str(Place("captions.csv", 7))
+        'captions.csv:7'
+    """
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, told on one line.
+
+    Args:
+        kind: One of `KINDS`, which also decides the severity: an error makes the image or the
+            caption unusable, a warning asks for a look, a note only informs.
+        message: What is wrong, with the value, and what to do.
+        where: File and line that the message is about.
+        image: Id of the image concerned.
+
+    Raises:
+        MiteError: `kind` is not one of `KINDS`.
+
+    Example:
+        >>> where = Place("captions.csv", 7)
+        >>> problem = Problem("empty-caption", "a.jpg has an empty caption", where)
+        >>> print(problem)
+        captions.csv:7: a.jpg has an empty caption
+        >>> problem.severity
+        'error'
+    """
+
+    kind: str
+    message: str
+    where: Place | None = None
+    image: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise MiteError(f"Unknown kind of problem {self.kind!r}; known: {', '.join(KINDS)}.")
+
+    @property
+    def severity(self) -> Severity:
+        """`"error"`, `"warning"` or `"note"`."""
+        return KINDS[self.kind]
+
+    def __str__(self) -> str:
+        line = self.message if self.where is None else f"{self.where}: {self.message}"
+        return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Example:
+        >>> counted(1, "image"), counted(0, "image")
+        ('1 image', '0 images')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def quote(text: str, limit: int = 60) -> str:
+    """Quote `text` for a message, shortened to `limit` characters.
+
+    Example:
+        >>> quote("A dog runs after a red ball.", limit=10)
+        "'A dog runs…'"
+    """
+    return repr(text if len(text) <= limit else f"{text[:limit]}…")

@@ -1,0 +1,194 @@
+"""Joins what a reader finds, row by row, into one table."""
+
+import posixpath
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mite_tf.data.captioned_images import CaptionedImage, CaptionedImages
+from mite_tf.data.check_problem import Place, Problem, quote
+from mite_tf.data.formats.image_folder import find_image_folder
+from mite_tf.data.formats.splits import STANDARD, canonical_split, hashed_split, split_rank
+
+
+@dataclass
+class _Entry:
+    where: Place | None
+    captions: list[str] = field(default_factory=list)
+    first_seen: dict[str, Place | None] = field(default_factory=dict)
+    splits: dict[str, Place | None] = field(default_factory=dict)
+    told: bool = False  # a problem already says why captions are missing
+
+
+class Gathering:
+    """Collects images, captions and problems while a source is read.
+
+    Every reader feeds one of these, so the rules about captions and splits are the same for all
+    formats: captions are stripped of white space around them; an empty one is left out; the same
+    caption twice is kept; rows that name the same image are joined; an image in two splits is
+    kept in the one that must stay unseen (test before dev before train).
+
+    Args:
+        base: Folder that the source lies in.
+        root: Folder that image paths are relative to; found by looking below `base` when `None`.
+
+    Example:
+        >>> gathering = Gathering(Path("corpus"), root=Path("corpus"))
+        >>> gathering.caption("a.jpg", "A dog runs.", Place("captions.csv", 2), "train")
+        >>> gathering.caption("./a.jpg", " ", Place("captions.csv", 3), "train")
+        >>> gathering.table("csv")[0].captions
+        ('A dog runs.',)
+        >>> print(*gathering.problems)
+        captions.csv:3: a.jpg has an empty caption
+    """
+
+    def __init__(self, base: Path, root: Path | None = None) -> None:
+        self.base = base
+        self.root = root
+        self.problems: dict[Problem, None] = {}  # a set that keeps its order
+        self._entries: dict[str, _Entry] = {}
+        self._ids: dict[str, str] = {}  # of names seen before
+
+    def report(
+        self, kind: str, message: str, where: Place | None, image: str | None = None
+    ) -> None:
+        """Note a problem, once; the arguments are those of `Problem`."""
+        self.problems[Problem(kind, message, where, image)] = None
+
+    def image(self, name: str, where: Place | None, split: str | None = None) -> None:
+        """Note that the source names an image, with or without captions.
+
+        Args:
+            name: Path of the image as the source writes it.
+            where: Place that names it.
+            split: Split as the source writes it; `None` or blank if it says nothing.
+        """
+        self._entry(name, where, split)
+
+    def caption(
+        self, name: str, text: object, where: Place | None, split: str | None = None
+    ) -> None:
+        """Note a caption of an image.
+
+        Args:
+            name: Path of the image as the source writes it.
+            text: The caption; anything but a non-blank string becomes a problem.
+            where: Place that holds the caption.
+            split: Split as the source writes it; `None` or blank if it says nothing.
+        """
+        found = self._entry(name, where, split)
+        if found is None:
+            return
+        image, entry = found
+        if not isinstance(text, str):
+            message = f"{image}: caption {quote(repr(text))} is no text"
+            self.report("malformed-row", message, where, image)
+        elif not (caption := text.strip()):
+            self.report("empty-caption", f"{image} has an empty caption", where, image)
+        elif not _encodable(caption):
+            message = f"{image}: caption {quote(caption)} holds half a surrogate pair"
+            self.report("bad-encoding", message, where, image)
+        else:
+            if caption in entry.first_seen:
+                first = _seen_from(where, entry.first_seen[caption])
+                message = f"{image} has the caption {quote(caption)} more than once{first}"
+                self.report("duplicate-caption", message, where, image)
+            elif not entry.captions:
+                entry.where = where
+            entry.first_seen.setdefault(caption, where)
+            entry.captions.append(caption)
+            return
+        entry.told = True
+
+    def table(self, format: str) -> CaptionedImages:
+        """Close the gathering.
+
+        Args:
+            format: Name of the format that was read.
+
+        Returns:
+            The usable rows, in order of first mention, with all problems found.
+        """
+        split_known = any(entry.splits for entry in self._entries.values())
+        rows = []
+        for image, entry in self._entries.items():
+            if len(entry.splits) > 1:
+                self._report_two_splits(image, entry)
+            if not entry.captions:
+                if not entry.told:
+                    self.report("no-captions", f"{image} has no captions", entry.where, image)
+            elif split_known and not entry.splits:
+                message = f"{image} has no split, though other images have one"
+                self.report("missing-split", message, entry.where, image)
+            else:
+                split = max(entry.splits, key=split_rank) if split_known else hashed_split(image)
+                rows.append(CaptionedImage(image, tuple(entry.captions), split, entry.where))
+        if not rows and not self.problems:
+            self.report("nothing-read", "holds no captions", Place(str(self.base)))
+        self._report_unknown_splits(rows)
+        return CaptionedImages(
+            rows=tuple(rows),
+            root=self.root or find_image_folder(self.base, list(self._entries)),
+            problems=tuple(self.problems),
+            format=format,
+            hashed_splits=not split_known,
+        )
+
+    def _entry(
+        self, name: str, where: Place | None, split: str | None
+    ) -> tuple[str, _Entry] | None:
+        image = self._ids.get(name) or self._identify(name, where)
+        if image is None:
+            return None
+        self._ids[name] = image
+        entry = self._entries.setdefault(image, _Entry(where))
+        if split is not None and split.strip():
+            entry.splits.setdefault(canonical_split(split), where)
+        return image, entry
+
+    def _identify(self, name: str, where: Place | None) -> str | None:
+        if not name:
+            self.report("malformed-row", "names no image", where)
+            return None
+        if not _encodable(name):
+            self.report("bad-encoding", f"image name {name!r} is not UTF-8", where, name)
+            return None
+        if "://" in name:
+            message = f"{name} is a URL: download the images, then name the files"
+            self.report("missing-image", message, where, name)
+            return None
+        path = Path(name)
+        root = (self.root or self.base).absolute()
+        if path.is_absolute() and path.is_relative_to(root):
+            name = path.relative_to(root).as_posix()
+        image = posixpath.normpath(name)
+        if posixpath.isabs(image) or image.split("/")[0] == "..":
+            message = f"{name} lies outside {root}: move the image there, or give another root"
+            self.report("outside-root", message, where, name)
+            return None
+        return image
+
+    def _report_two_splits(self, image: str, entry: _Entry) -> None:
+        told = [f"{split} ({where})" if where else split for split, where in entry.splits.items()]
+        kept = max(entry.splits, key=split_rank)
+        message = f"{image} is in {len(told)} splits: {' and '.join(told)}; kept in {kept} alone"
+        self.report("image-in-two-splits", message, list(entry.splits.values())[-1], image)
+
+    def _report_unknown_splits(self, rows: list[CaptionedImage]) -> None:
+        for split in {row.split: None for row in rows if row.split not in STANDARD}:
+            first = next(row for row in rows if row.split == split)
+            message = f"split {split!r} is none of {', '.join(STANDARD)}, nor a synonym of one"
+            self.report("unknown-split", message, first.where, first.image)
+
+
+def _seen_from(here: Place | None, first: Place | None) -> str:
+    if here is None or first is None:
+        return ""
+    return f", first in line {first.line}" if first.file == here.file else f", first at {first}"
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""Names of splits, and the rule for images that have none."""
+
+import hashlib
+import re
+
+STANDARD = ("train", "dev", "test")
+
+_SYNONYMS = {
+    "train": "train",
+    "training": "train",
+    "restval": "train",
+    "dev": "dev",
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "development": "dev",
+    "test": "test",
+    "testing": "test",
+}
+_IN_NAME = re.compile(rf"(?:^|[_.\-])({'|'.join(_SYNONYMS)})(?:images|\d+)?$", re.IGNORECASE)
+
+
+def canonical_split(name: str) -> str:
+    """Reduce the ways to write a split to one.
+
+    Args:
+        name: As the source writes it.
+
+    Returns:
+        `"train"` (also for training and Karpathy's restval), `"dev"` (also for val, valid,
+        validation, development), `"test"` (also for testing), else `name` in lower case.
+
+    Example:
+        >>> [canonical_split(name) for name in ("val", "restval", " Test ", "extra")]
+        ['dev', 'train', 'test', 'extra']
+    """
+    key = name.strip().lower()
+    return _SYNONYMS.get(key, key)
+
+
+def split_in_name(stem: str) -> str | None:
+    """Find the split that a file's name ends in.
+
+    Args:
+        stem: File name without its last suffix.
+
+    Returns:
+        The split, or `None`.
+
+    Example:
+        >>> stems = "Flickr_8k.trainImages", "captions_val2017", "flickr30k_test", "captions"
+        >>> [split_in_name(stem) for stem in stems]
+        ['train', 'dev', 'test', None]
+    """
+    found = _IN_NAME.search(stem)
+    return canonical_split(found[1]) if found else None
+
+
+def hashed_split(image: str) -> str:
+    """Assign an image to a split by its id alone: 80 % train, 10 % dev, 10 % test.
+
+    The first eight bytes of the id's SHA-256, read as a fraction of 2**64, decide. So an image
+    keeps its split on every machine and when images are added to the corpus.
+
+    Args:
+        image: Id of the image.
+
+    Returns:
+        `"train"`, `"dev"` or `"test"`.
+
+    Example:
+        >>> [hashed_split(f"{number}.jpg") for number in range(5)]
+        ['train', 'train', 'train', 'dev', 'train']
+    """
+    digest = hashlib.sha256(image.encode("utf-8", "surrogatepass")).digest()
+    fraction = int.from_bytes(digest[:8], "big") / 2**64
+    return "train" if fraction < 0.8 else "dev" if fraction < 0.9 else "test"
+
+
+def split_rank(split: str) -> int:
+    """Order splits by how much they must stay unseen: train, others, dev, test.
+
+    An image that stands in two splits is kept in the one of higher rank, so that nothing an
+    evaluation uses is trained on.
+
+    Example:
+        >>> sorted(["test", "train", "extra", "dev"], key=split_rank)
+        ['train', 'extra', 'dev', 'test']
+    """
+    return {"train": 0, "dev": 2, "test": 3}.get(split, 1)

@@ -1,0 +1,42 @@
+"""Small corpora made in a test, and what reading them gave."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mite_tf.data.captioned_images import CaptionedImages
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[dict[str, str | bytes]], Path]:
+    """Writes files below `tmp_path`, their folders included, and gives that folder."""
+
+    def write(files: dict[str, str | bytes]) -> Path:
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def told() -> Callable[..., list[tuple[str, str, int | None]]]:
+    """Gives kind, name of the file and line of each problem of a table or a report."""
+
+    def told(found) -> list[tuple[str, str, int | None]]:
+        return [(each.kind, Path(each.where.file).name, each.where.line) for each in found.problems]
+
+    return told
+
+
+@pytest.fixture
+def rows() -> Callable[[CaptionedImages], list[tuple[str, list[str], str]]]:
+    """Gives image, captions and split of each row."""
+
+    def rows(table: CaptionedImages) -> list[tuple[str, list[str], str]]:
+        return [(row.image, list(row.captions), row.split) for row in table]
+
+    return rows

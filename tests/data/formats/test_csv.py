@@ -1,0 +1,124 @@
+"""CSV tables."""
+
+import pytest
+
+from mite_tf.data.readers import read
+
+
+def test_quotes_commas_line_breaks_and_languages(write, rows):
+    text = (
+        "\ufeffImage,caption,split\r\n"
+        'a.jpg,"A dog, a ""good"" one",train\r\n'
+        'a.jpg, "Two\r\nlines",train\r\n'
+        "\r\n"
+        "b.jpg,קו 👩‍🚀 \u2028 next,validation\r\n"
+    )
+    table = read(write({"captions.csv": text}))
+    assert rows(table) == [
+        ("a.jpg", ['A dog, a "good" one', "Two\r\nlines"], "train"),
+        ("b.jpg", ["קו 👩‍🚀 \u2028 next"], "dev"),
+    ]
+    assert (table.problems, table[1].where.line) == ((), 6)
+
+
+def test_columns_in_any_order_with_others_between(write, rows):
+    text = "caption;id;image\nEin Hund, ja;1;a.jpg\n"
+    assert rows(read(write({"x.csv": text}))) == [("a.jpg", ["Ein Hund, ja"], "train")]
+
+
+def test_a_file_for_each_split(write):
+    files = {f"{name}.csv": f"image,caption\n{name}.jpg,A.\n" for name in ("train", "dev", "test")}
+    assert read(write(files)).splits == {"dev": 1, "test": 1, "train": 1}
+
+
+def test_a_captions_txt_as_flickr8k_is_handed_about(write):
+    files = {"captions.txt": 'image,caption\na.jpg,"Dogs , two ."\n', "Images/a.jpg": ""}
+    table = read(write(files))
+    assert (table.captions, table.root.name) == (["Dogs , two ."], "Images")
+
+
+def test_bad_rows_are_told_and_left_out(write, told, rows):
+    text = (
+        b"image,caption,split\n"
+        b"a.jpg,Fine.,train\n"
+        b"a.jpg,Two, commas,train\n"
+        b"a.jpg,Short\n"
+        b'a.jpg,"closed" badly,train\n'
+        b"a.jpg,Caf\xe9,train\n"
+        b",No image.,train\n"
+        b"../a.jpg,Out.,train\n"
+        b"x/../../a.jpg,Out.,train\n"
+        b"/etc/a.jpg,Out.,train\n"
+        b"https://example.org/a.jpg,Far.,train\n"
+        b"a.jpg,,train\n"
+        b"a.jpg,Fine.,train\n"
+        b"b.jpg,No split.,\n"
+        b"x/../c.jpg,Inside.,train\n"
+        b"d.jpg,Odd.,holdout\n"
+        b'a.jpg,"never closed,train\n'
+        b"a.jpg,Still read.,train\n"
+    )
+    table = read(write({"captions.csv": text}))
+    assert rows(table) == [
+        ("a.jpg", ["Fine.", "Fine.", "Still read."], "train"),
+        ("c.jpg", ["Inside."], "train"),
+        ("d.jpg", ["Odd."], "holdout"),
+    ]
+    assert told(table) == [
+        ("bad-encoding", "captions.csv", 6),
+        ("malformed-row", "captions.csv", 3),
+        ("malformed-row", "captions.csv", 4),
+        ("malformed-row", "captions.csv", 5),
+        ("malformed-row", "captions.csv", 7),
+        ("outside-root", "captions.csv", 8),
+        ("outside-root", "captions.csv", 9),
+        ("outside-root", "captions.csv", 10),
+        ("missing-image", "captions.csv", 11),
+        ("empty-caption", "captions.csv", 12),
+        ("duplicate-caption", "captions.csv", 13),
+        ("malformed-row", "captions.csv", 17),
+        ("missing-split", "captions.csv", 14),
+        ("unknown-split", "captions.csv", 16),
+    ]
+    offset = text.index(b"\xe9")
+    assert f"byte 0xE9 at offset {offset} " in table.problems[0].message
+    assert "first in line 2" in table.problems[10].message
+
+
+def test_an_image_in_two_splits_stays_in_the_one_that_must_be_unseen(write, told, rows):
+    text = "image,caption,split\na.jpg,A.,test\nb.jpg,B.,train\na.jpg,C.,train\nb.jpg,D.,val\n"
+    table = read(write({"c.csv": text}))
+    assert rows(table) == [("a.jpg", ["A.", "C."], "test"), ("b.jpg", ["B.", "D."], "dev")]
+    assert told(table) == [
+        ("image-in-two-splits", "c.csv", 4),
+        ("image-in-two-splits", "c.csv", 5),
+    ]
+
+
+def test_absolute_paths_inside_the_root(tmp_path, write):
+    text = f"image,caption\n{tmp_path / 'x' / 'a.jpg'},A.\n"
+    assert read(write({"c.csv": text})).image_ids == ["x/a.jpg"]
+
+
+def test_images_elsewhere(tmp_path, write):
+    write({"text/c.csv": "image,caption\na.jpg,A.\n", "pixels/a.jpg": ""})
+    assert read(tmp_path / "text", root=tmp_path / "pixels").paths == [
+        tmp_path / "pixels" / "a.jpg"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "line"),
+    [
+        (b"filename,text\na.jpg,A.\n", "malformed-row", 1),
+        (b"image,caption\ra.jpg,A.\r", "malformed-row", 1),
+        ("image,caption\na.jpg,A.\n".encode("utf-16"), "bad-encoding", None),
+        (b"image,caption\n", "nothing-read", None),
+        (b"", "nothing-read", None),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(tmp_path, write, content, kind, line):
+    write({"c.csv": content})
+    table = read(tmp_path / "c.csv")
+    assert len(table) == 0
+    assert [(problem.kind, problem.where.line) for problem in table.problems] == [(kind, line)]

@@ -1,0 +1,156 @@
+"""CaptionedImages: the table itself, made from lists."""
+
+import dataclasses
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mite_tf.data.captioned_images import CaptionedImage, CaptionedImages
+from mite_tf.data.formats.splits import hashed_split
+from mite_tf.errors import MiteError
+
+
+@pytest.fixture
+def table() -> CaptionedImages:
+    return CaptionedImages.from_lists(
+        ["dog.jpg", "cats/1.jpg", "bird.png"],
+        [["A dog runs.", "كلب يركض", "犬が走る 🐕"], "A cat sleeps.", ["A bird.", "Un oiseau."]],
+        splits=["train", "val", "restval"],
+        root="corpus",
+    )
+
+
+def test_flat_captions_point_back_to_their_rows(table):
+    assert table.image_ids == ["dog.jpg", "cats/1.jpg", "bird.png"]
+    assert table.captions == [
+        *("A dog runs.", "كلب يركض", "犬が走る 🐕"),
+        "A cat sleeps.",
+        *("A bird.", "Un oiseau."),
+    ]
+    np.testing.assert_array_equal(table.caption_image, [0, 0, 0, 1, 2, 2])
+    assert table.caption_image.dtype == np.int64
+    assert table.paths[1] == Path("corpus/cats/1.jpg")
+
+
+def test_empty_table_has_empty_columns():
+    table = CaptionedImages(())
+    assert (len(table), table.captions, table.splits) == (0, [], {})
+    assert table.caption_image.shape == (0,)
+    with pytest.raises(MiteError, match="no rows at all"):
+        table.split("train")
+
+
+def test_it_is_a_sequence_of_rows(table):
+    assert len(table) == len(list(table)) == 3
+    assert table[-1] == CaptionedImage("bird.png", ("A bird.", "Un oiseau."), "train")
+    assert table[1:].image_ids == ["cats/1.jpg", "bird.png"]
+    assert table[1:].caption_image.tolist() == [0, 1, 1]
+    assert table[0] in table
+
+
+def test_splits_answer_to_their_synonyms(table):
+    assert table.splits == {"train": 2, "dev": 1}
+    assert table.split("train").image_ids == ["dog.jpg", "bird.png"]
+    assert table.split("validation") == table.split("dev")
+    assert table.split("dev").root == table.root
+
+
+def test_an_absent_split_is_refused_with_those_there_are(table):
+    with pytest.raises(MiteError, match=r"no split 'test'.*train \(2 images\), dev \(1 image\)"):
+        table.split("test")
+
+
+def test_it_cannot_be_changed(table):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        table.rows = ()
+    with pytest.raises(ValueError, match="read-only"):
+        table.caption_image[0] = 5
+
+
+def test_an_image_has_one_row():
+    row = CaptionedImage("a.jpg", ("A dog.",), "train")
+    with pytest.raises(MiteError, match=r"'a.jpg' stands in more than one row"):
+        CaptionedImages((row, row))
+
+
+def test_lists_that_name_an_image_twice_are_joined():
+    table = CaptionedImages.from_lists(["a.jpg", "./a.jpg"], ["One.", "Two."], ["dev", "dev"])
+    assert table.rows == (CaptionedImage("a.jpg", ("One.", "Two."), "dev"),)
+
+
+def test_lists_of_different_lengths_are_refused():
+    with pytest.raises(MiteError, match="lengths 1, 2"):
+        CaptionedImages.from_lists(["a.jpg"], ["One.", "Two."])
+
+
+def test_what_is_wrong_in_lists_travels_with_the_table():
+    table = CaptionedImages.from_lists(["a.jpg", "b.jpg", "../c.jpg"], ["One.", [], "Three."])
+    assert table.image_ids == ["a.jpg"]
+    assert [problem.kind for problem in table.problems] == ["outside-root", "no-captions"]
+    assert "Reading found 2 errors" in table.summary()
+
+
+def test_absolute_paths_get_the_folder_they_share_as_root(tmp_path):
+    images = [tmp_path / "x" / "a.jpg", tmp_path / "y" / "b.jpg"]
+    table = CaptionedImages.from_lists(images, ["One.", "Two."])
+    assert table.root == tmp_path
+    assert table.image_ids == ["x/a.jpg", "y/b.jpg"]
+    assert table.paths == images
+
+
+def test_the_fingerprint_is_of_the_content(table):
+    rows = table.rows
+    moved = CaptionedImages(rows, root=Path("elsewhere"), format="csv")
+    assert (
+        moved.fingerprint()
+        == table.fingerprint()
+        == pickle.loads(pickle.dumps(table)).fingerprint()
+    )
+    changed = [
+        rows[::-1],
+        (dataclasses.replace(rows[0], split="dev"), *rows[1:]),
+        (dataclasses.replace(rows[0], captions=rows[0].captions[:2]), *rows[1:]),
+        (dataclasses.replace(rows[0], image="hound.jpg"), *rows[1:]),
+    ]
+    prints = {CaptionedImages(tuple(each)).fingerprint() for each in changed}
+    assert len(prints | {table.fingerprint()}) == 5
+
+
+def test_images_without_splits_are_spread_by_hash():
+    images = [f"{number}.jpg" for number in range(5000)]
+    table = CaptionedImages.from_lists(images, ["A picture."] * 5000)
+    shares = {split: count / 5000 for split, count in table.splits.items()}
+    assert shares == pytest.approx({"train": 0.8, "dev": 0.1, "test": 0.1}, abs=0.015)
+    assert table.hashed_splits
+    assert "assigned by hash of the image id, 80 % train" in table.summary()
+    fewer = CaptionedImages.from_lists(images[::7], ["Other words."] * len(images[::7]))
+    whole = {row.image: row.split for row in table}
+    assert all(row.split == whole[row.image] for row in fewer)
+
+
+def test_the_hash_rule_never_changes():
+    splits = Counter(hashed_split(f"{number}.jpg") for number in range(1000))
+    assert splits == {"train": 798, "dev": 102, "test": 100}
+
+
+def test_a_split_of_the_users_own_is_kept_and_told():
+    table = CaptionedImages.from_lists(["a.jpg", "b.jpg"], ["One.", "Two."], ["trian", "train"])
+    assert table.splits == {"trian": 1, "train": 1}
+    (problem,) = table.problems
+    assert (problem.kind, problem.severity) == ("unknown-split", "warning")
+
+
+def test_the_summary_tells_captions_per_image(table):
+    assert "train: 2 images, 5 captions, 2 to 3 per image" in table.summary()
+    assert "dev: 1 image, 1 caption, 1 per image" in table.summary()
+    assert "hash" not in table.summary()
+
+
+def test_tensorflow_is_not_loaded():
+    code = "import sys, mite_tf.data.checks; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,133 @@
+"""Choosing a reader, and what holds for all of them."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mite_tf.data.readers import read
+from mite_tf.errors import MiteError
+
+
+def test_two_formats_ask_for_a_choice(tmp_path, write):
+    write({"c.csv": "image,caption\na.jpg,A.\n", "x.jsonl": '{"image": "b.jpg"}\n'})
+    with pytest.raises(MiteError, match=r"csv \(c.csv\), jsonl \(x.jsonl\).*--format csv"):
+        read(tmp_path)
+    assert read(tmp_path, format="csv").image_ids == ["a.jpg"]
+
+
+def test_files_beside_images_yield_to_a_table(tmp_path, write):
+    files = {"a.jpg": "", "a.txt": "Beside.", "c.csv": "image,caption\na.jpg,In the table.\n"}
+    assert read(write(files)).captions == ["In the table."]
+    assert read(tmp_path, format="folder").captions == ["Beside."]
+
+
+def test_nothing_known_tells_what_was_looked_for_and_found(tmp_path, write):
+    write({"notes.doc": "", "sub/x.bin": "", "other.csv": "a,b\n1,2\n"})
+    with pytest.raises(MiteError) as caught:
+        read(tmp_path)
+    message = str(caught.value)
+    for name in ("flickr", "karpathy", "coco", "csv", "tsv", "jsonl", "folder"):
+        assert f"\n  {name} " in message
+    assert "Found: notes.doc, other.csv, sub/." in message
+
+
+def test_an_empty_folder_is_called_empty(tmp_path):
+    with pytest.raises(MiteError, match="the folder is empty"):
+        read(tmp_path)
+
+
+def test_a_file_of_unknown_kind(tmp_path, write):
+    write({"a.jpg": "x", "a.json": "{}"})
+    for name in ("a.jpg", "a.json"):
+        with pytest.raises(MiteError, match=f"Found: the file {name}"):
+            read(tmp_path / name)
+
+
+def test_a_path_that_is_not_there(tmp_path):
+    with pytest.raises(MiteError, match="does not exist"):
+        read(tmp_path / "nowhere")
+
+
+def test_a_format_that_is_not_known_or_not_there(tmp_path):
+    with pytest.raises(MiteError, match="Unknown format 'xml'; known: flickr"):
+        read(tmp_path, format="xml")
+    with pytest.raises(MiteError, match=r"in the format tsv.\nLooked for: \*.tsv"):
+        read(tmp_path, format="tsv")
+
+
+def test_a_single_file_in_a_format_that_its_name_does_not_tell(tmp_path, write):
+    write({"list.data": '{"image": "a.jpg", "caption": "A."}\n'})
+    assert read(tmp_path / "list.data", format="jsonl").captions == ["A."]
+
+
+def test_a_file_that_may_not_be_read(write, told, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    write({"c.jsonl": "{}"})
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    table = read(write({}))
+    assert told(table) == [("unreadable-file", "c.jsonl", None)]
+    assert "Permission denied" in table.problems[0].message
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(MiteError, match=f"{tmp_path} cannot be read: Permission denied"):
+        read(tmp_path)
+
+
+captions = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip).filter(bool)
+corpora = st.dictionaries(
+    st.from_regex(r"[a-zäß犬]{1,5}( [0-9,\"']{1,3})?\.jpg", fullmatch=True),
+    st.tuples(
+        st.lists(captions, min_size=1, max_size=4), st.sampled_from(["train", "dev", "test"])
+    ),
+    min_size=1,
+    max_size=5,
+)
+round_trip = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@round_trip
+@given(corpora)
+def test_csv_round_trip(tmp_path, rows, corpus):
+    with (tmp_path / "c.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["image", "caption", "split"])
+        for image, (sentences, split) in corpus.items():
+            writer.writerows([image, sentence, split] for sentence in sentences)
+    expected = [(image, sentences, split) for image, (sentences, split) in corpus.items()]
+    assert rows(read(tmp_path / "c.csv")) == expected
+
+
+@round_trip
+@given(corpora, st.booleans())
+def test_jsonl_round_trip(tmp_path, rows, corpus, ascii):
+    with (tmp_path / "c.jsonl").open("w", newline="", encoding="utf-8") as stream:
+        for image, (sentences, split) in corpus.items():
+            row = {"image": image, "captions": sentences, "split": split}
+            stream.write(json.dumps(row, ensure_ascii=ascii) + "\n")
+    expected = [(image, sentences, split) for image, (sentences, split) in corpus.items()]
+    assert rows(read(tmp_path / "c.jsonl")) == expected
+
+
+@round_trip
+@given(
+    st.binary(max_size=300), st.sampled_from(["csv", "tsv", "jsonl", "flickr", "coco", "karpathy"])
+)
+def test_no_bytes_make_a_reader_raise(tmp_path, content, format):
+    header = {"csv": b"image,caption\n", "tsv": b"image\tcaption\tsplit\n"}.get(format, b"")
+    (tmp_path / "file").write_bytes(header + content)
+    table = read(tmp_path / "file", format=format)
+    assert len(table) or table.problems
+    "\n".join(map(str, table.problems)).encode()
