@@ -1,0 +1,144 @@
+"""Where the right answers stand when candidates are sorted by similarity."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mite_tf.errors import MiteError
+from mite_tf.evaluation.embeddings import Embeddings, matching_similarity, unit_embeddings
+from mite_tf.search.cosine import similarity
+
+_BLOCK = 1024
+
+
+class MatchingRanks(NamedTuple):
+    """Ranks of the right answers, 1 being the best.
+
+    Attributes:
+        image_to_text: Integer array with one rank for every image that has captions, in the
+            order of their rows: the rank of its best caption (any-hit).
+        text_to_image: Integer array of shape `[C]`: the rank of each caption's image.
+    """
+
+    image_to_text: NDArray[np.int64]
+    text_to_image: NDArray[np.int64]
+
+
+class MatchingSimilarities(NamedTuple):
+    """How near each caption is to its image and to the nearest other image.
+
+    Attributes:
+        matching: Float32 array of shape `[C]`, cosine similarity with the right image.
+        hardest: Float32 array of shape `[C]`, the highest with any other image.
+    """
+
+    matching: NDArray[np.float32]
+    hardest: NDArray[np.float32]
+
+
+def matching_ranks(
+    image_embeddings: ArrayLike,
+    caption_embeddings: ArrayLike,
+    caption_image: ArrayLike,
+    *,
+    block_size: int = _BLOCK,
+) -> MatchingRanks:
+    """Ranks matching captions for every image, and the matching image for every caption.
+
+    The rank is 1 plus the number of non-matching candidates that are at least as similar as
+    the best matching one, so a tie counts against the model: if all embeddings are the same,
+    all ranks are last. Similarity is cosine in float32, computed such that equal rows tie
+    exactly and blocks change nothing (see `mite_tf.search.cosine`). Two rows that hold the
+    same image stay two images: each caption's own row is right, its duplicate ties.
+
+    Args:
+        image_embeddings: Real numbers of shape `[I, D]`; scaled to length 1 here.
+        caption_embeddings: Real numbers of shape `[C, D]`; scaled to length 1 here.
+        caption_image: Integers of shape `[C]`: the row of each caption's image. An image
+            without captions is a candidate but not a query.
+        block_size: Rows compared at once. Memory grows with its square, not with `I * C`.
+
+    Returns:
+        The ranks in both directions.
+
+    Raises:
+        MiteError: If shapes do not fit together or a value is not finite.
+
+    Example:
+        Two images lie along two axes, with two captions for the first and one for the
+        second; the last caption is nearer to the wrong image.
+
+        >>> ranks = matching_ranks([[1, 0], [0, 1]], [[1, 0], [3, 1], [2, 1]], [0, 0, 1])
+        >>> ranks.image_to_text.tolist(), ranks.text_to_image.tolist()
+        ([1, 1], [1, 1, 2])
+    """
+    embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)
+    rows = embeddings.caption_image
+    matching = matching_similarity(embeddings)
+    best = np.full(len(embeddings.images), -np.inf, np.float32)
+    np.maximum.at(best, rows, matching)
+
+    images_above = np.zeros(len(embeddings.captions), np.int64)
+    captions_above = np.zeros(len(embeddings.images), np.int64)
+    for captions, images, similarities in _blocks(embeddings, block_size):
+        images_above[captions] += (similarities >= matching[captions, None]).sum(axis=1)
+        captions_above[images] += (similarities >= best[images]).sum(axis=0)
+    # So far the right answers counted themselves: once per caption, and per image as often
+    # as one of its captions reaches its best.
+    own = np.bincount(rows[matching >= best[rows]], minlength=len(best))
+    return MatchingRanks((captions_above - own + 1)[np.unique(rows)], images_above)
+
+
+def matching_similarities(
+    image_embeddings: ArrayLike,
+    caption_embeddings: ArrayLike,
+    caption_image: ArrayLike,
+    *,
+    block_size: int = _BLOCK,
+) -> MatchingSimilarities:
+    """Compares each caption's similarity to its image with that to the nearest other image.
+
+    Args:
+        image_embeddings: As for `matching_ranks`.
+        caption_embeddings: As for `matching_ranks`.
+        caption_image: As for `matching_ranks`.
+        block_size: As for `matching_ranks`.
+
+    Returns:
+        Both similarities for every caption, in [-1, 1].
+
+    Raises:
+        MiteError: If there is only one image, shapes do not fit together or a value is not
+            finite.
+
+    Example:
+        >>> pairs = matching_similarities([[1, 0], [0, 1]], [[3, 4]], [0])
+        >>> pairs.matching.round(3).tolist(), pairs.hardest.round(3).tolist()
+        ([0.6...], [0.8...])
+    """
+    embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)
+    if len(embeddings.images) < 2:
+        raise MiteError("With a single image there is no other one to compare captions with.")
+    hardest = np.full(len(embeddings.captions), -np.inf, np.float32)
+    for captions, images, similarities in _blocks(embeddings, block_size):
+        own = embeddings.caption_image[captions] - images.start
+        inside = np.flatnonzero((own >= 0) & (own < similarities.shape[1]))
+        similarities[inside, own[inside]] = -np.inf
+        hardest[captions] = np.maximum(hardest[captions], similarities.max(axis=1))
+    return MatchingSimilarities(matching_similarity(embeddings), hardest)
+
+
+def _blocks(
+    embeddings: Embeddings, block_size: int
+) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
+    for i in range(0, len(embeddings.images), block_size):
+        images = slice(i, i + block_size)
+        for c in range(0, len(embeddings.captions), block_size):
+            captions = slice(c, c + block_size)
+            yield (
+                captions,
+                images,
+                similarity(embeddings.captions[captions], embeddings.images[images]),
+            )

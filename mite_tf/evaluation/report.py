@@ -1,0 +1,110 @@
+"""One HTML page that tells what models can do, readable anywhere without other files."""
+
+import base64
+import io
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mite_tf.evaluation.embeddings import Embeddings
+from mite_tf.evaluation.evaluation import Evaluation
+from mite_tf.evaluation.history_plot import plot_history
+from mite_tf.evaluation.plots import plot_modalities, plot_recall, plot_similarities
+from mite_tf.evaluation.table import evaluation_rows
+from mite_tf.search.contact_sheet import describe_search
+from mite_tf.search.index import Hit
+from mite_tf.search.page import write_page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class SearchExample:
+    """One search to show in a report.
+
+    Attributes:
+        query: A sentence, or the `Path` of an image.
+        hits: Results, best first.
+        correct: Ids that truly match the query; results among them are marked.
+    """
+
+    query: str | Path
+    hits: Sequence[Hit]
+    correct: Collection[str] = ()
+
+
+def write_report(
+    path: str | Path,
+    *,
+    title: str,
+    evaluations: Mapping[str, Evaluation],
+    history: Sequence[Mapping[str, Any]] = (),
+    embeddings: Mapping[str, Embeddings] | None = None,
+    examples: Sequence[SearchExample] = (),
+    image_paths: Mapping[str, str | Path] | None = None,
+    captions: Mapping[str, str] | None = None,
+    details: Mapping[str, object] | None = None,
+) -> None:
+    """Writes evaluations, plots and search examples as one self-contained HTML page.
+
+    Args:
+        path: HTML file to write; an existing one is replaced.
+        title: Heading of the page.
+        evaluations: Evaluations by model name, at least one.
+        history: Rows of a training, as `plot_history` takes them; none leaves the curves out.
+        embeddings: Embeddings by model name, for the plots of both modalities and of
+            similarities; None leaves these out.
+        examples: Searches to show; their results' ids are looked up in the two that follow.
+        image_paths: Image file by id.
+        captions: Sentence by id.
+        details: What else to state at the top, such as data set, run and date.
+
+    Raises:
+        MiteError: If an image cannot be read, or an example has nothing to show.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from mite_tf.evaluation import evaluate_embeddings
+        >>> eye = np.eye(5)
+        >>> evaluation = evaluate_embeddings(eye, eye, np.arange(5), probe=False)
+        >>> page = Path(tempfile.mkdtemp()) / "report.html"
+        >>> write_report(page, title="Five images", evaluations={"perfect": evaluation})
+        >>> "Five images" in page.read_text(encoding="utf-8")
+        True
+    """
+    figures = [("Recall", plot_recall(evaluations))]
+    if embeddings:
+        figures.append(("Both modalities", plot_modalities(embeddings)))
+        figures.append(("Similarities", plot_similarities(embeddings)))
+    if history:
+        figures.append(("Training", plot_history(history)))
+    header, *rows = evaluation_rows(evaluations)
+    write_page(
+        path,
+        "mite_tf.evaluation",
+        "report.html",
+        title=title,
+        details=dict(details or {}),
+        splits=dict.fromkeys((e.protocol, e.images, e.captions) for e in evaluations.values()),
+        header=header,
+        rows=rows,
+        figures=[_embed(heading, figure) for heading, figure in figures],
+        searches=[
+            describe_search(e.query, e.hits, image_paths, captions=captions, correct=e.correct)
+            for e in examples
+        ],
+    )
+
+
+def _embed(heading: str, figure: "Figure") -> dict[str, str]:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    return {
+        "heading": heading,
+        "text": figure.get_suptitle(),
+        "image": f"data:image/png;base64,{picture}",
+    }

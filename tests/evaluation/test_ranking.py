@@ -1,0 +1,150 @@
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mite_tf.errors import MiteError
+from mite_tf.evaluation import matching_ranks, matching_similarities
+from mite_tf.search.cosine import unit_rows
+
+
+def _naive(images, captions, rows):
+    """Ranks and similarities by their definition, one pair at a time."""
+    images, captions = (unit_rows(x, allow_zero=True).astype(float) for x in (images, captions))
+    s = [[np.float32(math.fsum(c * i)) for i in images] for c in captions]
+    i2t = []
+    for i in sorted(set(rows)):
+        best = max(s[c][i] for c in range(len(rows)) if rows[c] == i)
+        i2t.append(1 + sum(s[c][i] >= best for c in range(len(rows)) if rows[c] != i))
+    t2i = [
+        1 + sum(s[c][j] >= s[c][rows[c]] for j in range(len(images)) if j != rows[c])
+        for c in range(len(rows))
+    ]
+    hardest = [max(s[c][j] for j in range(len(images)) if j != rows[c]) for c in range(len(rows))]
+    return i2t, t2i, [s[c][rows[c]] for c in range(len(rows))], hardest
+
+
+@st.composite
+def _embeddings(draw):
+    """Small integers, so that duplicates, opposite rows, zeros and exact ties are common."""
+    dimension = draw(st.integers(1, 3))
+    row = st.lists(st.integers(-2, 2), min_size=dimension, max_size=dimension)
+    images = draw(st.lists(row, min_size=2, max_size=7))
+    captions = draw(st.lists(row, min_size=1, max_size=12))
+    of_image = st.integers(0, len(images) - 1)
+    rows = draw(st.lists(of_image, min_size=len(captions), max_size=len(captions)))
+    return images, captions, rows
+
+
+@given(_embeddings(), st.integers(1, 13))
+def test_ranks_are_those_of_the_definition_in_any_blocks(embeddings, block_size):
+    ranks = matching_ranks(*embeddings, block_size=block_size)
+    similarities = matching_similarities(*embeddings, block_size=block_size)
+    i2t, t2i, matching, hardest = _naive(*embeddings)
+    assert ranks.image_to_text.tolist() == i2t
+    assert ranks.text_to_image.tolist() == t2i
+    assert similarities.matching.tolist() == matching
+    assert similarities.hardest.tolist() == hardest
+
+
+def test_a_matrix_that_fits_in_the_head():
+    # On the unit circle, by degrees, so that similarity is nearness of angles. The images lie
+    # at 0, 90 and 180; the captions of the first at 80 and 100, of the second at 20, of the
+    # third at 170.
+    def at(*degrees):
+        angles = np.radians(degrees)
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    ranks = matching_ranks(at(0, 90, 180), at(80, 100, 20, 170), [0, 0, 1, 2])
+    # Image 0: nearest is 20 (not its own), then 80. Image 1: 80 and 100 before 20; 170 is
+    # farther. Image 2: 170 is nearest.
+    assert ranks.image_to_text.tolist() == [2, 3, 1]
+    # 80: image 1 is nearer than 0. 100: images 1 and 2 are. 20: image 0 is. 170: its own.
+    assert ranks.text_to_image.tolist() == [2, 3, 2, 1]
+
+
+def test_a_collapsed_model_ranks_last():
+    ranks = matching_ranks(np.full((4, 8), 0.3), np.full((9, 8), 0.3), [0, 0, 1, 1, 1, 2, 3, 3, 3])
+    assert ranks.image_to_text.tolist() == [8, 7, 9, 7]  # 1 + captions of other images
+    assert ranks.text_to_image.tolist() == [4] * 9
+
+
+def test_duplicate_images_tie_exactly():
+    rng = np.random.default_rng(0)
+    images = np.repeat(rng.normal(size=(150, 300)).astype(np.float32), 2, axis=0)
+    captions = images + rng.normal(scale=0.1, size=images.shape).astype(np.float32)
+    ranks = matching_ranks(images, captions, np.arange(300), block_size=37)
+    assert set(ranks.text_to_image) == {2}
+
+
+def test_duplicate_captions_of_other_images_tie_exactly():
+    captions = np.repeat(np.random.default_rng(0).normal(size=(150, 300)), 2, axis=0)
+    ranks = matching_ranks(captions * 3.7, captions, np.arange(300), block_size=41)
+    assert set(ranks.image_to_text) == {2}
+
+
+def test_duplicate_captions_of_one_image_are_not_rivals():
+    ranks = matching_ranks(np.eye(2), [[1, 0], [1, 0], [0, 1]], [0, 0, 1])
+    assert ranks.image_to_text.tolist() == [1, 1]
+
+
+def test_images_without_captions_are_only_distractors():
+    ranks = matching_ranks([[1, 0], [0, 1], [1, 1]], [[1, 0.9], [0, 1]], [0, 1])
+    assert ranks.image_to_text.tolist() == [1, 1]
+    assert ranks.text_to_image.tolist() == [2, 1]
+
+
+def test_length_does_not_matter():
+    rng = np.random.default_rng(0)
+    images, captions = rng.normal(size=(2, 40, 5))
+    rows = np.arange(40)
+    plain = matching_ranks(images, captions, rows)
+    scaled = matching_ranks(images * np.arange(1, 41)[:, None], captions * 0.25, rows)
+    assert (plain.image_to_text == scaled.image_to_text).all()
+    assert (plain.text_to_image == scaled.text_to_image).all()
+
+
+def test_memory_does_not_grow_with_the_matrix():
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(4000, 16)).astype(np.float32)
+    captions, rows = images[np.repeat(np.arange(4000), 3)], np.repeat(np.arange(4000), 3)
+    tracemalloc.start()
+    try:
+        matching_ranks(images, captions, rows)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    whole = 4000 * 12000 * np.dtype(np.float32).itemsize
+    assert peak < whole / 8
+
+
+@pytest.mark.parametrize(
+    ("images", "captions", "rows", "message"),
+    [
+        (np.eye(2), np.eye(3), [0, 1, 1], "share one dimension"),
+        (np.eye(2), [[1, np.nan]], [0], "caption embeddings, row 0: .* not finite"),
+        ([[1, 0], [np.inf, 0]], [[1, 0]], [0], "image embeddings, row 1: .* not finite"),
+        (np.eye(2), np.eye(2), [0], r"shape \(2,\); received int64 of shape \(1,\)"),
+        (np.eye(2), np.eye(2), [0.0, 1.0], "received float64"),
+        (np.eye(2), np.eye(2), [0, 2], r"entry 1: image row 2 .* \(rows 0 to 1\)"),
+        (np.eye(2), np.eye(2), [-1, 1], "entry 0: image row -1"),
+        (np.eye(2), np.empty((0, 2)), np.empty(0, int), "no captions"),
+        (np.ones(2), np.eye(2), [0, 0], r"image embeddings must have shape .* received \(2,\)"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(images, captions, rows, message):
+    with pytest.raises(MiteError, match=message):
+        matching_ranks(images, captions, rows)
+
+
+def test_a_zero_row_is_ranked_last_not_refused():
+    ranks = matching_ranks([[1, 0], [0, 0]], [[1, 0], [0, 0]], [0, 1])
+    assert ranks.text_to_image.tolist() == [1, 2]
+
+
+def test_a_single_image_has_no_hardest_other():
+    with pytest.raises(MiteError, match="single image"):
+        matching_similarities([[1, 0]], [[1, 0]], [0])
