@@ -1,0 +1,194 @@
+"""Training and evaluation batches of matching images and captions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mite_tf.data.images import Preprocessing, augment, decode_image, load_image, preprocess
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class PairBatches:
+    """Batches for `MITE.fit`: distinct images, each with one or more of its captions.
+
+    An epoch goes over all captions: it passes over the shuffled images as often as the average
+    image has captions, each pass taking other captions of an image. No image occurs twice in a
+    batch. Every epoch is a function of the seed and its number, whatever came before, so a
+    training that was interrupted goes on with the very batches it would have seen.
+
+    Args:
+        token_ids: int32 array `[C, L]`, all captions, padded with 0 on the right.
+        caption_image: int array `[C]`, the row of the image that each caption belongs to.
+        features: float array `[I, views, ...]` of backbone features; a random view is taken of
+            each image. Or None, to read pixels.
+        paths: Image files, where there are no features.
+        preprocessing: How files become pixels.
+        batch_size: Images in a batch.
+        captions_per_image: Captions taken of each image of a batch.
+        smallest_crop: Smallest share of the area that a random crop of pixels keeps; 1 for the
+            whole frame.
+        flip: Whether pixels are mirrored at random.
+        seed: Seed of order, views and augmentation.
+
+    Raises:
+        ValueError: If neither features nor paths are given.
+
+    Example:
+    >>> batches = PairBatches(
+    ...     np.array([[3, 4], [5, 0], [6, 7]]), np.array([0, 0, 1]),
+    ...     features=np.zeros((2, 1, 8), "float16"), batch_size=2,
+    ... )
+    >>> [sorted(batch) for batch in batches.dataset(epoch=0)]
+    [['caption_image_id', 'features', 'image_id', 'token_ids'],
+     ['caption_image_id', 'features', 'image_id', 'token_ids']]
+    """
+
+    def __init__(
+        self,
+        token_ids: np.ndarray,
+        caption_image: np.ndarray,
+        *,
+        features: np.ndarray | None = None,
+        paths: Sequence[Path] | None = None,
+        preprocessing: Preprocessing | None = None,
+        batch_size: int = 128,
+        captions_per_image: int = 1,
+        smallest_crop: float = 1.0,
+        flip: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if features is None and (paths is None or preprocessing is None):
+            raise ValueError("Give either `features`, or `paths` with their `preprocessing`.")
+        self.token_ids = np.asarray(token_ids, np.int32)
+        self.features = features
+        self.paths = paths
+        self.preprocessing = preprocessing
+        self.batch_size = batch_size
+        self.captions_per_image = captions_per_image
+        self.smallest_crop = smallest_crop
+        self.flip = flip
+        self.seed = seed
+        order = np.argsort(caption_image, kind="stable")
+        self._images, counts = np.unique(np.asarray(caption_image), return_counts=True)
+        self._captions_of = np.split(order, np.cumsum(counts)[:-1])
+        self._passes = max(1, round(len(order) / len(self._images) / captions_per_image))
+        self._batches_in_pass = max(1, round(len(self._images) / batch_size))
+
+    @property
+    def steps(self) -> int:
+        """Batches of one epoch."""
+        return self._passes * self._batches_in_pass
+
+    def plan(self, epoch: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Returns the batches of an epoch: rows of images, rows of captions, image per caption."""
+        random = np.random.default_rng([self.seed, epoch])
+        shuffled = [random.permutation(captions) for captions in self._captions_of]
+        batches = []
+        for number in range(self._passes):
+            order = random.permutation(len(self._images))
+            for part in np.array_split(order, self._batches_in_pass):
+                chosen = [self._take(shuffled[image], number) for image in part]
+                owner = np.repeat(self._images[part], [len(captions) for captions in chosen])
+                batches.append((self._images[part], np.concatenate(chosen), owner))
+        return batches
+
+    def _take(self, captions: np.ndarray, number: int) -> np.ndarray:
+        """Captions of pass `number`; an image with few starts over, one with many loses some."""
+        count = min(self.captions_per_image, len(captions))
+        return np.take(captions, np.arange(count) + number * count, mode="wrap")
+
+    def dataset(self, epoch: int | None = None, *, first_step: int = 0) -> tf.data.Dataset:
+        """Returns batches as a `tf.data.Dataset` of dictionaries, see `MITE`.
+
+        Args:
+            epoch: Number of the epoch. None counts up from 0 each time the dataset is iterated,
+                for a plain `model.fit(batches.dataset(), epochs=...)`.
+            first_step: Batches of the epoch to leave out, for resuming.
+        """
+        import tensorflow as tf
+
+        count = -1
+
+        def generate() -> Iterator[tuple[np.ndarray, ...]]:
+            nonlocal count
+            count += 1
+            number = count if epoch is None else epoch
+            for step, (images, captions, owner) in enumerate(self.plan(number)):
+                if step >= first_step:
+                    # Views are drawn here, in one thread, so that their order is certain.
+                    random = np.random.default_rng([self.seed, number, step])
+                    seeds = random.integers(0, 2**31 - 1, (len(images), 2), np.int32)
+                    yield images, seeds, self._trimmed(captions), owner
+
+        dataset = tf.data.Dataset.from_generator(
+            generate,
+            output_signature=(
+                tf.TensorSpec((None,), tf.int64),
+                tf.TensorSpec((None, 2), tf.int32),
+                tf.TensorSpec((None, None), tf.int32),
+                tf.TensorSpec((None,), tf.int64),
+            ),
+        )
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps - first_step))
+        return dataset.map(self._with_images, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+    def _trimmed(self, captions: np.ndarray) -> np.ndarray:
+        ids = self.token_ids[captions]
+        return ids[:, : max(1, int((ids != 0).sum(axis=1).max()))]
+
+    def _with_images(self, images: Any, seeds: Any, token_ids: Any, owner: Any) -> dict[str, Any]:
+        batch = {"image_id": images, "token_ids": token_ids, "caption_image_id": owner}
+        if self.features is not None:
+            return {"features": self._features(images, seeds), **batch}
+        return {"pixels": self._pixels(images, seeds), **batch}
+
+    def _features(self, images: Any, seeds: Any) -> Any:
+        import tensorflow as tf
+
+        assert self.features is not None
+        features = self.features
+
+        def gather(images: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+            return features[images, seeds[:, 0] % features.shape[1]].astype(np.float32)
+
+        gathered = tf.numpy_function(gather, (images, seeds), tf.float32)
+        return tf.ensure_shape(gathered, (None, *features.shape[2:]))
+
+    def _pixels(self, images: Any, seeds: Any) -> Any:
+        import tensorflow as tf
+
+        assert self.paths is not None
+        assert self.preprocessing is not None
+        specification = self.preprocessing
+        names = tf.constant([str(path) for path in self.paths])
+
+        def load(item: tuple[Any, Any]) -> Any:
+            image = decode_image(tf.io.read_file(names[item[0]]))
+            if self.smallest_crop < 1 or self.flip:
+                return augment(
+                    image, specification, item[1], smallest_crop=self.smallest_crop, flip=self.flip
+                )
+            return preprocess(image, specification)
+
+        signature = tf.TensorSpec((specification.height, specification.width, 3), tf.float32)
+        return tf.map_fn(load, (images, seeds), fn_output_signature=signature)
+
+
+def pixel_batches(
+    paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int = 64
+) -> tf.data.Dataset:
+    """Returns the pixels of image files in order, as float32 batches `[N, H, W, 3]` in 0-255."""
+    import tensorflow as tf
+
+    names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+    return (
+        names.map(lambda path: load_image(path, preprocessing), num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size)
+        .prefetch(2)
+    )

@@ -1,0 +1,186 @@
+"""Backbone features of many images, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mite_tf.data.images import Preprocessing
+from mite_tf.errors import MiteError
+from mite_tf.files import write_text
+
+_BATCH = 64
+
+
+def fingerprint_of_model(model: Any) -> str:
+    """Returns a hash over the weights and the configuration of a Keras model."""
+    digest = hashlib.sha256(model.to_json().encode())
+    for variable in model.variables:
+        digest.update(np.ascontiguousarray(variable).tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint_of_images(paths: Sequence[Path]) -> str:
+    """Returns a hash over names, sizes and modification times of image files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        stat = path.stat()
+        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+class FeatureCache:
+    """Features of images under one frozen backbone, memory-mapped from a folder.
+
+    An array is found again by the hash of backbone, preprocessing, views and image files, so it
+    is rebuilt when any of them changes. It is written beside its final name with a count of the
+    rows that are safely on disk; an interrupted pass goes on from there.
+
+    Args:
+        folder: Where the arrays lie; created when missing.
+        backbone: Keras model from pixels `[N, H, W, 3]` in 0-255 to features.
+        preprocessing: How files become pixels.
+
+    Example:
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from mite_tf.models import small_cnn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "grey.png")
+    ...     Image.new("RGB", (80, 60), "grey").save(path)
+    ...     cache = FeatureCache(folder, small_cnn(image_size=32), Preprocessing(32, 32))
+    ...     cache.features([path]).shape
+    (1, 1, 2, 2, 256)
+    """
+
+    def __init__(self, folder: str | Path, backbone: Any, preprocessing: Preprocessing) -> None:
+        self.folder = Path(folder)
+        self.backbone = backbone
+        self.preprocessing = preprocessing
+        self._backbone_hash = fingerprint_of_model(backbone)
+
+    def features(
+        self,
+        paths: Sequence[Path],
+        *,
+        views: int = 1,
+        smallest_crop: float = 1.0,
+        seed: int = 0,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Returns features of all images, computing what is not on disk yet.
+
+        Args:
+            paths: Image files.
+            views: Number of views of each image. The first is the whole frame, the second its
+                mirror image, any further ones are random crops, mirrored at random.
+            smallest_crop: Smallest share of the area that a random crop keeps.
+            seed: Seed of the random crops.
+            on_progress: Called with the number of rows done and of all rows, now and then.
+
+        Returns:
+            float16 memory map `[images, views, ...]`.
+
+        Raises:
+            MiteError: If a file cannot be decoded.
+        """
+        key = {
+            "backbone": self._backbone_hash,
+            "preprocessing": self.preprocessing.to_dict(),
+            "images": fingerprint_of_images(paths),
+            "views": views,
+            **({"smallest_crop": smallest_crop, "seed": seed} if views > 2 else {}),
+        }
+        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+        path = self.folder / f"{name}.npy"
+        if not path.exists():
+            self._compute(path, paths, views, smallest_crop, seed, on_progress)
+        rows = np.load(path, mmap_mode="r")
+        return rows.reshape(len(paths), views, *rows.shape[1:])
+
+    def _compute(
+        self,
+        path: Path,
+        paths: Sequence[Path],
+        views: int,
+        smallest_crop: float,
+        seed: int,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial, counter = path.with_suffix(".partial"), path.with_suffix(".rows")
+        shape = (len(paths) * views, *self.backbone.output_shape[1:])
+        rows = _rows_on_disk(partial, counter, shape)
+        array = np.lib.format.open_memmap(
+            partial, "r+" if rows else "w+", dtype=np.float16, shape=shape
+        )
+        for batch in self._pixels(paths, views, smallest_crop, seed, start=rows):
+            features = self._forward(batch).numpy()
+            array[rows : rows + len(features)] = features
+            rows += len(features)
+            # Pages before the count: a count may lag behind what is on disk, never lead it.
+            array.flush()
+            write_text(counter, str(rows))
+            if on_progress:
+                on_progress(rows, shape[0])
+        partial.replace(path)
+        counter.unlink(missing_ok=True)
+
+    def _forward(self, pixels: Any) -> Any:
+        import tensorflow as tf
+
+        if not hasattr(self, "_graph"):
+            height, width = self.preprocessing.height, self.preprocessing.width
+            self._graph = tf.function(
+                lambda pixels: self.backbone(pixels, training=False),
+                input_signature=[tf.TensorSpec((None, height, width, 3))],
+            )
+        return self._graph(pixels)
+
+    def _pixels(
+        self, paths: Sequence[Path], views: int, smallest_crop: float, seed: int, start: int
+    ) -> Any:
+        """Yields batches of pixels, all views of an image in a row, from row `start` on."""
+        import tensorflow as tf
+
+        from mite_tf.data.images import augment, decode_image, preprocess
+
+        names = tf.constant([str(path) for path in paths])
+
+        def load(row: Any) -> Any:
+            image = decode_image(tf.io.read_file(names[row // views]))
+            view = row % views
+            whole = preprocess(image, self.preprocessing)
+            if views == 1:
+                return whole
+            mirrored = tf.cond(view == 1, lambda: tf.image.flip_left_right(whole), lambda: whole)
+            if views == 2:
+                return mirrored
+            random = lambda: augment(  # noqa: E731
+                image, self.preprocessing, tf.stack([seed, row]), smallest_crop=smallest_crop
+            )
+            return tf.cond(view < 2, lambda: mirrored, random)
+
+        rows = tf.data.Dataset.range(start, len(paths) * views, output_type=tf.int32)
+        dataset = rows.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(_BATCH).prefetch(2)
+        try:
+            yield from dataset
+        except tf.errors.InvalidArgumentError as error:
+            raise MiteError(
+                f"An image cannot be decoded: {str(error).splitlines()[0]} "
+                "Run `mite data check` on the data for its name."
+            ) from error
+
+
+def _rows_on_disk(partial: Path, counter: Path, shape: tuple[int, ...]) -> int:
+    try:
+        rows = int(counter.read_text())
+        stored = np.load(partial, mmap_mode="r").shape
+    except (OSError, ValueError):
+        return 0
+    return rows if stored == shape and rows <= shape[0] else 0

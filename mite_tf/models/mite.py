@@ -1,0 +1,330 @@
+"""The trainable model: two encoders, a discriminator, and the step that alternates them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mite_tf.losses import AdversarialLoss, BidirectionalTriplet, FlippedLabels, active_hinges
+from mite_tf.models.image_encoder import backbone_of, head_of
+
+
+@keras.saving.register_keras_serializable(package="mite_tf")
+class MITE(keras.Model):
+    """Modality-invariant image-text embedding.
+
+    A batch is a dictionary; images and captions find each other by id, so their order is free
+    and an image may bring several captions:
+
+    | key | dtype, shape | |
+    | --- | --- | --- |
+    | `pixels` or `features` | float32 `[I, H, W, 3]` in 0-255, or what the head takes | images |
+    | `image_id` | int64 `[I]` | one id per image of the batch |
+    | `token_ids` | int32 `[N, L]`, padded with 0 | captions |
+    | `caption_image_id` | int64 `[N]` | the image that each caption belongs to |
+
+    `train_step` runs both encoders once. On their embeddings it updates the discriminator
+    `discriminator_steps` times, then takes the gradient of
+    `matching loss + adversarial_weight * adversarial loss`, judged by the updated discriminator,
+    with respect to the embeddings, and sends it back through the encoders. With the weight at 0
+    the gradient is that of the matching loss to the bit.
+
+    The backbone runs in inference mode always, so its batch-normalisation statistics stay as
+    they were pretrained.
+
+    Args:
+        image_encoder: Functional model with the submodels `backbone` (optional) and `head`,
+            see `mite_tf.models.image_encoder`.
+        text_encoder: Functional model from token ids `[N, L]` to embeddings `[N, D]`.
+        discriminator: Model from embeddings `[N, D]` to logits `[N, 1]`, positive for images.
+
+    Reference:
+        Liu et al., Modality-Invariant Image-Text Embedding for Image-Sentence Matching, ACM
+        TOMM 15(1):27, 2019, doi:10.1145/3300939.
+
+    Example:
+    >>> import numpy as np
+    >>> from mite_tf.models import bag_of_words_encoder, image_encoder, image_head
+    >>> from mite_tf.models import modality_discriminator
+    >>> model = MITE(
+    ...     image_encoder(None, image_head((8,), embedding_size=16)),
+    ...     bag_of_words_encoder(50, embedding_size=16),
+    ...     modality_discriminator(16),
+    ... )
+    >>> model.compile(keras.optimizers.AdamW(1e-3))
+    >>> ids = np.arange(4)
+    >>> batch = {
+    ...     "features": np.random.rand(4, 8).astype("float32"), "image_id": ids,
+    ...     "token_ids": np.random.randint(1, 50, (4, 6)), "caption_image_id": ids,
+    ... }
+    >>> history = model.fit(batch, batch_size=4, epochs=2, verbose=0)
+    >>> sorted(history.history)[:3]
+    ['active_hinges', 'adversarial_gradient_norm', 'adversarial_loss']
+    """
+
+    def __init__(
+        self,
+        image_encoder: keras.Model,
+        text_encoder: keras.Model,
+        discriminator: keras.Model,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+        self.discriminator = discriminator
+        self.adversarial_weight = self.add_weight(
+            name="adversarial_weight", initializer="zeros", trainable=False
+        )
+        self.trains_encoders = True
+        self.trains_backbone = backbone_of(image_encoder) is not None
+        self.discriminator_steps = 1
+        self.frozen_layers = ""
+        self.built = True
+
+    def compile(
+        self,
+        optimizer: Any = "adamw",
+        discriminator_optimizer: Any = None,
+        backbone_optimizer: Any = None,
+        matching_loss: keras.losses.Loss | None = None,
+        adversarial_loss: AdversarialLoss | None = None,
+        jit_compile: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Configures the objectives and builds all optimizers, so that checkpoints hold them.
+
+        Args:
+            optimizer: Keras optimizer of the head and the text encoder.
+            discriminator_optimizer: That of the discriminator; Adam 1e-4 with beta_1 0.5 by
+                default, the value that adversarial recipes since DCGAN share.
+            backbone_optimizer: That of the backbone; a copy of `optimizer` by default.
+            matching_loss: Loss of `mite_tf.losses` over a similarity matrix;
+                `BidirectionalTriplet()` by default.
+            adversarial_loss: `AdversarialLoss`; `FlippedLabels()` by default.
+            jit_compile: Whether XLA compiles the step. Off: on a CPU it has been up to twelve
+                times slower, depending on the encoder.
+            **kwargs: Further arguments of `keras.Model.compile`.
+
+        Raises:
+            ValueError: If the global policy is `mixed_float16`, whose loss scaling the
+                three optimizers do not share; use `mixed_bfloat16`.
+        """
+        if keras.config.dtype_policy().name == "mixed_float16":
+            raise ValueError(
+                "MITE does not scale its losses, which mixed_float16 needs. "
+                "Use keras.config.set_dtype_policy('mixed_bfloat16') instead."
+            )
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        self.discriminator_optimizer = keras.optimizers.get(
+            discriminator_optimizer or keras.optimizers.Adam(1e-4, beta_1=0.5)
+        )
+        self.backbone_optimizer = keras.optimizers.get(
+            backbone_optimizer or type(self.optimizer).from_config(self.optimizer.get_config())
+        )
+        self.matching_loss = matching_loss or BidirectionalTriplet()
+        self.adversarial_loss = adversarial_loss or FlippedLabels()
+        self.optimizer.build(self.encoder_variables)
+        self.backbone_optimizer.build(self.backbone_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self._means = {name: keras.metrics.Mean(name) for name in _METRICS}
+
+    def configure_step(
+        self,
+        *,
+        trains_encoders: bool = True,
+        trains_backbone: bool = False,
+        discriminator_steps: int = 1,
+        frozen_layers: str = "",
+    ) -> None:
+        """Sets what a training step updates; takes effect with a new graph at the next step.
+
+        Args:
+            trains_encoders: Whether head and text encoder are updated.
+            trains_backbone: Whether the backbone is updated too; it needs pixels.
+            discriminator_steps: Updates of the discriminator in each step; 0 leaves it alone.
+            frozen_layers: Regular expression; layers of the backbone whose name it matches (at
+                the start) stay as they are. Empty for none.
+
+        Raises:
+            ValueError: If `discriminator_steps` is negative, or the backbone shall train while
+                the encoders are frozen or there is none.
+        """
+        if discriminator_steps < 0:
+            raise ValueError(
+                "`discriminator_steps` must not be negative. "
+                f"Received: discriminator_steps={discriminator_steps}"
+            )
+        if trains_backbone and not (trains_encoders and self.backbone_variables):
+            raise ValueError(
+                "The backbone trains only together with the encoders, and only where the image "
+                f"encoder has one. Received: trains_encoders={trains_encoders}, trainable "
+                f"variables of the backbone: {len(self.backbone_variables)}"
+            )
+        self.trains_encoders = trains_encoders
+        self.trains_backbone = trains_backbone
+        self.discriminator_steps = discriminator_steps
+        self.frozen_layers = frozen_layers
+        self.make_train_function(force=True)
+
+    @property
+    def backbone_variables(self) -> list[keras.Variable]:
+        """Trainable variables of the backbone."""
+        backbone = backbone_of(self.image_encoder)
+        return [] if backbone is None else backbone.trainable_variables
+
+    @property
+    def encoder_variables(self) -> list[keras.Variable]:
+        """Trainable variables of the image head and the text encoder."""
+        head = head_of(self.image_encoder)
+        return head.trainable_variables + self.text_encoder.trainable_variables
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return list(getattr(self, "_means", {}).values())
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> tuple[Any, Any]:
+        """Returns the embeddings of the batch's images `[I, D]` and captions `[N, D]`."""
+        return (
+            self.embed_images(inputs, training=training),
+            self.text_encoder(inputs["token_ids"], training=training),
+        )
+
+    def embed_images(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
+        """Returns image embeddings `[I, D]` from `features` or `pixels`, whichever is there."""
+        head, backbone = head_of(self.image_encoder), backbone_of(self.image_encoder)
+        if "features" in inputs:
+            return head(inputs["features"], training=training)
+        if backbone is None:
+            raise ValueError(
+                "This image encoder starts at precomputed features, so a batch needs the key "
+                f"'features'. Received the keys: {sorted(inputs)}"
+            )
+        return head(backbone(inputs["pixels"], training=False), training=training)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            images, captions = self(batch, training=self.trains_encoders)
+            penalty = tf.add_n(self.losses) if self.losses else tf.zeros(())
+
+        for _ in range(self.discriminator_steps if self.adversarial_loss.uses_discriminator else 0):
+            self._update_discriminator(images, captions)
+
+        matching, adversarial = self._objectives(batch, images, captions)
+        if self.trains_encoders:
+            upstream = [
+                tf.where(self.adversarial_weight.value == 0, m, m + a)
+                for m, a in zip(matching, adversarial, strict=True)
+            ]
+            own, backbone = self.encoder_variables, self._thawed_variables()
+            gradients = tape.gradient(
+                [images, captions, penalty], own + backbone, [*upstream, tf.ones(())]
+            )
+            self.optimizer.apply(gradients[: len(own)], own)
+            if backbone:
+                self.backbone_optimizer.apply(gradients[len(own) :], backbone)
+        return self.get_metrics_result()
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images, captions = self(batch, training=False)
+        self._objectives(batch, images, captions)
+        return self.get_metrics_result()
+
+    def _thawed_variables(self) -> list[keras.Variable]:
+        """Variables of the backbone that a step updates."""
+        if not self.trains_backbone:
+            return []
+        frozen = re.compile(self.frozen_layers) if self.frozen_layers else None
+        return [
+            variable
+            for variable in self.backbone_variables
+            if not (frozen and frozen.match(variable.path))
+        ]
+
+    def _update_discriminator(self, images: Any, captions: Any) -> None:
+        variables = self.discriminator.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self.adversarial_loss.discriminator_loss(
+                self.discriminator, tf.stop_gradient(images), tf.stop_gradient(captions)
+            )
+        self.discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
+        self._means["discriminator_loss"].update_state(loss)
+
+    def _objectives(self, batch: dict[str, Any], images: Any, captions: Any) -> tuple[Any, Any]:
+        """Gradients of both objectives with respect to `[images, captions]`, the second weighted.
+
+        Updates the metrics on the way.
+        """
+        ids = batch["caption_image_id"]
+        owner = tf.argmax(tf.cast(ids[:, None] == batch["image_id"][None, :], tf.int8), axis=1)
+        embeddings = [tf.stop_gradient(images), tf.stop_gradient(captions)]
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(embeddings)
+            similarities = tf.matmul(
+                tf.gather(embeddings[0], owner), embeddings[1], transpose_b=True
+            )
+            matching = self.matching_loss(ids, similarities)
+            adversarial = self.adversarial_loss.encoder_loss(self.discriminator, *embeddings)
+            weighted = self.adversarial_weight.value * adversarial
+        gradients = [
+            tape.gradient(loss, embeddings, unconnected_gradients="zero")
+            for loss in (matching, weighted)
+        ]
+        self._means["triplet_loss"].update_state(matching)
+        self._means["adversarial_loss"].update_state(adversarial)
+        self._means["discriminator_accuracy"].update_state(
+            self._discriminator_hits(embeddings[0], label=True)
+        )
+        self._means["discriminator_accuracy"].update_state(
+            self._discriminator_hits(embeddings[1], label=False)
+        )
+        margin = getattr(self.matching_loss, "margin", 0.0)
+        self._means["active_hinges"].update_state(active_hinges(ids, similarities, margin))
+        for name, gradient in zip(("triplet", "adversarial"), gradients, strict=True):
+            self._means[f"{name}_gradient_norm"].update_state(tf.linalg.global_norm(gradient))
+        return gradients[0], gradients[1]
+
+    def _discriminator_hits(self, embeddings: Any, *, label: bool) -> Any:
+        """Share of embeddings whose modality the discriminator names; one mean per modality."""
+        says_image = self.discriminator(embeddings, training=False) > 0
+        return tf.reduce_mean(tf.cast(tf.equal(says_image, label), tf.float32))
+
+    def get_config(self) -> dict[str, Any]:
+        parts = ("image_encoder", "text_encoder", "discriminator")
+        return {
+            **super().get_config(),
+            **{part: keras.saving.serialize_keras_object(getattr(self, part)) for part in parts},
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MITE:
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+    def get_compile_config(self) -> dict[str, Any]:
+        parts = (
+            "optimizer",
+            "discriminator_optimizer",
+            "backbone_optimizer",
+            "matching_loss",
+            "adversarial_loss",
+        )
+        return {part: keras.saving.serialize_keras_object(getattr(self, part)) for part in parts}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+_METRICS = (
+    "triplet_loss",
+    "active_hinges",
+    "adversarial_loss",
+    "discriminator_loss",
+    "discriminator_accuracy",
+    "triplet_gradient_norm",
+    "adversarial_gradient_norm",
+)

@@ -1,0 +1,206 @@
+"""Token ids to a sentence embedding: bag of words, recurrent or Transformer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from mite_tf.models.pooling import pooling_layer
+from mite_tf.models.projection import project
+
+
+def bag_of_words_encoder(
+    vocabulary_size: int,
+    *,
+    word_size: int = 512,
+    embedding_size: int = 512,
+    hidden_size: int = 512,
+    pooling: str = "average",
+    dropout: float = 0.2,
+    word_dropout: float = 0.0,
+    name: str = "text_encoder",
+) -> keras.Model:
+    """Builds the fast encoder: pooled word vectors and a residual projection.
+
+    Args:
+        vocabulary_size: Number of token ids; 0 is padding.
+        word_size: Size of a word vector.
+        embedding_size: Size D of the embedding.
+        hidden_size: Width of the residual network; 0 for a linear projection.
+        pooling: How word vectors become one: `average`, `max` or `generalized`.
+        dropout: Share of coordinates dropped in training.
+        word_dropout: Share of whole words left out in training; the meaning mostly survives.
+        name: Name of the model.
+
+    Returns:
+        Functional model from `token_ids` int32 `[N, L]`, padded with 0, to float32 `[N, D]`.
+        Padding never changes an embedding.
+
+    Example:
+    >>> encoder = bag_of_words_encoder(1000, embedding_size=64)
+    >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
+    TensorShape([1, 64])
+    """
+    token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
+    pooled = pooling_layer(pooling, name="pooling")(words, mask=mask)
+    embedding = project(
+        pooled, embedding_size=embedding_size, hidden_size=hidden_size, dropout=dropout
+    )
+    return keras.Model(token_ids, embedding, name=name)
+
+
+def recurrent_encoder(
+    vocabulary_size: int,
+    *,
+    word_size: int = 300,
+    embedding_size: int = 512,
+    hidden_size: int = 0,
+    pooling: str = "generalized",
+    dropout: float = 0.2,
+    word_dropout: float = 0.0,
+    name: str = "text_encoder",
+) -> keras.Model:
+    """Builds the recurrent encoder: a bidirectional GRU, its directions averaged, then pooled.
+
+    As in VSE-infinity (arXiv:2011.04305): word vectors of 300, a GRU as wide as the embedding.
+    Arguments and result are those of `bag_of_words_encoder`.
+
+    Example:
+    >>> encoder = recurrent_encoder(1000, embedding_size=64)
+    >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
+    TensorShape([1, 64])
+    """
+    token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
+    words = keras.layers.Dropout(dropout, name="word_vector_dropout")(words)
+    states = keras.layers.Bidirectional(
+        keras.layers.GRU(embedding_size, return_sequences=True), merge_mode="ave", name="gru"
+    )(words, mask=mask)
+    pooled = pooling_layer(pooling, name="pooling")(states, mask=mask)
+    embedding = project(
+        pooled, embedding_size=embedding_size, hidden_size=hidden_size, dropout=dropout
+    )
+    return keras.Model(token_ids, embedding, name=name)
+
+
+def transformer_encoder(
+    vocabulary_size: int,
+    *,
+    word_size: int = 256,
+    embedding_size: int = 512,
+    hidden_size: int = 0,
+    pooling: str = "average",
+    dropout: float = 0.1,
+    word_dropout: float = 0.0,
+    layers: int = 2,
+    heads: int = 4,
+    max_length: int = 48,
+    name: str = "text_encoder",
+) -> keras.Model:
+    """Builds a small pre-norm Transformer, pooled over its words.
+
+    Args:
+        vocabulary_size: Number of token ids; 0 is padding.
+        word_size: Width of the Transformer.
+        embedding_size: Size D of the embedding.
+        hidden_size: Width of the residual projection after pooling; 0 for a linear one.
+        pooling: `average`, `max` or `generalized`.
+        dropout: Share dropped, in the blocks and before the projection.
+        word_dropout: Share of whole words left out in training.
+        layers: Number of blocks.
+        heads: Attention heads of a block; `word_size` must be a multiple of it.
+        max_length: Longest caption in tokens; that of the tokenizer.
+        name: Name of the model.
+
+    Returns:
+        Functional model from `token_ids` int32 `[N, L <= max_length]` to float32 `[N, D]`.
+
+    Raises:
+        ValueError: If `word_size` is not a multiple of `heads`.
+
+    Example:
+    >>> encoder = transformer_encoder(1000, word_size=64, embedding_size=32)
+    >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
+    TensorShape([1, 32])
+    """
+    if word_size % heads:
+        raise ValueError(
+            "`word_size` must be a multiple of `heads`. "
+            f"Received: word_size={word_size}, heads={heads}"
+        )
+    token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
+    x = PositionEmbedding(max_length, name="position")(words)
+    for number in range(layers):
+        x = _transformer_block(x, mask, heads=heads, dropout=dropout, name=f"block_{number}")
+    x = keras.layers.LayerNormalization(name="last_norm")(x)
+    pooled = pooling_layer(pooling, name="pooling")(x, mask=mask)
+    embedding = project(
+        pooled, embedding_size=embedding_size, hidden_size=hidden_size, dropout=dropout
+    )
+    return keras.Model(token_ids, embedding, name=name)
+
+
+def _words(vocabulary_size: int, word_size: int, word_dropout: float) -> tuple[Any, Any, Any]:
+    """Input, word vectors `[N, L, word_size]` and the mask `[N, L]` of what is not padding."""
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    mask = ops.not_equal(token_ids, 0)
+    words = keras.layers.Embedding(vocabulary_size, word_size, name="words")(token_ids)
+    # One decision for all coordinates of a word.
+    words = keras.layers.SpatialDropout1D(word_dropout, name="word_dropout")(
+        ops.transpose(words, (0, 2, 1))
+    )
+    return token_ids, ops.transpose(words, (0, 2, 1)), mask
+
+
+def _transformer_block(x: Any, mask: Any, *, heads: int, dropout: float, name: str) -> Any:
+    width = x.shape[-1]
+    y = keras.layers.LayerNormalization(name=f"{name}_attention_norm")(x)
+    y = keras.layers.MultiHeadAttention(
+        heads, width // heads, dropout=dropout, name=f"{name}_attention"
+    )(y, y, attention_mask=ops.expand_dims(mask, 1))
+    x = keras.layers.Add(name=f"{name}_attention_sum")([x, y])
+    y = keras.layers.LayerNormalization(name=f"{name}_norm")(x)
+    y = keras.layers.Dense(4 * width, activation="relu", name=f"{name}_wide")(y)
+    y = keras.layers.Dropout(dropout, name=f"{name}_dropout")(y)
+    y = keras.layers.Dense(width, name=f"{name}_narrow")(y)
+    return keras.layers.Add(name=f"{name}_sum")([x, y])
+
+
+@keras.saving.register_keras_serializable(package="mite_tf")
+class PositionEmbedding(keras.layers.Layer):
+    """Adds a learned vector for each position.
+
+    Args:
+        max_length: Number of positions; a longer input is an error.
+
+    Call arguments:
+        inputs: float tensor `[N, L <= max_length, C]`.
+
+    Returns:
+        float tensor `[N, L, C]`.
+    """
+
+    def __init__(self, max_length: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_length = max_length
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.positions = self.add_weight(
+            shape=(self.max_length, input_shape[-1]),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name="positions",
+        )
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.positions[: ops.shape(inputs)[1]]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "max_length": self.max_length}
+
+
+TEXT_ENCODERS = {
+    "bag-of-words": bag_of_words_encoder,
+    "recurrent": recurrent_encoder,
+    "transformer": transformer_encoder,
+}

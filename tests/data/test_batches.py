@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mite_tf.data.batches import PairBatches
+
+
+def batches(counts, **options):
+    """Image i has counts[i] captions; caption c is the single token c + 1."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    ids = np.arange(len(owner), dtype=np.int32)[:, None] + 1
+    features = np.arange(len(counts) * 2, dtype=np.float16).reshape(len(counts), 2, 1)
+    return PairBatches(ids, owner, features=features, **options), owner
+
+
+def as_numpy(dataset):
+    return [{key: value.numpy() for key, value in batch.items()} for batch in dataset]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.integers(1, 6), min_size=2, max_size=30),
+    st.integers(2, 9),
+    st.integers(1, 3),
+    st.integers(0, 3),
+)
+def test_a_batch_holds_distinct_images_each_with_its_own_captions(counts, size, per_image, epoch):
+    pairs, owner = batches(counts, batch_size=size, captions_per_image=per_image)
+    plan = pairs.plan(epoch)
+    assert len(plan) == pairs.steps
+    for images, captions, caption_image in plan:
+        assert len(set(images)) == len(images)
+        assert (owner[captions] == caption_image).all()
+        assert set(caption_image) == set(images)
+        for image in images:
+            assert (caption_image == image).sum() == min(per_image, counts[image])
+
+
+def test_an_epoch_takes_every_caption_once():
+    pairs, owner = batches([5] * 12, batch_size=4)
+    seen = np.concatenate([captions for _, captions, _ in pairs.plan(epoch=3)])
+    assert sorted(seen) == list(range(len(owner)))
+    assert pairs.steps == 15
+
+
+def test_five_captions_at_once_make_an_epoch_of_one_pass():
+    pairs, owner = batches([5] * 12, batch_size=4, captions_per_image=5)
+    assert pairs.steps == 3
+    seen = np.concatenate([captions for _, captions, _ in pairs.plan(epoch=0)])
+    assert sorted(seen) == list(range(len(owner)))
+
+
+def test_an_epoch_depends_on_seed_and_number_alone():
+    def tokens(seed, epoch, **options):
+        pairs, _ = batches([5] * 12, batch_size=4, seed=seed)
+        found = as_numpy(pairs.dataset(epoch, **options))
+        return [(b["token_ids"].tolist(), b["features"].tolist()) for b in found]
+
+    assert tokens(1, 4) == tokens(1, 4)
+    assert tokens(1, 4) != tokens(1, 5)
+    assert tokens(1, 4) != tokens(2, 4)
+    assert tokens(1, 4, first_step=9) == tokens(1, 4)[9:]
+
+
+def test_without_an_epoch_each_iteration_is_the_next_one():
+    pairs, _ = batches([5] * 12, batch_size=4)
+    dataset = pairs.dataset()
+    first, second = as_numpy(dataset), as_numpy(dataset)
+    assert [b["image_id"].tolist() for b in first] == [i.tolist() for i, _, _ in pairs.plan(0)]
+    assert [b["image_id"].tolist() for b in second] == [i.tolist() for i, _, _ in pairs.plan(1)]
+    assert int(dataset.cardinality()) == len(first) == 15
+
+
+def test_features_are_a_view_of_the_right_image():
+    pairs, _ = batches([2] * 30, batch_size=30)
+    views = set()
+    for epoch in range(3):
+        for batch in as_numpy(pairs.dataset(epoch)):
+            image, view = np.divmod(batch["features"][:, 0].astype(int), 2)
+            assert (image == batch["image_id"]).all()
+            views |= set(view)
+    assert views == {0, 1}
+
+
+def test_padding_is_trimmed_to_the_longest_caption_of_the_batch():
+    ids = np.array([[1, 2, 0, 0], [3, 0, 0, 0], [1, 2, 3, 4], [0, 0, 0, 0]], np.int32)
+    pairs = PairBatches(ids, np.arange(4), features=np.zeros((4, 1, 1)), batch_size=2, seed=0)
+    for batch in as_numpy(pairs.dataset(0)):
+        lengths = (ids[batch["caption_image_id"]] != 0).sum(1)
+        assert batch["token_ids"].shape == (2, max(1, lengths.max()))
+        np.testing.assert_array_equal(
+            batch["token_ids"], ids[batch["caption_image_id"], : lengths.max()]
+        )
+
+
+def test_neither_features_nor_paths_is_an_error():
+    with pytest.raises(ValueError, match="Give either"):
+        PairBatches(np.zeros((1, 1)), np.zeros(1, int))

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from mite_tf.data.feature_cache import FeatureCache
+from mite_tf.data.images import Preprocessing
+from mite_tf.errors import MiteError
+from mite_tf.models import small_cnn
+
+SIZE = Preprocessing(32, 32)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return small_cnn(image_size=32, width=8)
+
+
+@pytest.fixture
+def paths(tmp_path):
+    random = np.random.default_rng(0)
+    found = []
+    for number in range(150):
+        found.append(tmp_path / f"{number:03d}.png")
+        Image.fromarray(random.integers(0, 256, (20, 24, 3), np.uint8)).save(found[-1])
+    return found
+
+
+def counting(backbone, calls):
+    """A cache that notes how many images the backbone sees."""
+
+    class Counting(FeatureCache):
+        def _forward(self, pixels):
+            calls.append(len(pixels))
+            return super()._forward(pixels)
+
+    return lambda folder, specification=SIZE: Counting(folder, backbone, specification)
+
+
+def test_features_are_those_of_the_backbone(tmp_path, backbone, paths):
+    features = FeatureCache(tmp_path / "cache", backbone, SIZE).features(paths)
+    image = tf.image.resize(np.asarray(Image.open(paths[7])), (32, 32), antialias=True)
+    expected = backbone(image[None])[0]
+    assert features.shape == (150, 1, 2, 2, 64)
+    np.testing.assert_allclose(features[7, 0], expected, rtol=2e-3, atol=2e-3)
+
+
+def test_views_are_the_whole_its_mirror_image_and_random_crops(tmp_path, backbone, paths):
+    cache = FeatureCache(tmp_path / "cache", backbone, SIZE)
+    views = cache.features(paths[:9], views=4, smallest_crop=0.3, seed=5)
+    np.testing.assert_array_equal(views[:, 0], cache.features(paths[:9])[:, 0])
+    mirrored = tf.image.flip_left_right(
+        tf.image.resize(np.asarray(Image.open(paths[3])), (32, 32), antialias=True)
+    )
+    np.testing.assert_allclose(views[3, 1], backbone(mirrored[None])[0], rtol=2e-3, atol=2e-3)
+    assert np.abs(views[:, 2] - views[:, 3]).max() > 0.01
+
+
+def test_a_second_pass_computes_nothing(tmp_path, backbone, paths):
+    calls = []
+    make = counting(backbone, calls)
+    first = np.array(make(tmp_path / "cache").features(paths))
+    assert sum(calls) == 150
+    np.testing.assert_array_equal(make(tmp_path / "cache").features(paths), first)
+    assert sum(calls) == 150
+
+
+def test_rebuilt_when_backbone_preprocessing_or_an_image_changes(tmp_path, paths):
+    calls, backbone = [], small_cnn(image_size=32, width=8)
+    make = counting(backbone, calls)
+    make(tmp_path / "cache").features(paths)
+    Image.new("RGB", (9, 9)).save(paths[0])
+    make(tmp_path / "cache").features(paths)
+    assert sum(calls) == 300
+    backbone.layers[2].kernel.assign_add(backbone.layers[2].kernel * 0 + 0.1)
+    make(tmp_path / "cache").features(paths)
+    assert sum(calls) == 450
+    make(tmp_path / "cache", Preprocessing(32, 32, value_range=(0.0, 1.0))).features(paths)
+    assert sum(calls) == 600
+
+
+def test_an_interrupted_pass_goes_on_where_it_was(tmp_path, backbone, paths):
+    calls = []
+    make = counting(backbone, calls)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done, total):
+        if done >= 64:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        make(tmp_path / "cache").features(paths, on_progress=stop)
+    resumed = make(tmp_path / "cache").features(paths)
+    assert sum(calls) == 150
+    np.testing.assert_array_equal(resumed, make(tmp_path / "whole").features(paths))
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "no-count", "nonsense"])
+def test_a_damaged_partial_pass_starts_over(tmp_path, backbone, paths, damage):
+    class Stopped(Exception):
+        pass
+
+    def stop(done, total):
+        raise Stopped
+
+    cache = FeatureCache(tmp_path / "cache", backbone, SIZE)
+    with pytest.raises(Stopped):
+        cache.features(paths, on_progress=stop)
+    [partial] = (tmp_path / "cache").glob("*.partial")
+    [counter] = (tmp_path / "cache").glob("*.rows")
+    if damage == "truncate":
+        partial.write_bytes(partial.read_bytes()[:1000])
+    elif damage == "no-count":
+        counter.unlink()
+    else:
+        counter.write_text("many")
+    whole = FeatureCache(tmp_path / "whole", backbone, SIZE).features(paths)
+    np.testing.assert_array_equal(cache.features(paths), whole)
+
+
+def test_an_undecodable_image_says_what_to_do(tmp_path, backbone, paths):
+    paths[80].write_bytes(b"not an image at all")
+    with pytest.raises(MiteError, match="mite data check"):
+        FeatureCache(tmp_path / "cache", backbone, SIZE).features(paths)

@@ -1,0 +1,236 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mite_tf.losses import (
+    BidirectionalTriplet,
+    EntropyMaximization,
+    FlippedLabels,
+    GradientReversal,
+    InfoNCE,
+    MaximumMeanDiscrepancy,
+    SigLIP,
+    Wasserstein,
+)
+from mite_tf.models import MITE, backbone_of
+
+ADVERSARIAL = [
+    FlippedLabels(r1_penalty=0.1),
+    GradientReversal(),
+    EntropyMaximization(),
+    Wasserstein(seed=0),
+    MaximumMeanDiscrepancy(),
+]
+
+
+def weights(model):
+    return [np.array(variable) for variable in model.trainable_variables]
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def step(model, batch, weight=0.0, **setting):
+    model.adversarial_weight.assign(weight)
+    model.configure_step(**setting)
+    return model.train_on_batch(batch, return_dict=True)
+
+
+@pytest.mark.parametrize("adversarial", ADVERSARIAL, ids=lambda loss: type(loss).__name__)
+def test_adversarial_gradient_reaches_both_encoders_and_vanishes_to_the_bit_at_zero(
+    make_mite, make_batch, adversarial
+):
+    batch = make_batch()
+    plain, zero, adversary = (make_mite(adversarial=adversarial) for _ in range(3))
+    for model, weight in ((plain, 0.0), (zero, 0.0), (adversary, 0.5)):
+        # The plain model's discriminator never moves, so nothing of it may reach the encoders.
+        step(model, batch, weight, discriminator_steps=0 if model is plain else 1)
+    for name in ("image_encoder", "text_encoder"):
+        assert equal(weights(getattr(plain, name)), weights(getattr(zero, name)))
+        changed = zip(weights(getattr(zero, name)), weights(getattr(adversary, name)), strict=True)
+        assert any(not np.array_equal(x, y) for x, y in changed), name
+
+
+def test_step_is_the_gradient_of_the_weighted_sum(make_mite, make_batch):
+    """The two-part backward pass equals differentiating the sum in one go."""
+    batch = make_batch(captions_per_image=2)
+    model, reference = make_mite(), make_mite()
+    for each in (model, reference):
+        each.compile(keras.optimizers.SGD(1.0), adversarial_loss=FlippedLabels())
+    step(model, batch, 0.3, discriminator_steps=0)
+
+    with tf.GradientTape() as tape:
+        images = reference.image_encoder(batch["features"])
+        captions = reference.text_encoder(batch["token_ids"])
+        rows = np.repeat(np.arange(6), 2)
+        similarities = tf.matmul(tf.gather(images, rows), captions, transpose_b=True)
+        loss = reference.matching_loss(batch["caption_image_id"], similarities)
+        loss += 0.3 * reference.adversarial_loss.encoder_loss(
+            reference.discriminator, images, captions
+        )
+    variables = reference.encoder_variables
+    for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+        variable.assign_sub(tf.convert_to_tensor(gradient))
+    for ours, expected in zip(weights(model), weights(reference), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=2e-6)
+
+
+def test_stage_settings_decide_what_moves(make_mite, make_batch):
+    batch = make_batch(pixels=True)
+
+    def moved(**setting):
+        model = make_mite(pixels=True)
+        before = {
+            "backbone": weights(backbone_of(model.image_encoder)),
+            "head": weights(model.image_encoder.get_layer("head")),
+            "text": weights(model.text_encoder),
+            "discriminator": weights(model.discriminator),
+        }
+        step(model, batch, 0.1, **setting)
+        after = {
+            "backbone": weights(backbone_of(model.image_encoder)),
+            "head": weights(model.image_encoder.get_layer("head")),
+            "text": weights(model.text_encoder),
+            "discriminator": weights(model.discriminator),
+        }
+        return {name for name in before if not equal(before[name], after[name])}
+
+    assert moved(discriminator_steps=0) == {"head", "text"}
+    assert moved(trains_encoders=False, discriminator_steps=2) == {"discriminator"}
+    assert moved(discriminator_steps=1) == {"head", "text", "discriminator"}
+    assert moved(trains_backbone=True, discriminator_steps=0) == {"backbone", "head", "text"}
+
+
+def test_frozen_layers_stay_by_name(make_mite, make_batch):
+    model = make_mite(pixels=True)
+    backbone = backbone_of(model.image_encoder)
+    before = {v.path: v.numpy() for v in backbone.trainable_variables}
+    step(model, make_batch(pixels=True), trains_backbone=True, frozen_layers="stage[01]|.*norm")
+    moved = {v.path for v in backbone.trainable_variables if (v.numpy() != before[v.path]).any()}
+    assert moved == {f"stage{s}_conv{n}/kernel" for s in (2, 3) for n in (0, 1)}
+
+
+def test_order_of_images_and_captions_does_not_matter(make_mite, make_batch):
+    batch = make_batch(captions_per_image=3)
+    random = np.random.default_rng(1)
+    images, captions = random.permutation(6), random.permutation(18)
+    mixed = {
+        "features": batch["features"][images],
+        "image_id": batch["image_id"][images],
+        "token_ids": np.pad(batch["token_ids"], ((0, 0), (0, 4)))[captions],
+        "caption_image_id": batch["caption_image_id"][captions],
+    }
+    one, other = make_mite(), make_mite()
+    logs, mixed_logs = step(one, batch, 0.2), step(other, mixed, 0.2)
+    for name, value in logs.items():
+        assert mixed_logs[name] == pytest.approx(value, abs=1e-5), name
+    for a, b in zip(weights(one), weights(other), strict=True):
+        # Adam divides by the gradient's size: where that is near zero, rounding shows.
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_same_seed_same_weights(make_mite, make_batch):
+    def train():
+        model = make_mite(dropout=0.3, input_dropout=0.2)
+        for seed in range(3):
+            step(model, make_batch(seed=seed), 0.2)
+        return weights(model)
+
+    assert equal(train(), train())
+
+
+def test_metrics_against_numpy(make_mite, make_batch):
+    model, batch = make_mite(), make_batch()
+    images, captions = (np.array(x) for x in model(batch))
+    logs = model.test_on_batch(batch, return_dict=True)
+    scores = images @ captions.T
+    own = np.diag(scores)
+    off = ~np.eye(6, dtype=bool)
+    rows = np.maximum(0, 0.2 - own[:, None] + scores) * off
+    columns = np.maximum(0, 0.2 - own[None, :] + scores) * off
+    assert logs["triplet_loss"] == pytest.approx((rows.sum(1) + columns.sum(0)).mean(), rel=1e-5)
+    active = np.concatenate([rows.max(1) > 0, columns.max(0) > 0])
+    assert logs["active_hinges"] == pytest.approx(active.mean())
+    logits = [np.array(model.discriminator(x))[:, 0] for x in (images, captions)]
+    accuracy = ((logits[0] > 0).mean() + (logits[1] <= 0).mean()) / 2
+    assert logs["discriminator_accuracy"] == pytest.approx(accuracy)
+
+
+def test_discriminator_learns_when_encoders_rest(make_mite, make_batch):
+    model, batch = make_mite(), make_batch(images=32)
+    model.discriminator_optimizer.learning_rate = 0.05
+    model.configure_step(trains_encoders=False, discriminator_steps=5)
+    for _ in range(20):
+        logs = model.train_on_batch(batch, return_dict=True)
+    assert logs["discriminator_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize(
+    ("matching", "adversarial"),
+    [
+        (BidirectionalTriplet(negatives="mix", hardest_share=0.25), FlippedLabels(r1_penalty=0.5)),
+        (InfoNCE(), Wasserstein(seed=3)),
+        (SigLIP(), MaximumMeanDiscrepancy()),
+    ],
+    ids=["triplet", "infonce", "siglip"],
+)
+def test_keras_file_round_trip_is_exact(
+    tmp_path, make_mite, make_batch, pixels, matching, adversarial
+):
+    model = make_mite(pixels=pixels, matching=matching, adversarial=adversarial)
+    batch = make_batch(pixels=pixels)
+    step(model, batch, 0.2, trains_backbone=pixels)
+    model.save(tmp_path / "mite.keras")
+    copy = keras.saving.load_model(tmp_path / "mite.keras")
+    assert isinstance(copy, MITE)
+    for ours, theirs in zip(model(batch), copy(batch), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert copy.matching_loss.get_config() == model.matching_loss.get_config()
+    assert copy.adversarial_loss.get_config() == model.adversarial_loss.get_config()
+    for name in ("optimizer", "backbone_optimizer", "discriminator_optimizer"):
+        assert equal(
+            [np.array(v) for v in getattr(model, name).variables],
+            [np.array(v) for v in getattr(copy, name).variables],
+        ), name
+    if not isinstance(adversarial, Wasserstein):  # its random points start over
+        for each in (model, copy):
+            step(each, batch, 0.2, trains_backbone=pixels)
+        assert equal(weights(model), weights(copy))
+
+
+def test_changing_weight_and_rate_makes_no_new_graph(make_mite, make_batch):
+    model, batch = make_mite(), make_batch()
+    traces = []
+    original = model.train_step
+    model.train_step = lambda data: (traces.append(1), original(data))[1]
+    model.make_train_function(force=True)
+    for weight in (0.0, 0.1, 0.2):
+        model.adversarial_weight.assign(weight)
+        model.optimizer.learning_rate = 0.01 * (1 + weight)
+        model.train_on_batch(batch)
+    assert len(traces) == 1
+
+
+def test_fit_on_a_dictionary_learns(make_mite, make_batch):
+    model = make_mite()
+    history = model.fit(make_batch(images=32), batch_size=32, epochs=30, verbose=0).history
+    assert history["triplet_loss"][-1] < 0.5 * history["triplet_loss"][0]
+
+
+def test_errors_name_the_rule(make_mite, make_batch):
+    model = make_mite()
+    with pytest.raises(ValueError, match="discriminator_steps=-1"):
+        model.configure_step(discriminator_steps=-1)
+    with pytest.raises(ValueError, match="backbone trains only"):
+        model.configure_step(trains_backbone=True)
+    with pytest.raises(ValueError, match="needs the key 'features'"):
+        model.embed_images({"pixels": np.zeros((1, 32, 32, 3))})
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        with pytest.raises(ValueError, match="mixed_bfloat16"):
+            model.compile("adam")
+    finally:
+        keras.config.set_dtype_policy("float32")
