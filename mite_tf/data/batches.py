@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +78,9 @@ class PairBatches:
         order = np.argsort(caption_image, kind="stable")
         self._images, counts = np.unique(np.asarray(caption_image), return_counts=True)
         self._captions_of = np.split(order, np.cumsum(counts)[:-1])
-        self._passes = max(1, round(len(order) / len(self._images) / captions_per_image))
-        self._batches_in_pass = max(1, round(len(self._images) / batch_size))
+        self._passes, self._batches_in_pass = _shape_of_epoch(
+            len(self._images), len(order), batch_size, captions_per_image
+        )
 
     @property
     def steps(self) -> int:
@@ -180,13 +182,28 @@ class PairBatches:
         return tf.map_fn(load, (images, seeds), fn_output_signature=signature)
 
 
+def steps_per_epoch(images: int, captions: int, batch_size: int, captions_per_image: int) -> int:
+    """Returns the number of batches of one epoch of `PairBatches`."""
+    return math.prod(_shape_of_epoch(images, captions, batch_size, captions_per_image))
+
+
+def _shape_of_epoch(
+    images: int, captions: int, batch_size: int, captions_per_image: int
+) -> tuple[int, int]:
+    """Passes over the images, and batches in each."""
+    passes = max(1, round(captions / images / captions_per_image))
+    return passes, max(1, round(images / batch_size))
+
+
 def pixel_batches(
     paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int = 64
 ) -> tf.data.Dataset:
     """Returns the pixels of image files in order, as float32 batches `[N, H, W, 3]` in 0-255."""
     import tensorflow as tf
 
-    names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+    names = tf.data.Dataset.from_tensor_slices(
+        tf.constant([str(path) for path in paths], tf.string)
+    )
     return (
         names.map(lambda path: load_image(path, preprocessing), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)

@@ -75,7 +75,7 @@ def probe_accuracy(
         # The number of updates is fixed, so the loss may well be falling still at the end.
         warnings.simplefilter("ignore", ConvergenceWarning)
         accuracies = cross_val_score(
-            _fresh_probe(hidden, 2 * len(images) * (folds - 1) // folds, seed),
+            _fresh_probe(hidden, 2 * (len(images) - -(-len(images) // folds)), seed),
             np.concatenate([images, captions]),
             np.repeat([0, 1], len(images)),
             groups=np.tile(np.arange(len(images)), 2),

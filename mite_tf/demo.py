@@ -1,0 +1,83 @@
+"""The main job on rendered scenes, from nothing to a page that shows what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mite_tf.data import read
+from mite_tf.data.scenes import write_scenes
+from mite_tf.evaluation import (
+    Evaluation,
+    SearchExample,
+    evaluate_embeddings,
+    print_table,
+    write_report,
+)
+from mite_tf.progress import CONSOLE
+from mite_tf.training import embed, find, load_config, train
+
+_QUERIES = 2
+
+
+def demo(out: str | Path, *, config: str | Path = "scenes", quiet: bool = False) -> Path:
+    """Renders scenes, trains the triplet baseline and MITE, measures, searches, writes a page.
+
+    What is there already is not done again, so a demo that was stopped goes on where it was.
+
+    Args:
+        out: Folder for scenes, both runs and the page.
+        config: Configuration to train.
+        quiet: Whether to print nothing.
+
+    Returns:
+        The page, `out/index.html`.
+
+    Raises:
+        MiteError: If the folder holds something else.
+    """
+    out = Path(out)
+    say = (lambda *_: None) if quiet else CONSOLE.print
+    say("[bold]Rendering scenes")
+    scenes = write_scenes(out / "scenes", progress=not quiet)
+    settings = load_config(config)
+    runs = {}
+    for name, each in (("baseline", settings.without_adversary()), ("MITE", settings)):
+        say(f"[bold]Training {name}")
+        runs[name] = train(scenes, out / name.lower(), config=each, resume=True, quiet=quiet)
+
+    table = read(scenes).split("test")
+    embeddings = {name: embed(run.path, table, quiet=quiet) for name, run in runs.items()}
+    evaluations: dict[str, Evaluation] = {
+        name: evaluate_embeddings(*each) for name, each in embeddings.items()
+    }
+    if not quiet:
+        print_table(evaluations)
+
+    queries = [table.captions[table.caption_image.tolist().index(row)] for row in range(_QUERIES)]
+    examples = []
+    for row, query in enumerate(queries):
+        hits = find(runs["MITE"].path, table, query, top=6, quiet=quiet)
+        examples.append(SearchExample(query, hits, correct=[table.image_ids[row]]))
+        say(f"\n[bold]{query}")
+        for hit in hits[:3]:
+            right = "  <- the scene it was written for" if hit.id == table.image_ids[row] else ""
+            say(f"  {hit.score:.3f}  {hit.id}{right}")
+
+    page = out / "index.html"
+    write_report(
+        page,
+        title="Rendered scenes: triplet baseline and MITE",
+        evaluations=evaluations,
+        history=runs["MITE"].history(),
+        embeddings={
+            "MITE before the adversarial stage": embed(
+                runs["MITE"].path, table, stage="align", quiet=quiet
+            ),
+            "MITE": embeddings["MITE"],
+        },
+        examples=examples,
+        image_paths=dict(zip(table.image_ids, table.paths, strict=True)),
+        details={"scenes": scenes, "split": "test", "configuration": config},
+    )
+    say(f"\nThe page: {page}")
+    return page

@@ -1,0 +1,88 @@
+"""Saving a training at any step, and going on from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mite_tf.training.interruption import Interruption
+from mite_tf.training.state import read_state, write_state
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves all that resuming needs: after every epoch, in long epochs, and when asked to stop.
+
+    Keras's `BackupAndRestore` keeps the state of one optimizer, at ends of epochs. This keeps
+    every variable: weights, all optimizers, running averages, seeds of dropout and the metrics
+    of an epoch under way.
+
+    Args:
+        path: File of the state.
+        model: The compiled model.
+        further_variables: Variables besides the model's, such as averages.
+        values: Returns plain values to keep beside them.
+        save_minutes: Minutes between two saves within an epoch.
+        interruption: Tells whether to save and stop after a batch.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: Any,
+        *,
+        further_variables: Sequence[Any],
+        values: Callable[[], dict[str, Any]],
+        save_minutes: float,
+        interruption: Interruption,
+    ) -> None:
+        super().__init__()
+        self.path = path
+        self._metrics = [variable for mean in model.metrics for variable in mean.variables]
+        self._variables = [
+            *model.variables,
+            *model.optimizer.variables,
+            *model.backbone_optimizer.variables,
+            *model.discriminator_optimizer.variables,
+            *further_variables,
+            *self._metrics,
+        ]
+        self._values = values
+        self._save_seconds = 60 * save_minutes
+        self._interruption = interruption
+        self._saved = time.monotonic()
+        self.epoch, self.step = 0, 0
+
+    def restore(self) -> dict[str, Any] | None:
+        """Puts back the last saved state; returns its plain values, or None if there is none."""
+        if not self.path.exists():
+            return None
+        values = read_state(self.path, self._variables)
+        self.epoch, self.step = values["epoch"], values["step"]
+        self._restored_metrics = [np.array(variable) for variable in self._metrics]
+        return values
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.step:  # `fit` has just reset the metrics of the epoch that goes on here
+            for variable, value in zip(self._metrics, self._restored_metrics, strict=True):
+                variable.assign(value)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.step += 1
+        if self._interruption.requested or time.monotonic() - self._saved > self._save_seconds:
+            self._save()
+        self._interruption.stop_if_requested()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch, self.step = epoch + 1, 0
+        self._save()
+        self._interruption.stop_if_requested()
+
+    def _save(self) -> None:
+        values = {"epoch": self.epoch, "step": self.step, **self._values()}
+        write_state(self.path, self._variables, values)
+        self._saved = time.monotonic()

@@ -1,0 +1,201 @@
+"""The two trained encoders with all they need to take files and sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mite_tf.data import CaptionedImages
+from mite_tf.data.batches import pixel_batches
+from mite_tf.data.images import Preprocessing
+from mite_tf.data.precomputed import PrecomputedFeatures
+from mite_tf.errors import MiteError
+from mite_tf.evaluation import Embeddings
+from mite_tf.models import MITE, backbone_of, head_of
+from mite_tf.text import WordPieceTokenizer, read_vocabulary, write_vocabulary
+
+Progress = Callable[[int, int], None]
+
+
+class Encoders:
+    """Image and text encoder of a run, ready for files and sentences.
+
+    Args:
+        image_encoder: Functional model from pixels (or features) to `[N, D]`.
+        text_encoder: Functional model from token ids to `[N, D]`.
+        tokenizer: Sentences to token ids.
+        preprocessing: Files to pixels; None when the image encoder starts at features.
+    """
+
+    def __init__(
+        self,
+        image_encoder: keras.Model,
+        text_encoder: keras.Model,
+        tokenizer: WordPieceTokenizer,
+        preprocessing: Preprocessing | None,
+    ) -> None:
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+        self.tokenizer = tokenizer
+        self.preprocessing = preprocessing
+        head = head_of(image_encoder)
+        self._embed_features = _graph(head, tf.TensorSpec((None, *head.input_shape[1:])))
+        self._embed_ids = _graph(text_encoder, tf.TensorSpec((None, None), tf.int32))
+        if backbone_of(image_encoder) is not None:
+            shape = (None, *image_encoder.input_shape[1:])
+            self._embed_pixels = _graph(image_encoder, tf.TensorSpec(shape))
+
+    @classmethod
+    def of(cls, model: MITE, tokenizer: WordPieceTokenizer) -> Encoders:
+        """Returns the encoders of a model in training; they share its weights."""
+        encoder = model.image_encoder
+        preprocessing = None
+        if backbone_of(encoder) is not None:
+            preprocessing = Preprocessing(*encoder.input_shape[1:3])
+        return cls(encoder, model.text_encoder, tokenizer, preprocessing)
+
+    def embed_images(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        batch_size: int = 64,
+        on_progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Embeds image files.
+
+        Args:
+            paths: Image files.
+            batch_size: Images handed to the network at a time.
+            on_progress: Called with the number of images done and of all, now and then.
+
+        Returns:
+            float32 `[N, D]`, unit norm.
+
+        Raises:
+            MiteError: If a file cannot be read or decoded, or the encoder takes features.
+        """
+        if self.preprocessing is None:
+            raise MiteError(
+                "These encoders were trained on precomputed features and take no image files. "
+                "Compute the features as for training and use `embed_features`."
+            )
+        missing = [str(path) for path in paths if not Path(path).is_file()]
+        if missing:
+            raise MiteError(f"{missing[0]}: no such image file.")
+        blocks, done = [], 0
+        batches = pixel_batches([Path(path) for path in paths], self.preprocessing)
+        try:
+            for batch in batches if len(paths) else ():
+                blocks.append(self._embed_pixels(batch).numpy())
+                done += len(blocks[-1])
+                if on_progress:
+                    on_progress(done, len(paths))
+        except tf.errors.InvalidArgumentError as error:
+            raise MiteError(
+                f"{self._undecodable(paths) or 'An image'} cannot be decoded. Supported are JPEG, "
+                "PNG, GIF, BMP and WebP."
+            ) from error
+        return np.concatenate(blocks) if blocks else self._none()
+
+    def _undecodable(self, paths: Sequence[str | Path]) -> str | None:
+        from mite_tf.data.images import decode_image
+
+        for path in paths:
+            try:
+                decode_image(tf.io.read_file(str(path)))
+            except tf.errors.InvalidArgumentError:
+                return str(path)
+        return None
+
+    def embed_features(self, features: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
+        """Embeds backbone features `[N, ...]`; returns float32 `[N, D]`."""
+        blocks = [
+            self._embed_features(np.asarray(features[i : i + batch_size], np.float32)).numpy()
+            for i in range(0, len(features), batch_size)
+        ]
+        return np.concatenate(blocks) if blocks else self._none()
+
+    def embed_text(self, captions: Sequence[str], *, batch_size: int = 512) -> np.ndarray:
+        """Embeds sentences; returns float32 `[N, D]`, unit norm."""
+        return self.embed_ids(self.tokenizer.table(captions).ids, batch_size=batch_size)
+
+    def embed_ids(self, token_ids: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
+        """Embeds token ids `[N, L]`, padded with 0; returns float32 `[N, D]`."""
+        blocks = [
+            self._embed_ids(token_ids[i : i + batch_size]).numpy()
+            for i in range(0, len(token_ids), batch_size)
+        ]
+        return np.concatenate(blocks) if blocks else self._none()
+
+    def embed(
+        self,
+        table: CaptionedImages,
+        *,
+        features: PrecomputedFeatures | None = None,
+        on_progress: Progress | None = None,
+    ) -> Embeddings:
+        """Embeds all images and captions of a table.
+
+        Args:
+            table: Captioned images.
+            features: Features of the images, for encoders that start there.
+            on_progress: Called with the number of images done and of all, now and then.
+        """
+        if features is None:
+            images = self.embed_images(table.paths, on_progress=on_progress)
+        else:
+            images = self.embed_features(features.of(table.image_ids))
+        return Embeddings(images, self.embed_text(table.captions), table.caption_image)
+
+    def _none(self) -> np.ndarray:
+        return np.zeros((0, self.text_encoder.output_shape[-1]), np.float32)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes both encoders, the vocabulary and the preprocessing into a folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.image_encoder.save(folder / "image_encoder.keras")
+        self.text_encoder.save(folder / "text_encoder.keras")
+        write_vocabulary(folder / "vocabulary.txt", self.tokenizer.vocabulary)
+        settings: dict[str, Any] = {
+            "tokenizer": {
+                "max_length": self.tokenizer.max_length,
+                "lower_case": self.tokenizer.lower_case,
+            },
+            "preprocessing": self.preprocessing and self.preprocessing.to_dict(),
+        }
+        (folder / "encoders.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Encoders:
+        """Reads what `save` wrote.
+
+        Raises:
+            MiteError: If the folder holds no encoders, or they cannot be read.
+        """
+        folder = Path(folder)
+        try:
+            settings = json.loads((folder / "encoders.json").read_text())
+            image, text = (
+                keras.saving.load_model(folder / f"{name}_encoder.keras", compile=False)
+                for name in ("image", "text")
+            )
+            tokenizer = WordPieceTokenizer(
+                read_vocabulary(folder / "vocabulary.txt"), **settings["tokenizer"]
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise MiteError(f"{folder}: holds no readable encoders: {error}") from error
+        preprocessing = settings["preprocessing"]
+        return cls(image, text, tokenizer, preprocessing and Preprocessing.from_dict(preprocessing))
+
+
+def _graph(model: keras.Model, specification: tf.TensorSpec) -> Any:
+    return tf.function(
+        lambda inputs: model(inputs, training=False), input_signature=[specification]
+    )

@@ -1,0 +1,159 @@
+"""The folder that one training leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mite_tf.errors import MiteError
+from mite_tf.files import write_text
+from mite_tf.training.config import Config, load_config
+from mite_tf.training.encoders import Encoders
+
+
+class Run:
+    """A run folder: configuration, best encoders, resumable state, history.
+
+    | file | what it holds |
+    | --- | --- |
+    | `config.toml` | the configuration, complete |
+    | `vocabulary.txt` | the vocabulary, one entry a line |
+    | `run.json` | data, its fingerprint and counts, versions of the packages |
+    | `best/EPOCH-STAGE/` | the encoders of the best epoch of each stage, with vocabulary |
+    | `checkpoint/state.npz` | all that `--resume` needs |
+    | `history.csv` | one row an epoch |
+    | `logs/` | the same for TensorBoard |
+
+    Args:
+        path: The folder.
+
+    Example:
+    >>> Run("runs/none").best()
+    Traceback (most recent call last):
+    mite_tf.errors.MiteError: runs/none: no such run folder. Train one with `mite train`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def state(self) -> Path:
+        """File of the resumable state."""
+        return self.path / "checkpoint" / "state.npz"
+
+    @property
+    def vocabulary(self) -> Path:
+        """File of the vocabulary, one entry a line."""
+        return self.path / "vocabulary.txt"
+
+    @property
+    def history_file(self) -> Path:
+        """CSV file with one row an epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the run."""
+        self._must_exist()
+        return load_config(self.path / "config.toml")
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What `run.json` holds: data, counts and versions."""
+        self._must_exist()
+        try:
+            return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise MiteError(f"{self.path}: not a run folder: {error}") from error
+
+    def write_info(self, info: dict[str, Any]) -> None:
+        """Writes `run.json`."""
+        write_text(self.path / "run.json", json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+
+    def history(self) -> list[dict[str, Any]]:
+        """Returns the rows of `history.csv`, numbers as floats, empty cells left out."""
+        import csv
+
+        self._must_exist()
+        if not self.history_file.exists():
+            return []
+        with self.history_file.open(newline="", encoding="utf-8") as file:
+            return [
+                {key: _number(value) for key, value in row.items() if value not in ("", None)}
+                for row in csv.DictReader(file)
+            ]
+
+    def best_folders(self) -> dict[str, Path]:
+        """Returns the folder of the best encoders of each stage, in order of training."""
+        folders = sorted((self.path / "best").glob("[0-9]*-*"))
+        return {folder.name.partition("-")[2]: folder for folder in folders if folder.is_dir()}
+
+    def best(self, stage: str | None = None) -> Path:
+        """Returns the folder of the best encoders of a stage; of the last one by default.
+
+        Raises:
+            MiteError: If there is no such run or stage, or no epoch of it has ended yet.
+        """
+        self._must_exist()
+        folders = self.best_folders()
+        if not folders:
+            raise MiteError(
+                f"{self.path}: no epoch has ended yet, so there are no encoders. Go on with "
+                "`mite train … --resume`."
+            )
+        if stage is None:
+            return list(folders.values())[-1]
+        if stage not in folders:
+            raise MiteError(
+                f"{self.path}: no best encoders of a stage {stage!r}; there are those of "
+                f"{', '.join(folders)}."
+            )
+        return folders[stage]
+
+    def keep_best(self, epoch: int, stage: str, save: Any) -> Path:
+        """Replaces the best encoders of a stage.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            stage: Name of the stage.
+            save: Called with a folder to write the encoders into.
+
+        Returns:
+            The folder, complete when this returns; a kill before that leaves the old one.
+        """
+        target = self.path / "best" / f"{epoch + 1:04d}-{stage}"
+        unfinished = target.with_name(f"unfinished-{target.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        save(unfinished)
+        old = self.best_folders().get(stage)
+        if target.exists():
+            shutil.rmtree(target)
+        unfinished.rename(target)
+        if old is not None and old != target:
+            shutil.rmtree(old)
+        return target
+
+    def forget_from(self, epoch: int) -> None:
+        """Removes best encoders of epochs that a resumed training will run again."""
+        for folder in self.best_folders().values():
+            if int(folder.name.partition("-")[0]) > epoch:
+                shutil.rmtree(folder)
+        for folder in (self.path / "best").glob("unfinished-*"):
+            shutil.rmtree(folder)
+
+    def encoders(self, stage: str | None = None) -> Encoders:
+        """Returns the best encoders of a stage; of the last one by default."""
+        return Encoders.load(self.best(stage))
+
+    def _must_exist(self) -> None:
+        if not self.path.is_dir():
+            raise MiteError(f"{self.path}: no such run folder. Train one with `mite train`.")
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,106 @@
+"""The stages of a training, as a Keras callback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from mite_tf.training.stage import Stage
+
+
+class StageSchedule(keras.callbacks.Callback):
+    """Takes a `MITE` model through its stages while `fit` runs.
+
+    Epochs count over all stages. At the first epoch of a stage the callback sets what the
+    training step updates, which makes a new graph; before every batch it assigns the learning
+    rates, the weight of the adversarial loss and the share of hardest negatives, which are
+    variables and make none.
+
+    Args:
+        stages: The stages, in order; those of 0 epochs are left out.
+        steps_per_epoch: Batches of an epoch; taken from `fit` by default.
+        first_step: Batches of the epoch that `fit` starts with which an earlier, interrupted
+            `fit` has already seen.
+
+    Raises:
+        ValueError: If two stages have the same name, or none has any epoch.
+
+    Example:
+    >>> schedule = StageSchedule([Stage(name="align", epochs=8), Stage(name="finetune", epochs=2)])
+    >>> schedule.epochs, schedule.stage_at(8).name
+    (10, 'finetune')
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        *,
+        steps_per_epoch: int | None = None,
+        first_step: int = 0,
+    ) -> None:
+        super().__init__()
+        names = [stage.name for stage in stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Stages have different names. Received: {names}")
+        self.stages = tuple(stage for stage in stages if stage.epochs)
+        if not self.stages:
+            raise ValueError(f"No stage has any epoch. Received: {names}")
+        self.steps_per_epoch = steps_per_epoch
+        self.first_step = first_step
+        self._active: Stage | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def boundaries(self) -> list[tuple[str, int]]:
+        """Name and first epoch of each stage."""
+        return [(stage.name, self.first_epoch(stage)) for stage in self.stages]
+
+    def first_epoch(self, stage: Stage) -> int:
+        """Returns the number of the first epoch of a stage."""
+        return sum(earlier.epochs for earlier in self.stages[: self.stages.index(stage)])
+
+    def stage_at(self, epoch: int) -> Stage:
+        """Returns the stage that an epoch belongs to; the last one beyond the end."""
+        for stage in self.stages:
+            if epoch < self.first_epoch(stage) + stage.epochs:
+                return stage
+        return self.stages[-1]
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        stage = self.stage_at(epoch)
+        self._epoch = epoch - self.first_epoch(stage)
+        if stage is not self._active:
+            self._active = stage
+            self.model.configure_step(
+                trains_encoders=stage.trains_encoders,
+                trains_backbone=stage.trains_backbone,
+                discriminator_steps=stage.discriminator_steps,
+                frozen_layers=stage.frozen_layers,
+            )
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        stage, model = self._active, self.model
+        assert stage is not None
+        steps = self.steps_per_epoch or self.params.get("steps") or 1
+        epoch = self._epoch + (self.first_step + batch) / steps
+        rate = stage.rate_at(epoch)
+        model.optimizer.learning_rate = rate * stage.learning_rate
+        model.backbone_optimizer.learning_rate = rate * stage.learning_rate * stage.backbone_rate
+        # The discriminator follows no decay: it must keep up with the encoders to the end.
+        model.discriminator_optimizer.learning_rate = stage.discriminator_learning_rate
+        model.adversarial_weight.assign(stage.value_at("adversarial_weight", epoch))
+        if getattr(model.matching_loss, "negatives", None) == "mix":
+            model.matching_loss.hardest_share.assign(stage.value_at("hardest_share", epoch))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.first_step = 0
+        if logs is not None and self._active is not None:
+            logs["stage"] = self._active.name
+            if not self._active.discriminator_steps:
+                logs.pop("discriminator_loss", None)  # a mean of nothing

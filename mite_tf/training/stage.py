@@ -1,0 +1,110 @@
+"""What one stage of training does: a plain value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import keras
+import numpy as np
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+# A value over the epochs of a stage: a number, or points (epoch, value) joined by lines.
+Course = float | list[tuple[float, float]]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@keras.saving.register_keras_serializable(package="mite_tf")
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Stage:
+    """One stage of training.
+
+    Args:
+        name: Name, unique in a schedule.
+        epochs: Length; an epoch goes over all captions.
+        inputs: `features`, computed once by the frozen backbone, or `pixels`.
+        trains_encoders: Whether image head and text encoder are updated.
+        trains_backbone: Whether the backbone is updated too; it needs pixels.
+        frozen_layers: Regular expression; layers of the backbone whose name it matches at the
+            start stay as they are. Layers below the first trained one cost no backward pass.
+        discriminator_steps: Updates of the discriminator in each step.
+        learning_rate: Peak learning rate of head and text encoder.
+        backbone_rate: Learning rate of the backbone, as a multiple of `learning_rate`.
+        discriminator_learning_rate: Learning rate of the discriminator.
+        warmup_epochs: Epochs over which the learning rates rise from zero.
+        decay: Course of the learning rates after that: `constant`; `cosine` down to
+            `final_rate`; or `step`: to `final_rate` at half of the stage.
+        final_rate: Learning rate at the end, as a multiple of the peak.
+        hardest_share: Share of the hardest negative in the triplet loss, the rest being the sum
+            over all negatives: a number, or points (epoch in the stage, value).
+        adversarial_weight: Weight of the adversarial loss: a number, or points.
+        batch_size: Images in a batch.
+        captions_per_image: Captions of each image in a batch. With pixels, more of them spread
+            the cost of an image over several pairs.
+        smallest_crop: For pixels: smallest share of the frame that a random crop keeps.
+        flip: For pixels: whether to mirror at random.
+
+    Example:
+    >>> stage = Stage(name="align", epochs=10, adversarial_weight=[(2, 0.0), (4, 0.1)])
+    >>> stage.value_at("adversarial_weight", 3.0)
+    0.05
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    epochs: Annotated[int, Field(ge=0)]
+    inputs: Literal["features", "pixels"] = "features"
+    trains_encoders: bool = True
+    trains_backbone: bool = False
+    frozen_layers: str = ""
+    discriminator_steps: Annotated[int, Field(ge=0)] = 0
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    backbone_rate: Annotated[float, Field(ge=0)] = 0.1
+    discriminator_learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    decay: Literal["constant", "cosine", "step"] = "cosine"
+    final_rate: Share = 0.0
+    hardest_share: Course = 1.0
+    adversarial_weight: Course = 0.0
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    captions_per_image: Annotated[int, Field(ge=1)] = 1
+    smallest_crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    flip: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Stage:
+        if self.trains_backbone and not (self.inputs == "pixels" and self.trains_encoders):
+            raise ValueError(
+                f"stage {self.name!r}: trains_backbone needs inputs = 'pixels' and trains_encoders"
+            )
+        return self
+
+    def value_at(self, name: str, epoch: float) -> float:
+        """Returns the value of `hardest_share` or `adversarial_weight` at an epoch of the stage."""
+        course = getattr(self, name)
+        if isinstance(course, (int, float)):
+            return float(course)
+        epochs, values = zip(*course, strict=True)
+        return float(np.interp(epoch, epochs, values))
+
+    def rate_at(self, epoch: float) -> float:
+        """Returns the multiple of the peak learning rates at an epoch of the stage."""
+        if epoch < self.warmup_epochs:
+            return max(epoch, 1e-3) / self.warmup_epochs
+        length = max(self.epochs - self.warmup_epochs, 1e-9)
+        progress = min((epoch - self.warmup_epochs) / length, 1.0)
+        if self.decay == "constant":
+            return 1.0
+        if self.decay == "step":
+            return 1.0 if progress < 0.5 else self.final_rate
+        return self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns plain values, for Keras and for TOML."""
+        return asdict(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Stage:
+        """Returns the stage that `get_config` described."""
+        return cls(**config)

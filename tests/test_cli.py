@@ -1,0 +1,109 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from mite_tf.cli import main
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    for split in ("train", "dev"):
+        (folder / split).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (20, 20), (80 * number, 0, 0)).save(folder / split / f"{number}.jpg")
+            (folder / split / f"{number}.txt").write_text(f"picture {number} of {split}\n")
+            if split == "dev":  # not the same bytes as in train
+                Image.new("RGB", (20, 20), (0, 80 * number, 9)).save(
+                    folder / split / f"{number}.jpg"
+                )
+    return folder
+
+
+def test_help_and_import_load_no_tensorflow():
+    script = (
+        "import sys, mite_tf, mite_tf.cli\n"
+        "try: mite_tf.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'matplotlib', 'sklearn', 'pydantic'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "mite train photos" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "verb", [["data", "check"], ["data", "scenes"], ["train"], ["evaluate"], ["search"], ["demo"]]
+)
+def test_every_verb_has_help_with_an_example(verb, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*verb, "--help"])
+    assert stopped.value.code == 0
+    assert f"example:\n  mite {' '.join(verb)}" in capsys.readouterr().out
+
+
+def test_data_check_counts_and_reports(photos, tmp_path, capsys):
+    assert main(["data", "check", str(photos)]) == 0
+    assert "6 images" in capsys.readouterr().out
+    (photos / "train" / "0.jpg").write_bytes(b"")
+    report = tmp_path / "report.json"
+    assert main(["data", "check", str(photos), "--json", str(report)]) == 2
+    assert "0.jpg is empty" in capsys.readouterr().out
+    [problem] = json.loads(report.read_text())["problems"]
+    assert problem["kind"] == "empty-file"
+
+
+def test_data_scenes_writes_what_the_readers_read(tmp_path, capsys):
+    scenes = tmp_path / "scenes"
+    sizes = ["--train", "8", "--dev", "4", "--test", "4", "--size", "32"]
+    assert main(["data", "scenes", str(scenes), *sizes]) == 0
+    assert main(["data", "check", str(scenes)]) == 0
+    assert "16 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "check", "nowhere"], "nowhere"),
+        (["train", "nowhere", "--run", "run"], "nowhere"),
+        (["train", "nowhere", "--run", "run", "--config", "flickr9k"], "flickr9k"),
+        (["train", "nowhere", "--run", "run", "--set", "epochs"], "KEY=VALUE"),
+        (["evaluate", "nowhere", "--data", "."], "nowhere"),
+        (["search", "nowhere", "--data", ".", "a dog"], "nowhere"),
+        (["search", "nowhere", "--data", "."], "either a sentence or an image"),
+    ],
+)
+def test_unusable_input_is_one_clear_message_and_status_2(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mite: ")
+    assert message in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_the_whole_way_by_command_line(tmp_path, capsys):
+    scenes, run = str(tmp_path / "scenes"), str(tmp_path / "run")
+    assert main(["data", "scenes", scenes, "--train", "160", "--dev", "20", "--size", "32"]) == 0
+    small = [f"stages.{name}.epochs=1" for name in ("align", "classify", "adversarial", "finetune")]
+    small += ["model.image_size=32", "model.cnn_width=8"]
+    settings = [word for value in small for word in ("--set", value)]
+    assert main(["train", scenes, "--config", "scenes", "--run", run, *settings]) == 0
+    result, page = tmp_path / "result.json", tmp_path / "page.html"
+    arguments = ["--data", scenes, "--split", "dev", "--json", str(result), "--html", str(page)]
+    assert main(["evaluate", run, *arguments]) == 0
+    assert json.loads(result.read_text())["images"] == 20
+    found = tmp_path / "found.html"
+    capsys.readouterr()
+    assert main(["search", run, "--data", scenes, "a red star", "--html", str(found)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 10
+    assert page.stat().st_size > 10_000
+    assert found.stat().st_size > 5_000

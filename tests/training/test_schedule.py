@@ -1,0 +1,138 @@
+import keras
+import numpy as np
+import pytest
+
+from mite_tf.losses import BidirectionalTriplet
+from mite_tf.models import (
+    MITE,
+    bag_of_words_encoder,
+    image_encoder,
+    image_head,
+    modality_discriminator,
+)
+from mite_tf.training import Stage, StageSchedule, WeightAveraging
+
+
+def small_mite():
+    keras.utils.set_random_seed(0)
+    mite = MITE(
+        image_encoder(None, image_head((6,), embedding_size=8, hidden_size=0, dropout=0)),
+        bag_of_words_encoder(20, word_size=8, embedding_size=8, hidden_size=0, dropout=0),
+        modality_discriminator(8, hidden_sizes=(4,)),
+    )
+    mite.compile("adamw", matching_loss=BidirectionalTriplet(negatives="mix"))
+    return mite
+
+
+def batch(images=8):
+    random = np.random.default_rng(0)
+    return {
+        "features": random.random((images, 6), np.float32),
+        "image_id": np.arange(images),
+        "token_ids": random.integers(1, 20, (images, 5)),
+        "caption_image_id": np.arange(images),
+    }
+
+
+class Watch(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, step, logs=None):
+        model = self.model
+        self.seen.append(
+            (
+                round(float(model.optimizer.learning_rate), 6),
+                round(float(model.adversarial_weight), 6),
+                round(float(model.matching_loss.hardest_share), 6),
+                model.trains_encoders,
+                model.discriminator_steps,
+            )
+        )
+
+
+STAGES = [
+    Stage(
+        name="align", epochs=2, learning_rate=0.1, decay="constant",
+        hardest_share=[(0, 0.0), (2, 1.0)],
+    ),
+    Stage(name="nothing", epochs=0),
+    Stage(name="classify", epochs=1, trains_encoders=False, discriminator_steps=3),
+    Stage(
+        name="adversarial", epochs=2, learning_rate=0.2, decay="step", final_rate=0.5,
+        discriminator_steps=1, adversarial_weight=[(0, 0.0), (1, 0.4)],
+    ),
+]  # fmt: skip
+
+
+def test_one_fit_goes_through_all_stages():
+    model, watch = small_mite(), Watch()
+    schedule = StageSchedule(STAGES)
+    history = model.fit(
+        batch(), batch_size=4, epochs=schedule.epochs, callbacks=[schedule, watch],
+        verbose=0, shuffle=False,
+    )  # fmt: skip
+    assert history.history["stage"] == ["align"] * 2 + ["classify"] + ["adversarial"] * 2
+    assert [seen[:3] for seen in watch.seen if seen[3]] == [
+        (0.1, 0.0, 0.0),
+        (0.1, 0.0, 0.25),
+        (0.1, 0.0, 0.5),
+        (0.1, 0.0, 0.75),
+        (0.2, 0.0, 1.0),
+        (0.2, 0.2, 1.0),
+        (0.1, 0.4, 1.0),
+        (0.1, 0.4, 1.0),
+    ]
+    assert [seen[3:] for seen in watch.seen[::2]] == [
+        (True, 0), (True, 0), (False, 3), (True, 1), (True, 1),
+    ]  # fmt: skip
+
+
+def test_several_fits_are_the_same_as_one():
+    def weights(fits):
+        model, schedule = small_mite(), StageSchedule(STAGES)
+        for first, last in fits:
+            model.fit(
+                batch(), batch_size=4, initial_epoch=first, epochs=last, callbacks=[schedule],
+                verbose=0, shuffle=False,
+            )  # fmt: skip
+        return [v.numpy() for v in model.trainable_variables]
+
+    for one, many in zip(weights([(0, 5)]), weights([(0, 1), (1, 4), (4, 5)]), strict=True):
+        np.testing.assert_array_equal(one, many)
+
+
+def test_epochs_belong_to_stages():
+    schedule = StageSchedule(STAGES)
+    assert schedule.epochs == 5
+    assert [schedule.stage_at(e).name for e in (0, 1, 2, 3, 4, 9)] == [
+        "align", "align", "classify", "adversarial", "adversarial", "adversarial",
+    ]  # fmt: skip
+    assert schedule.boundaries == [("align", 0), ("classify", 2), ("adversarial", 3)]
+
+
+def test_wrong_schedules_are_refused():
+    with pytest.raises(ValueError, match="different names"):
+        StageSchedule([STAGES[0], STAGES[0]])
+    with pytest.raises(ValueError, match="No stage has any epoch"):
+        StageSchedule([STAGES[1]])
+
+
+def test_averaging_follows_the_formula_and_lends_without_a_trace():
+    variable = keras.Variable([1.0])
+    averaging = WeightAveraging([variable], momentum=0.15)
+    expected = 1.0
+    for step, value in enumerate((2.0, 4.0, 8.0)):
+        variable.assign([value])
+        averaging.on_train_batch_end(step)
+        momentum = min(0.15, (1 + step) / (10 + step))
+        expected += (1 - momentum) * (value - expected)
+    with averaging.lent():
+        assert float(variable[0]) == pytest.approx(expected, rel=1e-6)
+    assert float(variable[0]) == 8.0
+    averaging.adopt()
+    assert float(variable[0]) == pytest.approx(expected, rel=1e-6)
+    assert int(averaging.steps) == 0
+    with pytest.raises(ValueError, match="momentum=1"):
+        WeightAveraging([variable], momentum=1)
