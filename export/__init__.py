@@ -1,1 +1,1 @@
-"""Deployment export of trained encoders."""
+"""Deployment export: SavedModel and ONNX encoders. Not written yet; see the changelog."""

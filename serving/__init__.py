@@ -1,1 +1,1 @@
-"""Serving."""
+"""Serving of exported encoders. Not written yet; see the changelog."""

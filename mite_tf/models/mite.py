@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import keras
@@ -80,9 +79,8 @@ class MITE(keras.Model):
             name="adversarial_weight", initializer="zeros", trainable=False
         )
         self.trains_encoders = True
-        self.trains_backbone = backbone_of(image_encoder) is not None
+        self.backbone_share = 0.0
         self.discriminator_steps = 1
-        self.frozen_layers = ""
         self.built = True
 
     def compile(
@@ -136,38 +134,39 @@ class MITE(keras.Model):
         self,
         *,
         trains_encoders: bool = True,
-        trains_backbone: bool = False,
+        backbone_share: float = 0.0,
         discriminator_steps: int = 1,
-        frozen_layers: str = "",
     ) -> None:
         """Sets what a training step updates; takes effect with a new graph at the next step.
 
         Args:
             trains_encoders: Whether head and text encoder are updated.
-            trains_backbone: Whether the backbone is updated too; it needs pixels.
+            backbone_share: Share of the backbone's variables, counted from its output, that are
+                updated too; above 0 needs pixels. What lies below them costs no backward pass.
             discriminator_steps: Updates of the discriminator in each step; 0 leaves it alone.
-            frozen_layers: Regular expression; layers of the backbone whose name it matches (at
-                the start) stay as they are. Empty for none.
 
         Raises:
-            ValueError: If `discriminator_steps` is negative, or the backbone shall train while
-                the encoders are frozen or there is none.
+            ValueError: If `discriminator_steps` is negative, `backbone_share` lies outside
+                [0, 1], or the backbone shall train while the encoders rest or there is none.
         """
         if discriminator_steps < 0:
             raise ValueError(
                 "`discriminator_steps` must not be negative. "
                 f"Received: discriminator_steps={discriminator_steps}"
             )
-        if trains_backbone and not (trains_encoders and self.backbone_variables):
+        if not 0 <= backbone_share <= 1:
+            raise ValueError(
+                f"`backbone_share` lies in [0, 1]. Received: backbone_share={backbone_share}"
+            )
+        if backbone_share and not (trains_encoders and self.backbone_variables):
             raise ValueError(
                 "The backbone trains only together with the encoders, and only where the image "
                 f"encoder has one. Received: trains_encoders={trains_encoders}, trainable "
                 f"variables of the backbone: {len(self.backbone_variables)}"
             )
         self.trains_encoders = trains_encoders
-        self.trains_backbone = trains_backbone
+        self.backbone_share = backbone_share
         self.discriminator_steps = discriminator_steps
-        self.frozen_layers = frozen_layers
         self.make_train_function(force=True)
 
     @property
@@ -220,7 +219,9 @@ class MITE(keras.Model):
                 tf.where(self.adversarial_weight.value == 0, m, m + a)
                 for m, a in zip(matching, adversarial, strict=True)
             ]
-            own, backbone = self.encoder_variables, self._thawed_variables()
+            own = self.encoder_variables
+            backbone = self.backbone_variables
+            backbone = backbone[len(backbone) - round(self.backbone_share * len(backbone)) :]
             gradients = tape.gradient(
                 [images, captions, penalty], own + backbone, [*upstream, tf.ones(())]
             )
@@ -234,17 +235,6 @@ class MITE(keras.Model):
         images, captions = self(batch, training=False)
         self._objectives(batch, images, captions)
         return self.get_metrics_result()
-
-    def _thawed_variables(self) -> list[keras.Variable]:
-        """Variables of the backbone that a step updates."""
-        if not self.trains_backbone:
-            return []
-        frozen = re.compile(self.frozen_layers) if self.frozen_layers else None
-        return [
-            variable
-            for variable in self.backbone_variables
-            if not (frozen and frozen.match(variable.path))
-        ]
 
     def _update_discriminator(self, images: Any, captions: Any) -> None:
         variables = self.discriminator.trainable_variables

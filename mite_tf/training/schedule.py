@@ -79,9 +79,8 @@ class StageSchedule(keras.callbacks.Callback):
             self._active = stage
             self.model.configure_step(
                 trains_encoders=stage.trains_encoders,
-                trains_backbone=stage.trains_backbone,
+                backbone_share=stage.backbone_share,
                 discriminator_steps=stage.discriminator_steps,
-                frozen_layers=stage.frozen_layers,
             )
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:

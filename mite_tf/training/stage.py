@@ -26,9 +26,8 @@ class Stage:
         epochs: Length; an epoch goes over all captions.
         inputs: `features`, computed once by the frozen backbone, or `pixels`.
         trains_encoders: Whether image head and text encoder are updated.
-        trains_backbone: Whether the backbone is updated too; it needs pixels.
-        frozen_layers: Regular expression; layers of the backbone whose name it matches at the
-            start stay as they are. Layers below the first trained one cost no backward pass.
+        backbone_share: Share of the backbone's variables, counted from its output, that are
+            updated too; above 0 needs pixels.
         discriminator_steps: Updates of the discriminator in each step.
         learning_rate: Peak learning rate of head and text encoder.
         backbone_rate: Learning rate of the backbone, as a multiple of `learning_rate`.
@@ -56,8 +55,7 @@ class Stage:
     epochs: Annotated[int, Field(ge=0)]
     inputs: Literal["features", "pixels"] = "features"
     trains_encoders: bool = True
-    trains_backbone: bool = False
-    frozen_layers: str = ""
+    backbone_share: Share = 0.0
     discriminator_steps: Annotated[int, Field(ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     backbone_rate: Annotated[float, Field(ge=0)] = 0.1
@@ -74,9 +72,9 @@ class Stage:
 
     @model_validator(mode="after")
     def _consistent(self) -> Stage:
-        if self.trains_backbone and not (self.inputs == "pixels" and self.trains_encoders):
+        if self.backbone_share and not (self.inputs == "pixels" and self.trains_encoders):
             raise ValueError(
-                f"stage {self.name!r}: trains_backbone needs inputs = 'pixels' and trains_encoders"
+                f"stage {self.name!r}: backbone_share needs inputs = 'pixels' and trains_encoders"
             )
         return self
 

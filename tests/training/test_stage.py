@@ -42,4 +42,4 @@ def test_values_out_of_range_are_refused(wrong):
 
 def test_backbone_needs_pixels():
     with pytest.raises(ValidationError, match="needs inputs = 'pixels'"):
-        Stage(name="s", epochs=1, trains_backbone=True)
+        Stage(name="s", epochs=1, backbone_share=0.5)

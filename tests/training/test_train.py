@@ -257,8 +257,8 @@ class TestData:
             **{
                 "model.backbone": "features",
                 "model.features": str(tmp_path / "features.npz"),
-                "stages.align.trains_backbone": False,
-                "stages.finetune.trains_backbone": False,
+                "stages.align.backbone_share": 0,
+                "stages.finetune.backbone_share": 0,
                 "stages.align.epochs": 4,
             }
         )

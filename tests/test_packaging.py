@@ -1,0 +1,52 @@
+"""The wheel holds what an operator and a researcher import."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import mite_tf.export
+import mite_tf.serving
+import pytest
+
+import mite_tf
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_export_and_serving_stand_at_the_top_and_are_installed_inside():
+    assert Path(mite_tf.export.__file__).parent == ROOT / "export"
+    assert Path(mite_tf.serving.__file__).parent == ROOT / "serving"
+
+
+def test_every_package_is_listed():
+    import tomllib
+
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in (ROOT / "mite_tf").rglob("__init__.py")
+    }
+    assert found == {name for name in listed if name not in ("mite_tf.export", "mite_tf.serving")}
+
+
+@pytest.mark.slow
+def test_wheel_holds_code_configurations_and_templates(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    [wheel] = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "mite_tf/py.typed",
+        "mite_tf/cli.py",
+        "mite_tf/configs/flickr8k.toml",
+        "mite_tf/evaluation/report.html",
+        "mite_tf/search/contact_sheet.html",
+        "mite_tf/data/formats/flickr.py",
+        "mite_tf/data/scenes/drawing.py",
+        "mite_tf/export/__init__.py",
+        "mite_tf/serving/__init__.py",
+    } <= names
+    assert not any(name.startswith(("export/", "serving/", "tests/")) for name in names)
