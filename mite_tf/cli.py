@@ -9,28 +9,13 @@ from collections.abc import Sequence
 
 from mite_tf._version import __version__
 from mite_tf.errors import MiteError
+from mite_tf.quiet import load_tensorflow
 
 _FORMATS = ("flickr", "karpathy", "coco", "csv", "tsv", "jsonl", "folder")
 
 
-def _load_tensorflow() -> None:
-    """Imports TensorFlow without the dozen lines that it prints about the machine."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silence, 2)
-        import tensorflow  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silence)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line; returns 0, 2 for unusable input, 130 when interrupted."""
-    # TensorFlow reports every harmless finding about the machine; its real errors are raised.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = _parse(arguments)
     try:
         return int(options.call(options) or 0)
@@ -237,7 +222,7 @@ def _scenes(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    _load_tensorflow()
+    load_tensorflow()
     from mite_tf.training import parse_overrides, train
 
     run = train(
@@ -255,7 +240,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    _load_tensorflow()
+    load_tensorflow()
     from mite_tf.evaluation import print_table
     from mite_tf.training import evaluate
 
@@ -275,7 +260,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _search(options: argparse.Namespace) -> None:
-    _load_tensorflow()
+    load_tensorflow()
     from mite_tf.training import find
 
     hits = find(
@@ -295,7 +280,7 @@ def _search(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    _load_tensorflow()
+    load_tensorflow()
     from mite_tf.demo import demo
 
     demo(options.out)

@@ -17,6 +17,7 @@ def image_head(
     pooling: str = "average",
     power: float = 1.0,
     dropout: float = 0.2,
+    standardize: bool = False,
     name: str = "head",
 ) -> keras.Model:
     """Builds the head: pooling of a feature map, residual projection, unit norm.
@@ -25,10 +26,12 @@ def image_head(
         feature_shape: Shape of one image's features: `(C,)`, or `(H, W, C)` for a map.
         embedding_size: Size D of the embedding.
         hidden_size: Width of the residual network; 0 for a linear projection.
-        pooling: `average`, `max` or `generalized`; a feature vector needs none.
+        pooling: `average`, `max` or `generalized`, which forget where in the image a feature
+            was; or `flatten`, which keeps it, for small maps. A feature vector needs none.
         power: Exponent of a power normalisation of the pooled features, see
             `PowerNormalization`; 1 leaves them as they are.
         dropout: Share of features dropped in training.
+        standardize: Whether to standardise the embeddings over the batch, see `project`.
         name: Name of the model.
 
     Returns:
@@ -50,10 +53,17 @@ def image_head(
     features = keras.Input(feature_shape, name="features")
     vector = features
     if len(feature_shape) == 3:
-        vector = pooling_layer(pooling, name="pooling")(features)
+        if pooling == "flatten":
+            vector = keras.layers.Flatten(name="pooling")(features)
+        else:
+            vector = pooling_layer(pooling, name="pooling")(features)
     if power != 1:
         vector = PowerNormalization(power, name="power")(vector)
     embedding = project(
-        vector, embedding_size=embedding_size, hidden_size=hidden_size, dropout=dropout
+        vector,
+        embedding_size=embedding_size,
+        hidden_size=hidden_size,
+        dropout=dropout,
+        standardize=standardize,
     )
     return keras.Model(features, embedding, name=name)

@@ -7,7 +7,14 @@ from typing import Any
 import keras
 
 
-def project(vector: Any, *, embedding_size: int, hidden_size: int, dropout: float) -> Any:
+def project(
+    vector: Any,
+    *,
+    embedding_size: int,
+    hidden_size: int,
+    dropout: float,
+    standardize: bool = False,
+) -> Any:
     """Adds a residual projection and unit normalisation to a functional model.
 
     A linear map plus a two-layer network of the same input, summed, as in VSE++ with the
@@ -19,6 +26,9 @@ def project(vector: Any, *, embedding_size: int, hidden_size: int, dropout: floa
         embedding_size: Size D of the embedding.
         hidden_size: Width of the network; 0 leaves the linear path alone.
         dropout: Share of inputs dropped, before the projection and inside the network.
+        standardize: Whether each coordinate is standardised over the batch before the norm (in
+            use: by running statistics). It takes away what all embeddings of a modality have in
+            common, on which encoders that start from scratch otherwise collapse.
 
     Returns:
         Keras tensor `[N, D]`, float32, rows of unit Euclidean norm.
@@ -30,5 +40,9 @@ def project(vector: Any, *, embedding_size: int, hidden_size: int, dropout: floa
         hidden = keras.layers.Dropout(dropout, name="residual_dropout")(hidden)
         residual = keras.layers.Dense(embedding_size, name="residual")(hidden)
         embedding = keras.layers.Add(name="residual_sum")([embedding, residual])
+    if standardize:
+        embedding = keras.layers.BatchNormalization(
+            momentum=0.95, center=False, scale=False, name="standardize"
+        )(embedding)
     # float32 whatever the policy: cosine similarities of nearby pairs differ in the last digits.
     return keras.layers.UnitNormalization(name="embedding", dtype="float32")(embedding)

@@ -20,6 +20,7 @@ def bag_of_words_encoder(
     pooling: str = "average",
     dropout: float = 0.2,
     word_dropout: float = 0.0,
+    standardize: bool = False,
     name: str = "text_encoder",
 ) -> keras.Model:
     """Builds the fast encoder: pooled word vectors and a residual projection.
@@ -32,6 +33,7 @@ def bag_of_words_encoder(
         pooling: How word vectors become one: `average`, `max` or `generalized`.
         dropout: Share of coordinates dropped in training.
         word_dropout: Share of whole words left out in training; the meaning mostly survives.
+        standardize: Whether to standardise the embeddings over the batch, see `project`.
         name: Name of the model.
 
     Returns:
@@ -46,7 +48,11 @@ def bag_of_words_encoder(
     token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
     pooled = pooling_layer(pooling, name="pooling")(words, mask=mask)
     embedding = project(
-        pooled, embedding_size=embedding_size, hidden_size=hidden_size, dropout=dropout
+        pooled,
+        embedding_size=embedding_size,
+        hidden_size=hidden_size,
+        dropout=dropout,
+        standardize=standardize,
     )
     return keras.Model(token_ids, embedding, name=name)
 
@@ -60,6 +66,7 @@ def recurrent_encoder(
     pooling: str = "generalized",
     dropout: float = 0.2,
     word_dropout: float = 0.0,
+    standardize: bool = False,
     name: str = "text_encoder",
 ) -> keras.Model:
     """Builds the recurrent encoder: a bidirectional GRU, its directions averaged, then pooled.
@@ -79,7 +86,11 @@ def recurrent_encoder(
     )(words, mask=mask)
     pooled = pooling_layer(pooling, name="pooling")(states, mask=mask)
     embedding = project(
-        pooled, embedding_size=embedding_size, hidden_size=hidden_size, dropout=dropout
+        pooled,
+        embedding_size=embedding_size,
+        hidden_size=hidden_size,
+        dropout=dropout,
+        standardize=standardize,
     )
     return keras.Model(token_ids, embedding, name=name)
 
@@ -96,6 +107,7 @@ def transformer_encoder(
     layers: int = 2,
     heads: int = 4,
     max_length: int = 48,
+    standardize: bool = False,
     name: str = "text_encoder",
 ) -> keras.Model:
     """Builds a small pre-norm Transformer, pooled over its words.
@@ -111,6 +123,7 @@ def transformer_encoder(
         layers: Number of blocks.
         heads: Attention heads of a block; `word_size` must be a multiple of it.
         max_length: Longest caption in tokens; that of the tokenizer.
+        standardize: Whether to standardise the embeddings over the batch, see `project`.
         name: Name of the model.
 
     Returns:
@@ -136,7 +149,11 @@ def transformer_encoder(
     x = keras.layers.LayerNormalization(name="last_norm")(x)
     pooled = pooling_layer(pooling, name="pooling")(x, mask=mask)
     embedding = project(
-        pooled, embedding_size=embedding_size, hidden_size=hidden_size, dropout=dropout
+        pooled,
+        embedding_size=embedding_size,
+        hidden_size=hidden_size,
+        dropout=dropout,
+        standardize=standardize,
     )
     return keras.Model(token_ids, embedding, name=name)
 

@@ -58,6 +58,7 @@ def build_model(
         pooling=model.image_pooling,
         power=model.image_power,
         dropout=model.image_dropout,
+        standardize=model.standardize,
     )
     extra: dict[str, Any] = (
         {"max_length": config.text.max_length} if model.text_encoder == "transformer" else {}
@@ -70,6 +71,7 @@ def build_model(
         pooling=model.text_pooling,
         dropout=model.text_dropout,
         word_dropout=model.word_dropout,
+        standardize=model.standardize,
         **extra,
     )
     discriminator = modality_discriminator(

@@ -39,15 +39,17 @@ class ModelConfig:
             lie in the file `features`; see `PrecomputedFeatures`.
         weights: For `keras.applications`: `imagenet`, `none`, or a file.
         image_power: Exponent of `PowerNormalization`.
+        standardize: Whether embeddings are standardised over the batch; see `project`.
     """
 
     embedding_size: Annotated[int, Field(ge=2)] = 512
+    standardize: bool = False
     backbone: str = "small-cnn"
     features: str = ""
     weights: str = "imagenet"
     image_size: Annotated[int, Field(ge=16)] = 224
     cnn_width: Annotated[int, Field(ge=8)] = 32
-    image_pooling: Literal["average", "max", "generalized"] = "average"
+    image_pooling: Literal["average", "max", "generalized", "flatten"] = "average"
     image_power: Annotated[float, Field(gt=0, le=1)] = 1.0
     image_hidden_size: Annotated[int, Field(ge=0)] = 512
     image_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
