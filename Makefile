@@ -36,7 +36,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --ignore tests/documentation
 
 docs: $(READY) ## check links and examples of the documentation
 	$(BIN)/pytest tests/documentation

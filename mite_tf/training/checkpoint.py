@@ -56,6 +56,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._interruption = interruption
         self._saved = time.monotonic()
         self.epoch, self.step = 0, 0
+        self.steps_per_epoch: int | None = None
 
     def restore(self) -> dict[str, Any] | None:
         """Puts back the last saved state; returns its plain values, or None if there is none."""
@@ -73,6 +74,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.step += 1
+        if self.step == self.steps_per_epoch:
+            return  # the end of the epoch is about to be saved, which leaves no step undone
         if self._interruption.requested or time.monotonic() - self._saved > self._save_seconds:
             self._save()
         self._interruption.stop_if_requested()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mite_tf.errors import MiteError
-from mite_tf.files import write_text
+from mite_tf.text import write_vocabulary
 from mite_tf.training.config import Config, load_config
 from mite_tf.training.encoders import Encoders
 
@@ -68,9 +70,15 @@ class Run:
         except (OSError, ValueError) as error:
             raise MiteError(f"{self.path}: not a run folder: {error}") from error
 
-    def write_info(self, info: dict[str, Any]) -> None:
-        """Writes `run.json`."""
-        write_text(self.path / "run.json", json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+    def start(self, config: Config, vocabulary: Sequence[str], info: dict[str, Any]) -> None:
+        """Makes the folder with what a run begins with; it appears complete or not at all."""
+        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        beside.mkdir(parents=True)
+        (beside / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+        write_vocabulary(beside / self.vocabulary.name, vocabulary)
+        text = json.dumps(info, indent=2, ensure_ascii=False)
+        (beside / "run.json").write_text(f"{text}\n", encoding="utf-8")
+        beside.replace(self.path)
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the rows of `history.csv`, numbers as floats, empty cells left out."""

@@ -43,6 +43,9 @@ OVERRIDES = {
     "stages.classify.batch_size": 16,
     "stages.adversarial.batch_size": 16,
     "stages.finetune.batch_size": 16,
+    "stages.align.captions_per_image": 1,
+    "stages.adversarial.captions_per_image": 1,
+    "stages.finetune.captions_per_image": 1,
 }
 
 

@@ -243,6 +243,22 @@ class TestData:
         assert run.info["data"]["images"]["train"] == 47
         assert "left out" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            ({"model.backbone": "nowhere.keras"}, r"nowhere\.keras: no such backbone file"),
+            ({"model.backbone": "features"}, "not a file of features"),
+            ({"loss.matching": {"name": "quadruplet"}}, "Unknown loss 'quadruplet'"),
+            ({"loss.adversarial": {"name": "mmd", "widths": 1}}, "has no argument 'widths'"),
+        ],
+    )
+    def test_what_cannot_be_built_leaves_no_folder(
+        self, table, tmp_path, make_config, override, message
+    ):
+        with pytest.raises(MiteError, match=message):
+            train(table, tmp_path / "run", config=make_config(**override), quiet=True)
+        assert not list(tmp_path.iterdir())
+
     def test_a_missing_split_is_named(self, table, tmp_path, make_config):
         with pytest.raises(MiteError, match="dev"):
             train(table.split("train"), tmp_path / "run", config=make_config(), quiet=True)
