@@ -43,6 +43,7 @@ OVERRIDES = {
     "stages.classify.batch_size": 16,
     "stages.adversarial.batch_size": 16,
     "stages.finetune.batch_size": 16,
+    "stages.align.learning_rate": 5e-3,
     "stages.align.captions_per_image": 1,
     "stages.adversarial.captions_per_image": 1,
     "stages.finetune.captions_per_image": 1,
