@@ -38,7 +38,7 @@ def demo(out: str | Path, *, config: str | Path = "scenes", quiet: bool = False)
     out = Path(out)
     say = (lambda *_: None) if quiet else CONSOLE.print
     say("[bold]Rendering scenes")
-    scenes = write_scenes(out / "scenes", train=1600, progress=not quiet)
+    scenes = write_scenes(out / "scenes", progress=not quiet)
     settings = load_config(config)
     runs = {}
     for name, each in (("baseline", settings.without_adversary()), ("MITE", settings)):
