@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from mite_tf.evaluation import Evaluation, evaluate_embeddings
     from mite_tf.models import MITE
     from mite_tf.search import VectorIndex
+    from mite_tf.studies import StudyFolder, study
     from mite_tf.training import (
         Config,
         Encoders,
+        Guard,
         Run,
         Stage,
         StageSchedule,
@@ -43,9 +45,11 @@ _HOMES = {
     "mite_tf.evaluation": ("Evaluation", "evaluate_embeddings"),
     "mite_tf.models": ("MITE",),
     "mite_tf.search": ("VectorIndex",),
+    "mite_tf.studies": ("StudyFolder", "study"),
     "mite_tf.training": (
         "Config",
         "Encoders",
+        "Guard",
         "Run",
         "Stage",
         "StageSchedule",
@@ -58,7 +62,7 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ROOMS = ("data", "evaluation", "losses", "models", "search", "text", "training")
+_ROOMS = ("data", "evaluation", "losses", "models", "search", "studies", "text", "training")
 
 __all__ = [
     "MITE",
@@ -66,10 +70,12 @@ __all__ = [
     "Config",
     "Encoders",
     "Evaluation",
+    "Guard",
     "MiteError",
     "Run",
     "Stage",
     "StageSchedule",
+    "StudyFolder",
     "VectorIndex",
     "__version__",
     "check",
@@ -80,6 +86,7 @@ __all__ = [
     "find",
     "load_config",
     "read",
+    "study",
     "train",
     "write_scenes",
 ]

@@ -23,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mite: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        resumable = options.call is _train
-        print(
-            "mite: stopped." + (" Go on with the same command and --resume." if resumable else ""),
-            file=sys.stderr,
-        )
+        how = {
+            _train: " Go on with the same command and --resume.",
+            _study: " Go on with the same command.",
+        }
+        print(f"mite: stopped.{how.get(options.call, '')}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "  mite train photos --config flickr8k --run runs/first\n"
         "  mite evaluate runs/first --data photos --split test\n"
         '  mite search runs/first --data photos "a dog leaps into the water"\n'
+        "  mite study photos --variants baseline,mite --seeds 5 --out studies/first\n"
         "\n`mite VERB --help` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(verbs)
     _add_evaluate(verbs)
     _add_search(verbs)
+    _add_study(verbs)
     _add_demo(verbs)
     return parser
 
@@ -127,25 +129,29 @@ def _add_train(verbs) -> None:  # type: ignore[no-untyped-def]
     train.add_argument("path", help="folder or file of captioned images, splits train and dev")
     train.add_argument("--run", required=True, metavar="DIR", help="folder for the result")
     train.add_argument(
+        "--resume", action="store_true", help="go on with the run in DIR where it was stopped"
+    )
+    _add_recipe(train)
+
+
+def _add_recipe(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
         "--config",
         metavar="NAME|FILE",
         help="flickr8k (default), flickr30k, coco, scenes, or a TOML file",
     )
-    train.add_argument(
+    verb.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         help="replace a value of the configuration, such as stages.align.epochs=5; repeatable",
     )
-    _add_source(train)
-    train.add_argument(
+    _add_source(verb)
+    verb.add_argument(
         "--skip-bad", action="store_true", help="go on without images and captions that are broken"
     )
-    train.add_argument(
-        "--resume", action="store_true", help="go on with the run in DIR where it was stopped"
-    )
-    train.add_argument(
+    verb.add_argument(
         "--cache", metavar="DIR", help="folder of backbone features, to share between runs"
     )
 
@@ -170,6 +176,12 @@ def _add_evaluate(verbs) -> None:  # type: ignore[no-untyped-def]
     )
     evaluate.add_argument("--json", metavar="FILE", help="write the result as JSON")
     evaluate.add_argument("--html", metavar="FILE", help="write a page with plots")
+    evaluate.add_argument(
+        "--projection",
+        default="pca",
+        choices=("pca", "umap"),
+        help="how the page draws both modalities (default pca; umap needs `mite-tf[umap]`)",
+    )
     _add_source(evaluate)
 
 
@@ -190,6 +202,37 @@ def _add_search(verbs) -> None:  # type: ignore[no-untyped-def]
     search.add_argument("--top", type=int, default=10, metavar="K", help="results (default 10)")
     search.add_argument("--html", metavar="FILE", help="write a page that shows the results")
     _add_source(search)
+
+
+def _add_study(verbs) -> None:  # type: ignore[no-untyped-def]
+    study = _verb(
+        verbs,
+        "study",
+        _study,
+        "train variants with several seeds each, compare them, and write a report",
+        "mite study photos --variants baseline,mite,mmd --seeds 5 --out studies/first",
+    )
+    study.add_argument("path", help="folder or file of captioned images, splits train and dev")
+    study.add_argument("--out", required=True, metavar="DIR", help="folder for the study")
+    study.add_argument(
+        "--variants",
+        default="baseline,mite",
+        metavar="NAME,...",
+        help="what to compare (default baseline,mite), such as gradient-reversal, wasserstein, mmd",
+    )
+    study.add_argument("--variants-file", metavar="FILE", help="TOML file with variants of yours")
+    study.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="trainings of each variant (default 5)"
+    )
+    study.add_argument(
+        "--first-seed", type=int, default=0, metavar="K", help="seeds count up from K (default 0)"
+    )
+    study.add_argument("--split", default="dev", help="split to measure on (default dev)")
+    study.add_argument("--stage", help="compare after this stage (default: the last)")
+    study.add_argument(
+        "--against", metavar="NAME", help="variant to compare with (default baseline)"
+    )
+    _add_recipe(study)
 
 
 def _add_demo(verbs) -> None:  # type: ignore[no-untyped-def]
@@ -253,6 +296,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         format=options.format,
         root=options.root,
         html=options.html,
+        projection=options.projection,
     )
     print_table({options.run: evaluation})
     if options.json:
@@ -277,6 +321,31 @@ def _search(options: argparse.Namespace) -> None:
     )
     for hit in hits:
         print(f"{hit.score:6.3f}  {hit.id}")
+
+
+def _study(options: argparse.Namespace) -> None:
+    load_tensorflow()
+    from mite_tf.studies import study
+    from mite_tf.training import parse_overrides
+
+    folder = study(
+        options.path,
+        options.out,
+        config=options.config or "flickr8k",
+        variants=options.variants.split(","),
+        seeds=options.seeds,
+        first_seed=options.first_seed,
+        overrides=parse_overrides(options.set),
+        variants_file=options.variants_file,
+        split=options.split,
+        stage=options.stage,
+        against=options.against,
+        format=options.format,
+        root=options.root,
+        skip_bad=options.skip_bad,
+        feature_cache=options.cache,
+    )
+    print(f"{folder.path / 'study.html'}: the report; study.md and study.json hold the same")
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mite_tf.data import read
-from mite_tf.data.scenes import write_scenes
+from mite_tf.data.scenes import ruled_out, write_scenes
 from mite_tf.evaluation import (
     Evaluation,
     SearchExample,
     evaluate_embeddings,
+    near_miss_confusion,
     print_table,
     write_report,
 )
@@ -50,8 +51,10 @@ def demo(out: str | Path, *, config: str | Path = "scenes", quiet: bool = False)
     evaluations: dict[str, Evaluation] = {
         name: evaluate_embeddings(*each) for name, each in embeddings.items()
     }
+    pairs = ruled_out(table)
+    confusions = {name: near_miss_confusion(*each, pairs) for name, each in embeddings.items()}
     if not quiet:
-        print_table(evaluations)
+        print_table(evaluations, near_misses=confusions)
 
     queries = [table.captions[table.caption_image.tolist().index(row)] for row in range(_QUERIES)]
     examples = []
@@ -71,12 +74,13 @@ def demo(out: str | Path, *, config: str | Path = "scenes", quiet: bool = False)
         history=runs["MITE"].history(),
         embeddings={
             "MITE before the adversarial stage": embed(
-                runs["MITE"].path, table, stage="align", quiet=quiet
+                runs["MITE"].path, table, stage="finetune", quiet=quiet
             ),
             "MITE": embeddings["MITE"],
         },
         examples=examples,
         image_paths=dict(zip(table.image_ids, table.paths, strict=True)),
+        near_misses=confusions,
         details={"scenes": scenes, "split": "test", "configuration": config},
     )
     say(f"\nThe page: {page}")

@@ -37,7 +37,16 @@ def test_help_and_import_load_no_tensorflow():
 
 
 @pytest.mark.parametrize(
-    "verb", [["data", "check"], ["data", "scenes"], ["train"], ["evaluate"], ["search"], ["demo"]]
+    "verb",
+    [
+        ["data", "check"],
+        ["data", "scenes"],
+        ["train"],
+        ["evaluate"],
+        ["search"],
+        ["study"],
+        ["demo"],
+    ],
 )
 def test_every_verb_has_help_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -75,6 +84,8 @@ def test_data_scenes_writes_what_the_readers_read(tmp_path, capsys):
         (["evaluate", "nowhere", "--data", "."], "nowhere"),
         (["search", "nowhere", "--data", ".", "a dog"], "nowhere"),
         (["search", "nowhere", "--data", "."], "either a sentence or an image"),
+        (["study", "nowhere", "--out", "run"], "nowhere"),
+        (["study", "nowhere", "--out", "run", "--variants", "mite,mitee"], "mitee"),
     ],
 )
 def test_unusable_input_is_one_clear_message_and_status_2(

@@ -44,6 +44,8 @@ def test_wheel_holds_code_configurations_and_templates(tmp_path):
         "mite_tf/configs/flickr8k.toml",
         "mite_tf/evaluation/report.html",
         "mite_tf/search/contact_sheet.html",
+        "mite_tf/studies/study.html",
+        "mite_tf/studies/variants.toml",
         "mite_tf/data/formats/flickr.py",
         "mite_tf/data/scenes/drawing.py",
         "mite_tf/export/__init__.py",

@@ -89,6 +89,19 @@ class FeatureCache:
         Raises:
             MiteError: If a file cannot be decoded.
         """
+        path = self._file(paths, views, smallest_crop, seed)
+        if not path.exists():
+            self._compute(path, paths, views, smallest_crop, seed, on_progress)
+        rows = np.load(path, mmap_mode="r")
+        return rows.reshape(len(paths), views, *rows.shape[1:])
+
+    def holds(
+        self, paths: Sequence[Path], *, views: int = 1, smallest_crop: float = 1.0, seed: int = 0
+    ) -> bool:
+        """Returns whether these features are on disk, all of them."""
+        return self._file(paths, views, smallest_crop, seed).exists()
+
+    def _file(self, paths: Sequence[Path], views: int, smallest_crop: float, seed: int) -> Path:
         key = {
             "backbone": self._backbone_hash,
             "preprocessing": self.preprocessing.to_dict(),
@@ -97,11 +110,7 @@ class FeatureCache:
             **({"smallest_crop": smallest_crop, "seed": seed} if views > 2 else {}),
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
-        path = self.folder / f"{name}.npy"
-        if not path.exists():
-            self._compute(path, paths, views, smallest_crop, seed, on_progress)
-        rows = np.load(path, mmap_mode="r")
-        return rows.reshape(len(paths), views, *rows.shape[1:])
+        return self.folder / f"{name}.npy"
 
     def _compute(
         self,

@@ -1,5 +1,7 @@
 """How figures look: colours that colour-blind readers can tell apart, sizes, plain axes."""
 
+import base64
+import io
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,3 +52,32 @@ def legend_below(figure: "Figure", panel: "Axes") -> None:
         frameon=False,
         fontsize=9,
     )
+
+
+def to_png(figure: "Figure") -> bytes:
+    """Renders a figure as a PNG file.
+
+    Args:
+        figure: The figure.
+
+    Returns:
+        The bytes of the file.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def for_page(heading: str, title: str, png: bytes) -> dict[str, str]:
+    """Makes a figure part of an HTML page.
+
+    Args:
+        heading: Heading above it.
+        title: The figure's title, for those who cannot see it.
+        png: The figure as a PNG file.
+
+    Returns:
+        `heading`, `text` (the title) and `image` (the file as an address).
+    """
+    address = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return {"heading": heading, "text": title, "image": address}

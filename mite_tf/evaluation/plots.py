@@ -18,6 +18,7 @@ from mite_tf.evaluation.figures import (
     new_figure,
 )
 from mite_tf.evaluation.gaps import centroid_gap
+from mite_tf.evaluation.projection import project_to_plane
 from mite_tf.evaluation.ranking import matching_similarities
 from mite_tf.evaluation.scores import DirectionScores
 
@@ -71,21 +72,30 @@ def plot_recall(evaluations: Mapping[str, Evaluation]) -> "Figure":
 
 
 def plot_modalities(
-    embeddings: Mapping[str, Embeddings], *, points: int = 500, lines: int = 25, seed: int = 0
+    embeddings: Mapping[str, Embeddings],
+    *,
+    method: str = "pca",
+    points: int = 500,
+    lines: int = 25,
+    seed: int = 0,
 ) -> "Figure":
-    """Draws images and captions in the plane where both together vary most.
+    """Draws images and captions in two dimensions.
 
-    Each model has its own panel and its own plane: the first two principal components of its
-    images and captions taken together. Grey lines join a few matching pairs.
+    Each model has its own panel and its own projection of its images and captions taken
+    together. Grey lines join a few matching pairs.
 
     Args:
         embeddings: Embeddings by model name, such as before and after adversarial training.
+        method: `pca`, the plane in which they vary most, or `umap`; see `project_to_plane`.
         points: At most this many images are drawn, each with one caption.
         lines: How many matching pairs are joined.
-        seed: Decides which.
+        seed: Decides which, and what `umap` draws.
 
     Returns:
         The figure.
+
+    Raises:
+        MiteError: If there is no such method, or UMAP is not installed.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -98,15 +108,15 @@ def plot_modalities(
     for panel, (name, pairs) in zip(panels, embeddings.items(), strict=True):
         units = unit_embeddings(*pairs)
         images, captions = one_caption_each(units, max_images=points, seed=seed)
-        plane, shares = _principal_plane(np.concatenate([images, captions]))
-        images, captions = plane[: len(images)], plane[len(images) :]
+        plane = project_to_plane(np.concatenate([images, captions]), method, seed=seed)
+        images, captions = plane.points[: len(images)], plane.points[len(images) :]
         for x, y in zip(images[:lines], captions[:lines], strict=True):
             panel.plot([x[0], y[0]], [x[1], y[1]], color=SOFT, linewidth=0.7, alpha=0.6, zorder=1)
         _scatter(panel, images, IMAGE_COLOUR, "o", "images")
         _scatter(panel, captions, CAPTION_COLOUR, "^", "captions")
         panel.set_aspect("equal", adjustable="datalim")
-        panel.set_xlabel(f"first component ({shares[0]:.0%} of variance)")
-        panel.set_ylabel(f"second component ({shares[1]:.0%} of variance)")
+        panel.set_xlabel(plane.labels[0])
+        panel.set_ylabel(plane.labels[1])
         gap = centroid_gap(units.images, units.captions)
         panel.set_title(f"{name}\nThe centroids are {gap:.2f} apart.", fontsize=10)
     legend_below(figure, panels[0])
@@ -131,9 +141,10 @@ def plot_similarities(embeddings: Mapping[str, Embeddings]) -> "Figure":
     """
     title = "A caption finds its image if it is nearer to it than to any other image."
     figure, panels = new_figure(title, len(embeddings), height=3.5)
-    for panel, (name, pairs) in zip(panels, embeddings.items(), strict=True):
-        matching, hardest = matching_similarities(*pairs)
-        bins = np.histogram_bin_edges(np.concatenate([matching, hardest]), 40).tolist()
+    found = {name: matching_similarities(*pairs) for name, pairs in embeddings.items()}
+    every = np.concatenate([similarities for both in found.values() for similarities in both])
+    bins = np.histogram_bin_edges(every, 40).tolist()
+    for panel, (name, (matching, hardest)) in zip(panels, found.items(), strict=True):
         panel.hist(hardest, bins, color=COLOURS[3], alpha=0.6, label="nearest other image")
         panel.hist(matching, bins, color=COLOURS[2], alpha=0.6, label="own image")
         panel.set_xlabel("cosine similarity")
@@ -154,12 +165,3 @@ def _scatter(panel: "Axes", points: NDArray, colour: str, marker: str, label: st
     panel.scatter(x, y, s=12, color=colour, marker=marker, alpha=0.5, linewidth=0, label=label)
     x, y = points.mean(axis=0)
     panel.scatter(x, y, s=130, color=colour, marker=marker, edgecolor="white", linewidth=1.5)
-
-
-def _principal_plane(rows: NDArray) -> tuple[NDArray, NDArray]:
-    """Coordinates of rows on their first two principal components, and their variance shares."""
-    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
-    variances, axes = np.linalg.eigh(centred.T @ centred)
-    axes = axes[:, [-1, -2]]
-    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])  # a direction, not its opposite
-    return centred @ axes, variances[[-1, -2]] / max(variances.sum(), 1e-12)

@@ -1,23 +1,21 @@
 """One HTML page that tells what models can do, readable anywhere without other files."""
 
-import base64
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mite_tf.evaluation.embeddings import Embeddings
 from mite_tf.evaluation.evaluation import Evaluation
+from mite_tf.evaluation.figures import for_page, to_png
 from mite_tf.evaluation.history_plot import plot_history
+from mite_tf.evaluation.near_miss_plot import plot_near_misses
+from mite_tf.evaluation.near_misses import Confusion
 from mite_tf.evaluation.plots import plot_modalities, plot_recall, plot_similarities
 from mite_tf.evaluation.table import evaluation_rows
 from mite_tf.search.contact_sheet import describe_search
 from mite_tf.search.index import Hit
 from mite_tf.search.page import write_page
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,8 @@ def write_report(
     image_paths: Mapping[str, str | Path] | None = None,
     captions: Mapping[str, str] | None = None,
     details: Mapping[str, object] | None = None,
+    projection: str = "pca",
+    near_misses: Mapping[str, Mapping[str, Confusion]] | None = None,
 ) -> None:
     """Writes evaluations, plots and search examples as one self-contained HTML page.
 
@@ -60,9 +60,12 @@ def write_report(
         image_paths: Image file by id.
         captions: Sentence by id.
         details: What else to state at the top, such as data set, run and date.
+        projection: How both modalities are drawn in two dimensions, `pca` or `umap`.
+        near_misses: Confusion of near misses by model name and kind, of rendered scenes.
 
     Raises:
-        MiteError: If an image cannot be read, or an example has nothing to show.
+        MiteError: If an image cannot be read, an example has nothing to show, or there is no
+            such projection.
 
     Example:
         >>> import tempfile
@@ -77,11 +80,14 @@ def write_report(
     """
     figures = [("Recall", plot_recall(evaluations))]
     if embeddings:
-        figures.append(("Both modalities", plot_modalities(embeddings)))
+        figures.append(("Both modalities", plot_modalities(embeddings, method=projection)))
         figures.append(("Similarities", plot_similarities(embeddings)))
+    if near_misses:
+        percents = {n: {k: c.percent for k, c in each.items()} for n, each in near_misses.items()}
+        figures.append(("Near misses", plot_near_misses(percents)))
     if history:
         figures.append(("Training", plot_history(history)))
-    header, *rows = evaluation_rows(evaluations)
+    header, *rows = evaluation_rows(evaluations, near_misses)
     write_page(
         path,
         "mite_tf.evaluation",
@@ -91,20 +97,11 @@ def write_report(
         splits=dict.fromkeys((e.protocol, e.images, e.captions) for e in evaluations.values()),
         header=header,
         rows=rows,
-        figures=[_embed(heading, figure) for heading, figure in figures],
+        figures=[
+            for_page(heading, figure.get_suptitle(), to_png(figure)) for heading, figure in figures
+        ],
         searches=[
             describe_search(e.query, e.hits, image_paths, captions=captions, correct=e.correct)
             for e in examples
         ],
     )
-
-
-def _embed(heading: str, figure: "Figure") -> dict[str, str]:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    picture = base64.b64encode(buffer.getvalue()).decode()
-    return {
-        "heading": heading,
-        "text": figure.get_suptitle(),
-        "image": f"data:image/png;base64,{picture}",
-    }

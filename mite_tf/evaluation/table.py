@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mite_tf.evaluation.evaluation import Evaluation
+from mite_tf.evaluation.near_misses import Confusion
 from mite_tf.evaluation.scores import RetrievalScores
 
 _DIRECTIONS = {"image_to_text": "image → text", "text_to_image": "text → image"}
@@ -21,11 +22,17 @@ _RANKS = {
 _INVARIANCE = {"probe_accuracy": "probe accuracy", "centroid_gap": "centroid gap"}
 
 
-def print_table(evaluations: Mapping[str, Evaluation], *, console: Console | None = None) -> None:
+def print_table(
+    evaluations: Mapping[str, Evaluation],
+    *,
+    near_misses: Mapping[str, Mapping[str, Confusion]] | None = None,
+    console: Console | None = None,
+) -> None:
     """Prints a column for each model, and one for what random order would score.
 
     Args:
         evaluations: Evaluations by model name.
+        near_misses: Confusion of near misses by model name and kind, if there is any.
         console: Where to print; standard output if left out.
 
     Example:
@@ -40,7 +47,7 @@ def print_table(evaluations: Mapping[str, Evaluation], *, console: Console | Non
          image → text   R@1, %       100.0     20.0
         ...
     """
-    header, *rows = evaluation_rows(evaluations)
+    header, *rows = evaluation_rows(evaluations, near_misses)
     table = Table(box=SIMPLE)
     for position, name in enumerate(header):
         table.add_column(Text(name), justify="left" if position < 2 else "right", overflow="fold")
@@ -49,13 +56,17 @@ def print_table(evaluations: Mapping[str, Evaluation], *, console: Console | Non
     (console or Console()).print(table)
 
 
-def evaluation_rows(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
+def evaluation_rows(
+    evaluations: Mapping[str, Evaluation],
+    near_misses: Mapping[str, Mapping[str, Confusion]] | None = None,
+) -> list[list[str]]:
     """Lays evaluations out as a table of texts.
 
     Where models were evaluated on different candidates, each of these has its chance column.
 
     Args:
         evaluations: Evaluations by model name.
+        near_misses: Confusion of near misses by model name and kind, if there is any.
 
     Returns:
         Rows of equal length, the first being the header: two columns that name the score,
@@ -81,6 +92,11 @@ def evaluation_rows(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
         found = [_measured(model, measure) for model in models]
         chance = "0.500" if measure == "probe_accuracy" else ""
         rows.append(["", label, *found, *[chance] * len(chances)])
+    confusions = near_misses or {}
+    for position, kind in enumerate(next(iter(confusions.values()), {})):
+        found = [f"{confusions[name][kind].percent:.1f}" for name in evaluations]
+        heading = "" if position else "near misses"
+        rows.append([heading, f"{kind}, %", *found, *["50.0"] * len(chances)])
     return rows
 
 

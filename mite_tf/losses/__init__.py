@@ -11,6 +11,7 @@ from mite_tf.losses.matching import MatchingLoss
 from mite_tf.losses.maximum_mean_discrepancy import MaximumMeanDiscrepancy
 from mite_tf.losses.modality_classification import ModalityClassification
 from mite_tf.losses.siglip import SigLIP
+from mite_tf.losses.similarity_gap import similarity_gap
 from mite_tf.losses.wasserstein import Wasserstein
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "active_hinges",
     "adversarial_loss",
     "matching_loss",
+    "similarity_gap",
 ]

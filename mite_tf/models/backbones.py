@@ -139,20 +139,27 @@ def _to_value_range(pixels: Any, family: str) -> Any:
     return pixels
 
 
-def file_backbone(path: str | Path, *, feature_map: bool, name: str = "backbone") -> keras.Model:
+def file_backbone(
+    path: str | Path, *, feature_map: bool, image_size: int | None = None, name: str = "backbone"
+) -> keras.Model:
     """Opens a Keras model file as a backbone.
 
     Args:
         path: A `.keras` file whose model maps pixels `[N, H, W, 3]` in 0-255 to a feature vector
             `[N, C]` or a feature map `[N, H, W, C]`.
         feature_map: Whether a map is wanted: a global pooling layer at the end is then cut off.
+        image_size: Height and width of the input in pixels, for another size than the file has;
+            convolutional networks allow it and often gain by a size above the one they were
+            trained at (Touvron et al., Fixing the train-test resolution discrepancy, NeurIPS 2019,
+            arXiv:1906.06423).
         name: Name of the model.
 
     Returns:
         The model, called `name`.
 
     Raises:
-        MiteError: If the file is absent, is no Keras model, or maps something else.
+        MiteError: If the file is absent, is no Keras model, maps something else, or its layers
+            do not allow `image_size`.
     """
     path = Path(path)
     if not path.is_file():
@@ -177,7 +184,42 @@ def file_backbone(path: str | Path, *, feature_map: bool, name: str = "backbone"
             f"this model gives {tuple(output.shape)}. Save it without its last layers, or with "
             "a fixed input size."
         )
-    return keras.Model(inputs[0], output, name=name)
+    backbone = keras.Model(inputs[0], output, name=name)
+    if not image_size or backbone.input_shape[1:3] == (image_size, image_size):
+        return backbone
+    try:
+        resized = resized_backbone(backbone, image_size)
+    except ValueError as error:
+        raise MiteError(
+            f"{path}: its layers do not allow images of {image_size} px: {error} "
+            f"Set model.image_size to {inputs[0].shape[1]}."
+        ) from error
+    return keras.Model(resized.inputs[0], resized.outputs[0], name=name)
+
+
+def resized_backbone(backbone: keras.Model, image_size: int) -> keras.Model:
+    """Gives a backbone for images of another size, made of the same layers and weights.
+
+    Args:
+        backbone: Functional model from pixels `[N, H, W, 3]`.
+        image_size: Height and width of the input, in pixels.
+
+    Returns:
+        A model that shares every layer with `backbone`, so that training one trains the other.
+
+    Raises:
+        ValueError: If a layer depends on the size, such as a dense layer over a flattened map.
+
+    Example:
+    >>> backbone = small_cnn(image_size=64, width=16)
+    >>> resized_backbone(backbone, 32).output_shape
+    (None, 2, 2, 128)
+    """
+    return keras.models.clone_model(
+        backbone,
+        input_tensors=keras.Input((image_size, image_size, 3), name="pixels"),
+        clone_function=lambda layer: layer,
+    )
 
 
 def load_backbone(
@@ -187,7 +229,7 @@ def load_backbone(
 
     Args:
         backbone: `small-cnn`, a model of `keras.applications`, or the path of a `.keras` file.
-        image_size: Input size in pixels, where the backbone does not fix it.
+        image_size: Input size in pixels.
         weights: For `keras.applications`: `imagenet`, a file, or None.
         feature_map: Whether the head pools a feature map (a file's last pooling is cut off).
         width: Channels of the first stage of `small-cnn`.
@@ -198,7 +240,7 @@ def load_backbone(
     if backbone == "small-cnn":
         return small_cnn(image_size=image_size, width=width)
     if Path(backbone).suffix == ".keras":
-        return file_backbone(backbone, feature_map=feature_map)
+        return file_backbone(backbone, feature_map=feature_map, image_size=image_size)
     return application_backbone(
         backbone, image_size=image_size, weights=weights, feature_map=feature_map
     )

@@ -7,7 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mite_tf.losses import AdversarialLoss, BidirectionalTriplet, FlippedLabels, active_hinges
+from mite_tf.losses import (
+    AdversarialLoss,
+    BidirectionalTriplet,
+    FlippedLabels,
+    active_hinges,
+    similarity_gap,
+)
+from mite_tf.models.backbones import resized_backbone
 from mite_tf.models.image_encoder import backbone_of, head_of
 
 
@@ -25,11 +32,14 @@ class MITE(keras.Model):
     | `token_ids` | int32 `[N, L]`, padded with 0 | captions |
     | `caption_image_id` | int64 `[N]` | the image that each caption belongs to |
 
-    `train_step` runs both encoders once. On their embeddings it updates the discriminator
-    `discriminator_steps` times, then takes the gradient of
+    `train_step` updates the discriminator `discriminator_steps` times, then takes the gradient of
     `matching loss + adversarial_weight * adversarial loss`, judged by the updated discriminator,
     with respect to the embeddings, and sends it back through the encoders. With the weight at 0
     the gradient is that of the matching loss to the bit.
+
+    The matching loss sees embeddings under dropout; discriminator and adversarial loss see those
+    without it, which are the ones to be made alike: dropout's noise is larger than most of what
+    tells the modalities apart. Head and text encoder run twice for that, the backbone once.
 
     The backbone runs in inference mode always, so its batch-normalisation statistics stay as
     they were pretrained.
@@ -79,6 +89,7 @@ class MITE(keras.Model):
             name="adversarial_weight", initializer="zeros", trainable=False
         )
         self.trains_encoders = True
+        self.is_adversarial = True
         self.backbone_share = 0.0
         self.discriminator_steps = 1
         self.built = True
@@ -134,6 +145,7 @@ class MITE(keras.Model):
         self,
         *,
         trains_encoders: bool = True,
+        is_adversarial: bool = True,
         backbone_share: float = 0.0,
         discriminator_steps: int = 1,
     ) -> None:
@@ -141,6 +153,8 @@ class MITE(keras.Model):
 
         Args:
             trains_encoders: Whether head and text encoder are updated.
+            is_adversarial: Whether discriminator and adversarial loss see embeddings without
+                dropout. Where the adversarial weight stays at 0, False saves that second pass.
             backbone_share: Share of the backbone's variables, counted from its output, that are
                 updated too; above 0 needs pixels. What lies below them costs no backward pass.
             discriminator_steps: Updates of the discriminator in each step; 0 leaves it alone.
@@ -165,6 +179,7 @@ class MITE(keras.Model):
                 f"variables of the backbone: {len(self.backbone_variables)}"
             )
         self.trains_encoders = trains_encoders
+        self.is_adversarial = is_adversarial
         self.backbone_share = backbone_share
         self.discriminator_steps = discriminator_steps
         self.make_train_function(force=True)
@@ -194,36 +209,46 @@ class MITE(keras.Model):
 
     def embed_images(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         """Returns image embeddings `[I, D]` from `features` or `pixels`, whichever is there."""
-        head, backbone = head_of(self.image_encoder), backbone_of(self.image_encoder)
+        return head_of(self.image_encoder)(self.features(inputs), training=training)
+
+    def features(self, inputs: dict[str, Any]) -> Any:
+        """Returns the `features` of a batch, or those that the backbone finds in its `pixels`."""
         if "features" in inputs:
-            return head(inputs["features"], training=training)
+            return inputs["features"]
+        backbone = backbone_of(self.image_encoder)
         if backbone is None:
             raise ValueError(
                 "This image encoder starts at precomputed features, so a batch needs the key "
                 f"'features'. Received the keys: {sorted(inputs)}"
             )
-        return head(backbone(inputs["pixels"], training=False), training=training)
+        pixels = inputs["pixels"]
+        height = pixels.shape[1]
+        if height != backbone.input_shape[1]:
+            backbone = resized_backbone(backbone, height)
+        return backbone(pixels, training=False)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
-            images, captions = self(batch, training=self.trains_encoders)
+            batch = {**batch, "features": self.features(batch)}
+            embeddings = self(batch, training=self.trains_encoders)
             penalty = tf.add_n(self.losses) if self.losses else tf.zeros(())
+            twice = self.is_adversarial and self.trains_encoders
+            judged = self(batch, training=False) if twice else embeddings
 
         for _ in range(self.discriminator_steps if self.adversarial_loss.uses_discriminator else 0):
-            self._update_discriminator(images, captions)
+            self._update_discriminator(*judged)
 
-        matching, adversarial = self._objectives(batch, images, captions)
+        matching = self._matching_gradient(batch, embeddings)
+        adversarial = self._adversarial_gradient(judged)
         if self.trains_encoders:
-            upstream = [
-                tf.where(self.adversarial_weight.value == 0, m, m + a)
-                for m, a in zip(matching, adversarial, strict=True)
-            ]
             own = self.encoder_variables
             backbone = self.backbone_variables
             backbone = backbone[len(backbone) - round(self.backbone_share * len(backbone)) :]
             gradients = tape.gradient(
-                [images, captions, penalty], own + backbone, [*upstream, tf.ones(())]
+                [*embeddings, *judged, penalty],
+                own + backbone,
+                [*matching, *adversarial, tf.ones(())],
             )
             self.optimizer.apply(gradients[: len(own)], own)
             if backbone:
@@ -232,8 +257,9 @@ class MITE(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, Any]:
         batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        images, captions = self(batch, training=False)
-        self._objectives(batch, images, captions)
+        embeddings = self(batch, training=False)
+        self._matching_gradient(batch, embeddings)
+        self._adversarial_gradient(embeddings)
         return self.get_metrics_result()
 
     def _update_discriminator(self, images: Any, captions: Any) -> None:
@@ -245,39 +271,48 @@ class MITE(keras.Model):
         self.discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
         self._means["discriminator_loss"].update_state(loss)
 
-    def _objectives(self, batch: dict[str, Any], images: Any, captions: Any) -> tuple[Any, Any]:
-        """Gradients of both objectives with respect to `[images, captions]`, the second weighted.
-
-        Updates the metrics on the way.
-        """
+    def _matching_gradient(self, batch: dict[str, Any], embeddings: Any) -> list[Any]:
+        """Gradient of the matching loss in `[images, captions]`; updates metrics on the way."""
         ids = batch["caption_image_id"]
         owner = tf.argmax(tf.cast(ids[:, None] == batch["image_id"][None, :], tf.int8), axis=1)
-        embeddings = [tf.stop_gradient(images), tf.stop_gradient(captions)]
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch(embeddings)
-            similarities = tf.matmul(
-                tf.gather(embeddings[0], owner), embeddings[1], transpose_b=True
-            )
-            matching = self.matching_loss(ids, similarities)
-            adversarial = self.adversarial_loss.encoder_loss(self.discriminator, *embeddings)
-            weighted = self.adversarial_weight.value * adversarial
-        gradients = [
-            tape.gradient(loss, embeddings, unconnected_gradients="zero")
-            for loss in (matching, weighted)
-        ]
-        self._means["triplet_loss"].update_state(matching)
-        self._means["adversarial_loss"].update_state(adversarial)
-        self._means["discriminator_accuracy"].update_state(
-            self._discriminator_hits(embeddings[0], label=True)
-        )
-        self._means["discriminator_accuracy"].update_state(
-            self._discriminator_hits(embeddings[1], label=False)
-        )
+        images, captions = (tf.stop_gradient(each) for each in embeddings)
+        with tf.GradientTape() as tape:
+            tape.watch([images, captions])
+            similarities = tf.matmul(tf.gather(images, owner), captions, transpose_b=True)
+            loss = self.matching_loss(ids, similarities)
         margin = getattr(self.matching_loss, "margin", 0.0)
+        self._means["triplet_loss"].update_state(loss)
         self._means["active_hinges"].update_state(active_hinges(ids, similarities, margin))
-        for name, gradient in zip(("triplet", "adversarial"), gradients, strict=True):
-            self._means[f"{name}_gradient_norm"].update_state(tf.linalg.global_norm(gradient))
-        return gradients[0], gradients[1]
+        self._means["similarity_gap"].update_state(similarity_gap(ids, similarities))
+        # What the loss would be if the embeddings of the batch were all alike.
+        alike = tf.fill(tf.shape(similarities), tf.reduce_mean(similarities))
+        self._means["loss_if_alike"].update_state(self.matching_loss(ids, alike))
+        return self._measured("triplet", tape.gradient(loss, [images, captions]))
+
+    def _adversarial_gradient(self, embeddings: Any) -> list[Any]:
+        """Gradient of the weighted adversarial loss in `[images, captions]`; exactly 0 at weight 0.
+
+        Updates metrics on the way.
+        """
+        images, captions = (tf.stop_gradient(each) for each in embeddings)
+        with tf.GradientTape() as tape:
+            tape.watch([images, captions])
+            loss = self.adversarial_loss.encoder_loss(self.discriminator, images, captions)
+            weighted = self.adversarial_weight.value * loss
+        gradient = tape.gradient(weighted, [images, captions], unconnected_gradients="zero")
+        self._means["adversarial_loss"].update_state(loss)
+        for each, label in ((images, True), (captions, False)):
+            self._means["discriminator_accuracy"].update_state(
+                self._discriminator_hits(each, label=label)
+            )
+        off = self.adversarial_weight.value == 0  # 0 times a loss that is not finite is not 0
+        return self._measured(
+            "adversarial", [tf.where(off, tf.zeros_like(each), each) for each in gradient]
+        )
+
+    def _measured(self, objective: str, gradient: list[Any]) -> list[Any]:
+        self._means[f"{objective}_gradient_norm"].update_state(tf.linalg.global_norm(gradient))
+        return gradient
 
     def _discriminator_hits(self, embeddings: Any, *, label: bool) -> Any:
         """Share of embeddings whose modality the discriminator names; one mean per modality."""
@@ -317,4 +352,6 @@ _METRICS = (
     "discriminator_accuracy",
     "triplet_gradient_norm",
     "adversarial_gradient_norm",
+    "similarity_gap",
+    "loss_if_alike",
 )

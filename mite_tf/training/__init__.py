@@ -6,6 +6,7 @@ from mite_tf.training.callbacks import HistoryFile, RetrievalMonitor
 from mite_tf.training.checkpoint import Checkpoint
 from mite_tf.training.config import Config, config_names, load_config, parse_overrides
 from mite_tf.training.encoders import Encoders
+from mite_tf.training.guard import Finding, Guard, Limits
 from mite_tf.training.interruption import Interruption
 from mite_tf.training.run import Run
 from mite_tf.training.schedule import StageSchedule
@@ -17,8 +18,11 @@ __all__ = [
     "Checkpoint",
     "Config",
     "Encoders",
+    "Finding",
+    "Guard",
     "HistoryFile",
     "Interruption",
+    "Limits",
     "RetrievalMonitor",
     "Run",
     "Stage",

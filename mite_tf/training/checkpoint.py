@@ -19,7 +19,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     Keras's `BackupAndRestore` keeps the state of one optimizer, at ends of epochs. This keeps
     every variable: weights, all optimizers, running averages, seeds of dropout and the metrics
-    of an epoch under way.
+    of an epoch under way. A state with a value that is not finite is never saved: the one before
+    it is still good.
 
     Args:
         path: File of the state.
@@ -28,6 +29,10 @@ class Checkpoint(keras.callbacks.Callback):
         values: Returns plain values to keep beside them.
         save_minutes: Minutes between two saves within an epoch.
         interruption: Tells whether to save and stop after a batch.
+        beginning: File of the state that the training begins from, while there is no file of
+            its own. All that belongs to the adversary stays as it is then, since another
+            training may have had another one; see `mite_tf.training.beginning`.
+        adversary: Those of `further_variables` that belong to the adversary.
     """
 
     def __init__(
@@ -39,9 +44,12 @@ class Checkpoint(keras.callbacks.Callback):
         values: Callable[[], dict[str, Any]],
         save_minutes: float,
         interruption: Interruption,
+        beginning: Path | None = None,
+        adversary: Sequence[Any] = (),
     ) -> None:
         super().__init__()
         self.path = path
+        self.beginning = beginning
         self._metrics = [variable for mean in model.metrics for variable in mean.variables]
         self._variables = [
             *model.variables,
@@ -51,6 +59,15 @@ class Checkpoint(keras.callbacks.Callback):
             *further_variables,
             *self._metrics,
         ]
+        of_adversary = {
+            id(variable)
+            for variable in (
+                *model.discriminator.variables,
+                *model.discriminator_optimizer.variables,
+                *adversary,
+            )
+        }
+        self._adversary = [i for i, v in enumerate(self._variables) if id(v) in of_adversary]
         self._values = values
         self._save_seconds = 60 * save_minutes
         self._interruption = interruption
@@ -60,9 +77,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore(self) -> dict[str, Any] | None:
         """Puts back the last saved state; returns its plain values, or None if there is none."""
-        if not self.path.exists():
+        if self.path.exists():
+            values = read_state(self.path, self._variables)
+        elif self.beginning is not None and self.beginning.exists():
+            own = [v for i, v in enumerate(self._variables) if i not in self._adversary]
+            values = read_state(self.beginning, own, without="adversary")
+        else:
             return None
-        values = read_state(self.path, self._variables)
         self.epoch, self.step = values["epoch"], values["step"]
         self._restored_metrics = [np.array(variable) for variable in self._metrics]
         return values
@@ -86,6 +107,12 @@ class Checkpoint(keras.callbacks.Callback):
         self._interruption.stop_if_requested()
 
     def _save(self) -> None:
-        values = {"epoch": self.epoch, "step": self.step, **self._values()}
+        learned = self._variables[: -len(self._metrics)]
+        if not all(np.isfinite(variable.numpy()).all() for variable in learned):
+            return
+        counts = {"epoch": self.epoch, "step": self.step, "adversary": self._adversary}
+        values = {**counts, **self._values()}
         write_state(self.path, self._variables, values)
+        if self.beginning is not None:
+            self.beginning.unlink(missing_ok=True)
         self._saved = time.monotonic()

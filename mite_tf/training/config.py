@@ -94,7 +94,13 @@ class TrainingConfig:
         views: Views of each training image whose features are cached: whole frame, mirror
             image, then random crops.
         smallest_crop: Smallest share of the frame that a cached crop keeps.
-        select_by: Metric of the dev split whose highest value marks the best epoch of a stage.
+        select_by: Which epoch of a stage counts as its best: the one with the highest `rsum` on
+            dev, or the `last`, which looks at nothing. A modality gap gains some recall, so that
+            `rsum` prefers epochs before the adversary has closed it.
+        guard: What happens when training fails: it is told (`warn`), training stops (`stop`), the
+            guard does something about it first (`act`), or nobody looks (`off`); see `Guard`.
+        probe_every: Epochs from one measurement of `probe_accuracy` on dev to the next; 0 for
+            none. The guard judges the adversary by it.
         save_minutes: A resumable state is written at the end of every epoch, and within long
             epochs as often as this.
     """
@@ -105,7 +111,9 @@ class TrainingConfig:
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.998
     views: Annotated[int, Field(ge=1)] = 1
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.5
-    select_by: Literal["rsum"] = "rsum"
+    select_by: Literal["rsum", "last"] = "rsum"
+    guard: Literal["off", "warn", "act", "stop"] = "warn"
+    probe_every: Annotated[int, Field(ge=0)] = 1
     save_minutes: Annotated[float, Field(ge=0)] = 5.0
 
 
@@ -127,9 +135,22 @@ class Config:
     stages: tuple[Stage, ...]
 
     def without_adversary(self) -> Config:
-        """Returns the triplet baseline: the same, with the adversarial weight 0 throughout."""
-        stages = tuple(replace(stage, adversarial_weight=0.0) for stage in self.stages)
+        """Returns the triplet baseline: the same, with no discriminator to train or to defeat."""
+        stages = tuple(
+            replace(stage, adversarial_weight=0.0, discriminator_steps=0) for stage in self.stages
+        )
         return replace(self, stages=stages)
+
+    def with_overrides(self, overrides: dict[str, Any]) -> Config:
+        """Returns the same with some values replaced, by dotted keys as `load_config` takes them.
+
+        Raises:
+            MiteError: If a key or value is wrong.
+        """
+        values = tomllib.loads(self.to_toml())
+        for key, value in overrides.items():
+            _override(values, key, value)
+        return _validated(", ".join(overrides), values)
 
     def to_toml(self) -> str:
         """Returns the configuration as TOML; `load_config` reads the same back."""
@@ -174,10 +195,7 @@ def load_config(name_or_file: str | Path, overrides: dict[str, Any] | None = Non
         raise MiteError(f"{name_or_file}: not valid TOML: {error}") from error
     for key, value in (overrides or {}).items():
         _override(values, key, value)
-    try:
-        return TypeAdapter(Config).validate_python(values)
-    except ValidationError as error:
-        raise MiteError(_explain(name_or_file, values, error)) from None
+    return _validated(name_or_file, values)
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
@@ -220,6 +238,13 @@ def _parse_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text  # a bare word or path: not quoted on the command line
+
+
+def _validated(source: str | Path, values: dict[str, Any]) -> Config:
+    try:
+        return TypeAdapter(Config).validate_python(values)
+    except ValidationError as error:
+        raise MiteError(_explain(source, values, error)) from None
 
 
 def _explain(source: str | Path, values: dict[str, Any], error: ValidationError) -> str:

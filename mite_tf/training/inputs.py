@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from mite_tf.data import CaptionedImages
 from mite_tf.data.batches import PairBatches, steps_per_epoch
 from mite_tf.data.feature_cache import FeatureCache
+from mite_tf.data.images import Preprocessing
 from mite_tf.data.precomputed import PrecomputedFeatures
-from mite_tf.evaluation import Evaluation, evaluate_embeddings
+from mite_tf.evaluation import Embeddings
 from mite_tf.models import backbone_of
 from mite_tf.progress import progress
 from mite_tf.text import TokenTable
@@ -70,16 +72,14 @@ class StageInputs:
             features = self.precomputed.of(self.train.image_ids)[:, None]
             self._dev_features = self.precomputed.of(self.dev.image_ids)
         elif stage.inputs == "features":
-            features = self._features(
-                self.train, views=settings.views, smallest_crop=settings.smallest_crop
-            )
+            features = self._features(self.train, views=stage.views or settings.views)
             self._dev_features = self._features(self.dev)[:, 0]
         self.batches = PairBatches(
             self.train_ids.ids,
             self.train.caption_image,
             features=features,
             paths=self.train.paths,
-            preprocessing=self.encoders.preprocessing,
+            preprocessing=_resized(self.encoders.preprocessing, stage.image_size),
             batch_size=stage.batch_size,
             captions_per_image=stage.captions_per_image,
             smallest_crop=stage.smallest_crop,
@@ -96,27 +96,35 @@ class StageInputs:
             stage.captions_per_image,
         )
 
-    def _features(
-        self, table: CaptionedImages, *, views: int = 1, smallest_crop: float = 1.0
-    ) -> np.ndarray:
+    def _features(self, table: CaptionedImages, *, views: int = 1) -> np.ndarray:
+        """Features of the first views; cut from those of all views where these are at hand."""
         backbone = backbone_of(self.encoders.image_encoder)
         preprocessing = self.encoders.preprocessing
         assert preprocessing is not None
         cache = FeatureCache(self.feature_cache, backbone, preprocessing)
+        settings = self.config.training
+        smallest = settings.smallest_crop
+        held = views > 1 and cache.holds(table.paths, views=settings.views, smallest_crop=smallest)
         with progress("Features of the backbone", "images", quiet=self.quiet) as report:
-            return cache.features(
+            features = cache.features(
                 table.paths,
-                views=views,
-                smallest_crop=smallest_crop,
-                seed=self.config.training.seed,
+                views=settings.views if held else views,
+                smallest_crop=smallest,
                 on_progress=self._interruption.between(report),
             )
+        return features[:, :views]
 
-    def evaluate(self) -> Evaluation:
-        """Measures retrieval on dev with the encoders as they stand."""
+    def embed_dev(self) -> Embeddings:
+        """Embeds dev with the encoders as they stand."""
         if self._dev_features is None:
             images = self.encoders.embed_images(self.dev.paths)
         else:
             images = self.encoders.embed_features(self._dev_features)
         captions = self.encoders.embed_ids(self.dev_ids.ids)
-        return evaluate_embeddings(images, captions, self.dev.caption_image, probe=False)
+        return Embeddings(images, captions, self.dev.caption_image)
+
+
+def _resized(preprocessing: Preprocessing | None, image_size: int) -> Preprocessing | None:
+    if preprocessing is None or not image_size:
+        return preprocessing
+    return replace(preprocessing, height=image_size, width=image_size)

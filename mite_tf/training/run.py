@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mite_tf.errors import MiteError
+from mite_tf.files import write_text
 from mite_tf.text import write_vocabulary
 from mite_tf.training.config import Config, load_config
 from mite_tf.training.encoders import Encoders
+from mite_tf.training.state import read_values
 
 
 class Run:
@@ -25,8 +27,11 @@ class Run:
     | `run.json` | data, its fingerprint and counts, versions of the packages |
     | `best/EPOCH-STAGE/` | the encoders of the best epoch of each stage, with vocabulary |
     | `checkpoint/state.npz` | all that `--resume` needs |
+    | `checkpoint/beginning.npz` | before that: the state of the run that this one begins from |
+    | `checkpoint/good.npz` | with `training.guard = "act"`: the state that it goes back to |
     | `history.csv` | one row an epoch |
     | `logs/` | the same for TensorBoard |
+    | `warnings.txt` | what the guard found, if anything |
 
     Args:
         path: The folder.
@@ -46,6 +51,16 @@ class Run:
         return self.path / "checkpoint" / "state.npz"
 
     @property
+    def beginning(self) -> Path:
+        """File of the state that the run begins from, until there is one of its own."""
+        return self.state.with_name("beginning.npz")
+
+    @property
+    def good_state(self) -> Path:
+        """File of the state that a guard goes back to."""
+        return self.state.with_name("good.npz")
+
+    @property
     def vocabulary(self) -> Path:
         """File of the vocabulary, one entry a line."""
         return self.path / "vocabulary.txt"
@@ -54,6 +69,11 @@ class Run:
     def history_file(self) -> Path:
         """CSV file with one row an epoch."""
         return self.path / "history.csv"
+
+    @property
+    def warnings_file(self) -> Path:
+        """Text file with what the guard found, if it found anything."""
+        return self.path / "warnings.txt"
 
     @property
     def config(self) -> Config:
@@ -70,14 +90,40 @@ class Run:
         except (OSError, ValueError) as error:
             raise MiteError(f"{self.path}: not a run folder: {error}") from error
 
-    def start(self, config: Config, vocabulary: Sequence[str], info: dict[str, Any]) -> None:
-        """Makes the folder with what a run begins with; it appears complete or not at all."""
+    @property
+    def finished(self) -> bool:
+        """Whether the training has gone through all of its stages."""
+        if not self.state.exists():
+            return False
+        return read_values(self.state)["epoch"] == sum(s.epochs for s in self.config.stages)
+
+    def start(
+        self,
+        config: Config,
+        vocabulary: Sequence[str],
+        info: dict[str, Any],
+        beginning: Run | None = None,
+    ) -> None:
+        """Makes the folder with what a run begins with; it appears complete or not at all.
+
+        Args:
+            config: The configuration.
+            vocabulary: The vocabulary.
+            info: What `run.json` is to hold.
+            beginning: A finished run whose end is where this one begins, see `train`.
+        """
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         beside.mkdir(parents=True)
         (beside / "config.toml").write_text(config.to_toml(), encoding="utf-8")
         write_vocabulary(beside / self.vocabulary.name, vocabulary)
         text = json.dumps(info, indent=2, ensure_ascii=False)
         (beside / "run.json").write_text(f"{text}\n", encoding="utf-8")
+        if beginning is not None:
+            for folder in ("best", "logs"):
+                shutil.copytree(beginning.path / folder, beside / folder)
+            shutil.copy2(beginning.history_file, beside)
+            (beside / "checkpoint").mkdir()
+            shutil.copy2(beginning.state, beside / "checkpoint" / self.beginning.name)
         beside.replace(self.path)
 
     def history(self) -> list[dict[str, Any]]:
@@ -142,6 +188,13 @@ class Run:
         if old is not None and old != target:
             shutil.rmtree(old)
         return target
+
+    def write_warnings(self, sentences: Sequence[str]) -> None:
+        """Replaces the warnings; with none to write, there is no file."""
+        if sentences:
+            write_text(self.warnings_file, "".join(f"{sentence}\n" for sentence in sentences))
+        else:
+            self.warnings_file.unlink(missing_ok=True)
 
     def forget_from(self, epoch: int) -> None:
         """Removes best encoders of epochs that a resumed training will run again."""

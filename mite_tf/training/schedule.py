@@ -24,6 +24,10 @@ class StageSchedule(keras.callbacks.Callback):
         first_step: Batches of the epoch that `fit` starts with which an earlier, interrupted
             `fit` has already seen.
 
+    Attributes:
+        rate_factor: Multiplies all learning rates; 1 unless a `Guard` lowers it.
+        weight_factor: Multiplies the adversarial weight; likewise.
+
     Raises:
         ValueError: If two stages have the same name, or none has any epoch.
 
@@ -49,6 +53,7 @@ class StageSchedule(keras.callbacks.Callback):
             raise ValueError(f"No stage has any epoch. Received: {names}")
         self.steps_per_epoch = steps_per_epoch
         self.first_step = first_step
+        self.rate_factor = self.weight_factor = 1.0
         self._active: Stage | None = None
 
     @property
@@ -79,6 +84,7 @@ class StageSchedule(keras.callbacks.Callback):
             self._active = stage
             self.model.configure_step(
                 trains_encoders=stage.trains_encoders,
+                is_adversarial=stage.is_adversarial,
                 backbone_share=stage.backbone_share,
                 discriminator_steps=stage.discriminator_steps,
             )
@@ -88,12 +94,16 @@ class StageSchedule(keras.callbacks.Callback):
         assert stage is not None
         steps = self.steps_per_epoch or self.params.get("steps") or 1
         epoch = self._epoch + (self.first_step + batch) / steps
-        rate = stage.rate_at(epoch)
+        rate = self.rate_factor * stage.rate_at(epoch)
         model.optimizer.learning_rate = rate * stage.learning_rate
         model.backbone_optimizer.learning_rate = rate * stage.learning_rate * stage.backbone_rate
         # The discriminator follows no decay: it must keep up with the encoders to the end.
-        model.discriminator_optimizer.learning_rate = stage.discriminator_learning_rate
-        model.adversarial_weight.assign(stage.value_at("adversarial_weight", epoch))
+        model.discriminator_optimizer.learning_rate = (
+            self.rate_factor * stage.discriminator_learning_rate
+        )
+        model.adversarial_weight.assign(
+            self.weight_factor * stage.value_at("adversarial_weight", epoch)
+        )
         if getattr(model.matching_loss, "negatives", None) == "mix":
             model.matching_loss.hardest_share.assign(stage.value_at("hardest_share", epoch))
 

@@ -42,6 +42,12 @@ class Stage:
         batch_size: Images in a batch.
         captions_per_image: Captions of each image in a batch. With pixels, more of them spread
             the cost of an image over several pairs.
+        views: For features: how many of the cached views are drawn from, counted from the whole
+            frame; 2 leaves out the random crops, 0 takes all.
+        image_size: For pixels: height and width to train at; 0 for the size in use,
+            `model.image_size`. Objects look larger in random crops than in whole frames, so that
+            a smaller size in training, which is faster too, fits a larger one in use (Touvron et
+            al., NeurIPS 2019, arXiv:1906.06423).
         smallest_crop: For pixels: smallest share of the frame that a random crop keeps.
         flip: For pixels: whether to mirror at random.
 
@@ -67,6 +73,8 @@ class Stage:
     adversarial_weight: Course = 0.0
     batch_size: Annotated[int, Field(ge=2)] = 128
     captions_per_image: Annotated[int, Field(ge=1)] = 1
+    views: Annotated[int, Field(ge=0)] = 0
+    image_size: Annotated[int, Field(ge=0)] = 0
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     flip: bool = False
 
@@ -77,6 +85,12 @@ class Stage:
                 f"stage {self.name!r}: backbone_share needs inputs = 'pixels' and trains_encoders"
             )
         return self
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether the adversarial weight is above 0 anywhere in the stage."""
+        course = self.adversarial_weight
+        return any(value for _, value in course) if isinstance(course, list) else course > 0
 
     def value_at(self, name: str, epoch: float) -> float:
         """Returns the value of `hardest_share` or `adversarial_weight` at an epoch of the stage."""

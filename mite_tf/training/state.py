@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +30,23 @@ def write_state(path: str | Path, variables: Sequence[Any], values: dict[str, An
         np.savez(file, values=np.array(json.dumps(values)), **arrays)
 
 
-def read_state(path: str | Path, variables: Sequence[Any]) -> dict[str, Any]:
+def read_state(path: str | Path, variables: Sequence[Any], *, without: str = "") -> dict[str, Any]:
     """Assigns the variables that `write_state` wrote and returns the plain values.
+
+    Args:
+        path: File that `write_state` wrote.
+        variables: The variables to assign, in the order of writing.
+        without: Name of a plain value that lists numbers of variables to leave out; `variables`
+            are the others.
 
     Raises:
         MiteError: If the file is no such state, or that of a differently built model. No
             variable is changed then.
     """
-    path = Path(path)
-    try:
-        # Opened here: `np.load` leaves a damaged file open.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            values = json.loads(str(file["values"]))
-            arrays = [file[f"variable_{i}"] for i in range(len(file.files) - 1)]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise MiteError(f"{path}: not a readable training state: {error}") from error
+    with _opened(path) as (file, values):
+        left_out = values[without] if without else ()
+        numbers = [i for i in range(len(file.files) - 1) if i not in left_out]
+        arrays = [file[f"variable_{i}"] for i in numbers]
     shapes = [tuple(variable.shape) for variable in variables]
     if [array.shape for array in arrays] != shapes:
         raise MiteError(
@@ -53,3 +56,24 @@ def read_state(path: str | Path, variables: Sequence[Any]) -> dict[str, Any]:
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return values
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """Returns the plain values that `write_state` wrote, and reads nothing else.
+
+    Raises:
+        MiteError: If the file is no such state.
+    """
+    with _opened(path) as (_, values):
+        return values
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Gives the arrays of a state, read one by one, and its plain values."""
+    try:
+        # Opened here: `np.load` leaves a damaged file open.
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            yield file, json.loads(str(file["values"]))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise MiteError(f"{path}: not a readable training state: {error}") from error

@@ -14,6 +14,7 @@ from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.progress import CONSOLE
 from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
+from mite_tf.training.beginning import check_beginning
 from mite_tf.training.build import build_model
 from mite_tf.training.config import Config, load_config
 from mite_tf.training.encoders import Encoders
@@ -24,7 +25,7 @@ from mite_tf.training.run import Run
 
 
 def train(
-    data: str | Path | CaptionedImages,
+    data: str | Path | CaptionedImages | CheckReport,
     run: str | Path,
     *,
     config: str | Path | Config | None = None,
@@ -34,13 +35,14 @@ def train(
     skip_bad: bool = False,
     resume: bool = False,
     feature_cache: str | Path | None = None,
+    beginning: str | Path | None = None,
     quiet: bool = False,
 ) -> Run:
     """Trains both encoders through all stages of a configuration.
 
     Args:
-        data: Folder or file of captioned images, or a table of them; it needs the splits
-            `train` and `dev`.
+        data: Folder or file of captioned images, a table of them, or the report of a check that
+            they have passed through already; it needs the splits `train` and `dev`.
         run: Folder to leave the result in, see `Run`.
         config: Name of a packaged configuration, path of a TOML file, or a `Config`; `flickr8k`
             by default, and when resuming that of the run.
@@ -51,6 +53,9 @@ def train(
         resume: Whether to go on with the run in the folder, if there is one.
         feature_cache: Folder of cached backbone features, to share between runs;
             `RUN/features` by default.
+        beginning: Folder of a finished run that went through the first stages of this
+            configuration, without adversary. They are not trained again: the new run goes on
+            from its end, to the same encoders as if it had trained them itself.
         quiet: Whether to print no progress.
 
     Returns:
@@ -72,13 +77,15 @@ def train(
             )
         )
     settings = _settings(folder if started else None, config, overrides)
-    table = _usable(data, settings, format, root, skip_bad, quiet)
+    table = usable_data(data, settings, format, root, skip_bad, quiet)
     info = _describe(table)
     if started and folder.info["data"]["fingerprint"] != info["data"]["fingerprint"]:
         raise MiteError(
             f"{folder.path}: was trained on other data (images {folder.info['data']['images']}, "
             f"now {info['data']['images']}). Resume with that data, or train in another folder."
         )
+    if beginning is not None and not started:
+        check_beginning(settings, info["data"]["fingerprint"], Run(beginning))
     vocabulary = (
         read_vocabulary(folder.vocabulary) if started else _learn(table.split("train"), settings)
     )
@@ -89,7 +96,7 @@ def train(
         features = PrecomputedFeatures(settings.model.features)
     model = build_model(settings, len(vocabulary), features.shape if features else None)
     if not started:  # only now, when nothing that was asked for is wrong
-        folder.start(settings, vocabulary, info)
+        folder.start(settings, vocabulary, info, Run(beginning) if beginning else None)
     tokenizer = WordPieceTokenizer(
         vocabulary, max_length=settings.text.max_length, lower_case=settings.text.lower_case
     )
@@ -130,8 +137,8 @@ def _settings(
     return asked
 
 
-def _usable(
-    data: str | Path | CaptionedImages,
+def usable_data(
+    data: str | Path | CaptionedImages | CheckReport,
     config: Config,
     format: str | None,
     root: str | Path | None,
@@ -139,7 +146,9 @@ def _usable(
     quiet: bool,
 ) -> CaptionedImages:
     """The data without what is broken; an error if there is any and it shall not be skipped."""
-    if config.model.backbone == "features":  # the image files need not be here
+    if isinstance(data, CheckReport):
+        report = data
+    elif config.model.backbone == "features":  # the image files need not be here
         table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
         report = CheckReport(replace(table, problems=()), table.problems, images=len(table))
     else:

@@ -58,6 +58,7 @@ def evaluate(
     format: str | None = None,
     root: str | Path | None = None,
     html: str | Path | None = None,
+    projection: str = "pca",
     quiet: bool = False,
 ) -> Evaluation:
     """Measures retrieval in both directions and modality invariance.
@@ -70,30 +71,45 @@ def evaluate(
         protocol: `full`, `coco-1k` or `coco-5k`.
         format: Format of `data`, where looking at it does not tell.
         root: Folder that image paths of `data` are relative to.
-        html: Page to write, with tables and plots.
+        html: Page to write, with tables and plots. For encoders from a stage with adversary, or
+            after it, it shows those from before beside them.
+        projection: How the page draws both modalities in two dimensions, `pca` or `umap`.
         quiet: Whether to show no progress.
 
     Returns:
         The evaluation.
 
     Raises:
-        MiteError: As for `embed`, or if the split does not fit the protocol.
+        MiteError: As for `embed`, or if the split does not fit the protocol, or UMAP is asked for
+            and not installed.
     """
-    embeddings = embed(run, data, split=split, stage=stage, format=format, root=root, quiet=quiet)
-    evaluation = evaluate_embeddings(*embeddings, protocol=protocol)
+    folder = Run(run)
+    after = folder.best(stage).name.partition("-")[2]
+    table = _table(data, split, format, root)
+    stages = [after]
+    if html and (before := _stage_before_adversary(folder, after)):
+        stages.insert(0, before)
+    embeddings = {name: embed(run, table, stage=name, quiet=quiet) for name in stages}
+    evaluations = {
+        name: evaluate_embeddings(*each, protocol=protocol) for name, each in embeddings.items()
+    }
     if html:
         from mite_tf.evaluation import write_report
 
-        name = Path(run).name
+        told = {"run": run, "data": data, "split": split, "protocol": protocol}
+        if folder.warnings_file.exists():
+            told["warnings"] = folder.warnings_file.read_text(encoding="utf-8")
+        titles = {name: f"after {name}" for name in stages}
         write_report(
             html,
-            title=f"{name} on {split}",
-            evaluations={name: evaluation},
-            history=Run(run).history(),
-            embeddings={name: embeddings},
-            details={"run": run, "data": data, "split": split, "protocol": protocol},
+            title=f"{folder.path.name} on {split}",
+            evaluations={titles[name]: each for name, each in evaluations.items()},
+            history=folder.history(),
+            embeddings={titles[name]: each for name, each in embeddings.items()},
+            details=told,
+            projection=projection,
         )
-    return evaluation
+    return evaluations[after]
 
 
 def find(
@@ -150,6 +166,18 @@ def find(
     if html:
         write_contact_sheet(html, Path(image) if image else str(query), hits, **shown)
     return hits
+
+
+def _stage_before_adversary(run: Run, stage: str) -> str:
+    """The last stage before the adversary that leads up to a stage; nothing if there is none."""
+    stages = [each for each in run.config.stages if each.name in run.best_folders()]
+    for number, each in enumerate(stages):
+        if each.is_adversarial:
+            earlier = [before.name for before in stages[:number] if before.trains_encoders]
+            return earlier[-1] if earlier else ""
+        if each.name == stage:
+            break
+    return ""
 
 
 def _table(

@@ -13,10 +13,12 @@ from mite_tf.cli import _parse
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("**/*.md"))
 CONFIGURATIONS = sorted((ROOT / "mite_tf" / "configs").glob("*.toml"))
+CONFIGURATIONS.append(ROOT / "mite_tf" / "studies" / "variants.toml")
 
 
 def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
+    found = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
+    return [block for name, block in found if re.fullmatch(language, name)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

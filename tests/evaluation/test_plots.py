@@ -1,3 +1,6 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from mite_tf.evaluation import (
     plot_recall,
     plot_similarities,
 )
+from mite_tf.evaluation.projection import project_to_plane
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,53 @@ def test_modalities_lie_apart_before_and_mix_after(embeddings, tmp_path):
         assert len(images) == len(captions) == 30
         distances.append(np.linalg.norm(image_centre - caption_centre))
     assert distances[0] > 5 * distances[1]
+
+
+class _FakeUmap:
+    """Keeps the first two dimensions."""
+
+    def __init__(self, **arguments):
+        assert arguments["random_state"] == 0
+
+    def fit_transform(self, rows):
+        return rows[:, :2]
+
+
+def test_modalities_can_be_drawn_with_umap(embeddings, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=_FakeUmap))
+    figure = plot_modalities(embeddings, method="umap")
+    _saved(figure, tmp_path)
+    drawn = figure.axes[0].collections[0].get_offsets()
+    units = embeddings["before"].images
+    units = units / np.linalg.norm(units, axis=1, keepdims=True)
+    assert sorted(drawn[:, 0]) == pytest.approx(sorted(units[:, 0]), abs=1e-6)
+    assert "UMAP" in figure.axes[0].get_xlabel()
+
+
+def test_without_umap_the_error_tells_how_to_install_it(embeddings, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(MiteError, match=r"pip install 'mite-tf\[umap\]'"):
+        plot_modalities(embeddings, method="umap")
+
+
+def test_an_unknown_projection_is_refused(embeddings):
+    with pytest.raises(MiteError, match="No projection 'tsne'; there are pca, umap"):
+        plot_modalities(embeddings, method="tsne")
+
+
+@pytest.mark.slow
+def test_umap_keeps_groups_together():
+    pytest.importorskip("umap")
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.eye(8)[:2] * 5, 30, axis=0) + rng.normal(scale=0.3, size=(60, 8))
+    points = project_to_plane(groups, "umap").points
+    within = max(points[:30].std(axis=0).max(), points[30:].std(axis=0).max())
+    assert np.linalg.norm(points[:30].mean(axis=0) - points[30:].mean(axis=0)) > 3 * within
+
+
+def test_similarities_of_all_models_have_the_same_bins(embeddings):
+    edges = [[bar.get_x() for bar in a.patches] for a in plot_similarities(embeddings).axes]
+    assert edges[0] == edges[1]
 
 
 def test_similarities_count_every_caption_once(embeddings, tmp_path):

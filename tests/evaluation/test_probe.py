@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.evaluation import probe_accuracy
+from mite_tf.evaluation import probe_accuracy, quick_probe_accuracy
 
 _N, _D = 400, 16
 _ROWS = np.arange(_N)
@@ -71,3 +71,16 @@ def test_a_collapsed_model_is_at_chance():
 def test_too_few_images_are_refused():
     with pytest.raises(MiteError, match=r"at least 5 images with captions, .* there are 4"):
         probe_accuracy(np.eye(9), np.eye(9), [0, 1, 2, 3, 3, 3, 2, 1, 0])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.15, 0.3, 0.6])
+def test_the_quick_probe_follows_the_full_one(shift):
+    arrays = (_gaussian(1), _gaussian(2) + shift, _ROWS)
+    assert quick_probe_accuracy(*arrays) == pytest.approx(probe_accuracy(*arrays), abs=0.025)
+
+
+def test_the_quick_probe_sees_a_different_spread_too():
+    flat = np.where(np.arange(_D) < _D // 2, 1.3, 0.8)
+    arrays = (_gaussian(1, flat), _gaussian(2, flat[::-1]), _ROWS)
+    assert probe_accuracy(*arrays) > 0.6
+    assert quick_probe_accuracy(*arrays) == pytest.approx(probe_accuracy(*arrays), abs=0.05)

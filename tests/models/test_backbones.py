@@ -26,6 +26,22 @@ def test_file_backbone_gives_the_vector_or_the_map_before_pooling(tmp_path):
     assert vector.name == "backbone"
 
 
+def test_file_backbone_takes_other_sizes_where_its_layers_do(tmp_path):
+    path = saved(tmp_path / "mine.keras")
+    own, larger = (file_backbone(path, feature_map=True, image_size=size) for size in (32, 48))
+    assert (own.input_shape, larger.input_shape) == ((None, 32, 32, 3), (None, 48, 48, 3))
+    assert larger.output_shape == (None, 12, 12, 4)
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 48, 48, 3)).astype("float32")
+    np.testing.assert_allclose(
+        larger(pixels)[:, :8, :8], own(pixels[:, :32, :32]), rtol=1e-4, atol=1e-3
+    )
+    flat = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten()])
+    flat.add(keras.layers.Dense(2))
+    flat.save(tmp_path / "flat.keras")
+    with pytest.raises(MiteError, match=r"do not allow images of 48 px.*model\.image_size to 32"):
+        file_backbone(tmp_path / "flat.keras", feature_map=False, image_size=48)
+
+
 @pytest.mark.parametrize("family", ["MobileNetV3Small", "MobileNetV2", "EfficientNetV2B0"])
 def test_applications_take_pixels_in_0_to_255(family):
     backbone = application_backbone(family, image_size=64, weights=None)

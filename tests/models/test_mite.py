@@ -74,7 +74,21 @@ def test_step_is_the_gradient_of_the_weighted_sum(make_mite, make_batch):
     for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
         variable.assign_sub(tf.convert_to_tensor(gradient))
     for ours, expected in zip(weights(model), weights(reference), strict=True):
-        np.testing.assert_allclose(ours, expected, atol=2e-6)
+        np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=2e-6)
+
+
+def test_the_adversary_judges_embeddings_without_dropout(make_mite, make_batch):
+    batch = make_batch()
+    model = make_mite(dropout=0.9)
+    logits = [np.array(model.discriminator(each))[:, 0] for each in model(batch)]
+    loss = np.mean(
+        [np.log1p(np.exp(z)) - label * z for z, label in zip(logits, (0.1, 0.9), strict=True)]
+    )
+    model.optimizer.learning_rate = 0.0
+    logs = step(model, batch, 0.5, discriminator_steps=0)
+    assert logs["adversarial_loss"] == pytest.approx(loss, rel=1e-5)
+    spared = step(model, batch, 0.5, discriminator_steps=0, is_adversarial=False)
+    assert abs(spared["adversarial_loss"] - loss) > 1e-4
 
 
 def test_stage_settings_decide_what_moves(make_mite, make_batch):

@@ -35,6 +35,7 @@ OVERRIDES = {
     "model.word_size": 8,
     "model.text_encoder": "bag-of-words",
     "discriminator.hidden_sizes": [8],
+    "training.select_by": "rsum",
     "stages.align.epochs": 4,
     "stages.classify.epochs": 1,
     "stages.adversarial.epochs": 2,

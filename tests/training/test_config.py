@@ -5,10 +5,10 @@ from mite_tf.training import config_names, load_config, parse_overrides
 
 
 @pytest.mark.parametrize("name", ["coco", "flickr30k", "flickr8k", "scenes"])
-def test_packaged_configurations_have_the_four_stages_and_survive_a_round_trip(tmp_path, name):
+def test_packaged_configurations_have_the_same_stages_and_survive_a_round_trip(tmp_path, name):
     config = load_config(name)
     stages = [stage.name for stage in config.stages]
-    assert stages == ["align", "classify", "adversarial", "finetune"]
+    assert stages == ["align", "finetune", "classify", "adversarial"]
     path = tmp_path / "config.toml"
     path.write_text(config.to_toml(), encoding="utf-8")
     assert load_config(path) == config
@@ -32,16 +32,17 @@ def test_overrides_reach_tables_and_named_stages():
     assert config.model.backbone == "my file.keras"
     assert config.model.embedding_size == 32
     assert config.stages[0].epochs == 7
-    assert config.stages[2].value_at("adversarial_weight", 0.5) == 0.25
+    assert config.stages[3].value_at("adversarial_weight", 0.5) == 0.25
     assert config.loss.adversarial == {"name": "mmd"}
-    assert config.stages[3].flip is True
+    assert config.stages[1].flip is True
 
 
-def test_the_baseline_differs_in_the_adversarial_weight_alone():
+def test_the_baseline_has_no_adversary_and_is_the_same_otherwise():
     config = load_config("scenes")
     baseline = config.without_adversary()
     assert all(stage.adversarial_weight == 0 for stage in baseline.stages)
-    assert any(stage.adversarial_weight != 0 for stage in config.stages)
+    assert not any(stage.discriminator_steps for stage in baseline.stages)
+    assert any(stage.is_adversarial for stage in config.stages)
     assert baseline.model == config.model
     assert [s.epochs for s in baseline.stages] == [s.epochs for s in config.stages]
 

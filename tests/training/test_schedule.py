@@ -121,7 +121,7 @@ def test_wrong_schedules_are_refused():
 
 def test_averaging_follows_the_formula_and_lends_without_a_trace():
     variable = keras.Variable([1.0])
-    averaging = WeightAveraging([variable], momentum=0.15)
+    averaging = WeightAveraging([variable], momentum=0.15, every=1)
     expected = 1.0
     for step, value in enumerate((2.0, 4.0, 8.0)):
         variable.assign([value])
@@ -136,3 +136,15 @@ def test_averaging_follows_the_formula_and_lends_without_a_trace():
     assert int(averaging.steps) == 0
     with pytest.raises(ValueError, match="momentum=1"):
         WeightAveraging([variable], momentum=1)
+
+
+def test_averaging_every_few_steps_ends_where_averaging_each_step_does():
+    slow, fast = keras.Variable([0.0]), keras.Variable([0.0])
+    often = WeightAveraging([slow], momentum=0.98, every=1)
+    seldom = WeightAveraging([fast], momentum=0.98, every=4)
+    for step in range(400):
+        for variable, averaging in ((slow, often), (fast, seldom)):
+            variable.assign([step / 400])
+            averaging.on_train_batch_end(step)
+    with often.lent(), seldom.lent():
+        assert float(fast[0]) == pytest.approx(float(slow[0]), abs=0.01)

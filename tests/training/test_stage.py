@@ -40,6 +40,12 @@ def test_values_out_of_range_are_refused(wrong):
         Stage(**{"name": "s", "epochs": 1, **wrong})
 
 
+def test_a_stage_is_adversarial_if_its_weight_is_ever_above_zero():
+    weights = [0.0, 0.1, [(0, 0.0), (1, 0.1)], [(0, 0.0), (1, 0.0)]]
+    stages = [Stage(name="a", epochs=1, adversarial_weight=weight) for weight in weights]
+    assert [stage.is_adversarial for stage in stages] == [False, True, True, False]
+
+
 def test_backbone_needs_pixels():
     with pytest.raises(ValidationError, match="needs inputs = 'pixels'"):
         Stage(name="s", epochs=1, backbone_share=0.5)

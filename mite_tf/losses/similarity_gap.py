@@ -1,0 +1,30 @@
+"""How much more alike matching pairs are than others."""
+
+import tensorflow as tf
+from keras import ops
+
+from mite_tf.losses.matching import negative_mask
+
+
+def similarity_gap(image_ids: tf.Tensor, similarities: tf.Tensor) -> tf.Tensor:
+    """Compute the mean similarity of the pairs minus that of all that do not match.
+
+    Unlike a loss it means the same whatever the margin, the temperature and the batch size: near
+    0, matching or not makes no difference, which is what collapsed embeddings look like.
+
+    Args:
+        image_ids: Shape `[N]`, an integer dtype.
+        similarities: Shape `[N, N]`, any float dtype; images in rows, captions in columns.
+
+    Returns:
+        Scalar, float32; for cosine similarities in [-2, 2].
+
+    Example:
+        >>> similarities = ops.array([[0.9, 0.2], [0.0, 0.7]])
+        >>> round(float(similarity_gap(ops.array([4, 8]), similarities)), 4)  # 0.8 - 0.1
+        0.7
+    """
+    similarities = ops.cast(similarities, "float32")
+    negative = ops.cast(negative_mask(ops.convert_to_tensor(image_ids)), "float32")
+    others = ops.sum(negative * similarities) / ops.maximum(ops.sum(negative), 1.0)
+    return ops.mean(ops.diagonal(similarities)) - others

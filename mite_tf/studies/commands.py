@@ -1,0 +1,101 @@
+"""The commands that reproduce what a study found."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mite_tf.training import Config, load_config
+
+Option = str | Path | bool | None
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Command lines for the parts of a study.
+
+    Args:
+        data: Path of the data.
+        source: What `--config` names.
+        base: The configuration that the variants change.
+        reading: Options that say how to read the data, by name; None and False leave one out.
+        studying: Options of `mite study` besides.
+    """
+
+    data: str
+    source: str
+    base: Config
+    reading: Mapping[str, Option]
+    studying: Mapping[str, Option]
+
+    def train(self, config: Config, run: str) -> str:
+        """Returns the command that trains one run by itself."""
+        return self._line("train", config, {"run": run})
+
+    def study(self, variants: Sequence[str], seeds: Collection[int], **more: Option) -> str:
+        """Returns the command that trains and measures some of the variants."""
+        first = min(seeds)
+        chosen: dict[str, Option] = {
+            "variants": ",".join(variants),
+            "seeds": str(max(seeds) - first + 1),
+            "first_seed": str(first) if first else None,
+        }
+        return self._line("study", self.base, {**chosen, **self.studying, **more})
+
+    def _line(self, verb: str, config: Config, options: Mapping[str, Option]) -> str:
+        source = ["--config", self.source, *settings(load_config(self.source), config)]
+        words = ["mite", verb, self.data, *_words(self.reading), *source, *_words(options)]
+        return shlex.join(words)
+
+
+def settings(base: Config, config: Config) -> list[str]:
+    """Returns the words `--set KEY=VALUE …` that turn one configuration into another.
+
+    Both have the same stages, by name.
+
+    Args:
+        base: The configuration that `--config` names.
+        config: The one to reach.
+
+    Example:
+    >>> from mite_tf.training import load_config
+    >>> base = load_config("scenes")
+    >>> settings(base, load_config("scenes", {"training.seed": 3, "stages.align.epochs": 2}))
+    ['--set', 'training.seed=3', '--set', 'stages.align.epochs=2']
+    """
+    old, new = _flat(base), _flat(config)
+    changed = [f"{key}={_toml(value)}" for key, value in new.items() if old.get(key) != value]
+    return [word for assignment in changed for word in ("--set", assignment)]
+
+
+def _words(options: Mapping[str, Option]) -> list[str]:
+    words = []
+    for name, value in options.items():
+        if value is not None and value is not False:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [str(value)]
+    return words
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """Values by dotted key; a loss is one value, since its arguments go with its name."""
+    values = asdict(config)
+    stages: Sequence[dict[str, Any]] = values.pop("stages")
+    sections = values | {f"stages.{stage['name']}": stage for stage in stages}
+    return {
+        f"{name}.{key}": value for name, keys in sections.items() for key, value in keys.items()
+    }
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, (bool, str)):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)

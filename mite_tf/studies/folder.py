@@ -1,0 +1,144 @@
+"""The folder that a study grows in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from mite_tf.data import CaptionedImages
+from mite_tf.errors import MiteError
+from mite_tf.files import write_text
+from mite_tf.studies.measurement import Measurement
+from mite_tf.studies.variants import Variant
+from mite_tf.training import Config, Run, load_config
+
+
+class StudyFolder:
+    """Runs, measurements and report of a study.
+
+    | file | what it holds |
+    | --- | --- |
+    | `study.html`, `study.md`, `study.json` | the report, for a browser, a document, a program |
+    | `plots/` | its figures |
+    | `config.toml` | the configuration that the variants change, complete |
+    | `runs/VARIANT/seed-K/` | an ordinary run folder |
+    | `shared/HASH/seed-K/` | a run through the first stages, which several variants begin with |
+    | `measured/SPLIT/VARIANT/seed-K/` | measures after each stage, with embeddings and ranks |
+    | `features/` | backbone features that all runs share; may be deleted |
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `study.json` holds; empty before the study."""
+        try:
+            return json.loads((self.path / "study.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise MiteError(f"{self.path}: not the folder of a study: {error}") from error
+
+    @property
+    def config_file(self) -> Path:
+        """File of the configuration that the variants change."""
+        return self.path / "config.toml"
+
+    @property
+    def config(self) -> Config:
+        """The configuration that the variants change."""
+        return load_config(self.config_file)
+
+    @property
+    def variants(self) -> list[Variant]:
+        """All variants of the study so far, in the order in which they came in."""
+        return [Variant(name, **rest) for name, rest in self.record.get("variants", {}).items()]
+
+    def run(self, variant: str, seed: int) -> Run:
+        """Returns the run of a variant with a seed, whether it is there or not."""
+        return Run(self.path / "runs" / variant / f"seed-{seed}")
+
+    def shared(self, config: Config) -> Run:
+        """Returns the run through first stages that several variants begin with."""
+        seed = config.training.seed
+        anyone = replace(config, training=replace(config.training, seed=0))
+        name = hashlib.sha256(anyone.to_toml().encode()).hexdigest()[:12]
+        return Run(self.path / "shared" / name / f"seed-{seed}")
+
+    def measured(self, split: str, variant: str, seed: int) -> Path:
+        """Returns the folder of a run's measurements."""
+        return self.path / "measured" / split / variant / f"seed-{seed}"
+
+    def measurements(self, split: str) -> list[Measurement]:
+        """Reads all measurements on a split, variant after variant, seeds and stages in order."""
+        found = []
+        for variant in self.variants:
+            files = self.measured(split, variant.name, 0).parent.glob("seed-*/*.json")
+            found += sorted(map(Measurement.load, files), key=lambda m: (m.seed, m.epoch))
+        return found
+
+    def warnings(self) -> dict[tuple[str, int], list[str]]:
+        """Reads what the guard said of the runs that it said anything of."""
+        found = {}
+        for variant in self.variants:
+            for path in sorted((self.path / "runs" / variant.name).glob("seed-*")):
+                run = Run(path)
+                if run.warnings_file.exists():
+                    sentences = run.warnings_file.read_text(encoding="utf-8").splitlines()
+                    found[variant.name, run.config.training.seed] = sentences
+        return found
+
+    def open(self, config: Config, variants: Sequence[Variant], table: CaptionedImages) -> None:
+        """Starts the study, or lets it grow by further variants.
+
+        Args:
+            config: The configuration that the variants change; its seed does not count.
+            variants: Variants to add; those that are there already stay.
+            table: The data.
+
+        Raises:
+            MiteError: If the folder holds something else, or a study of another configuration
+                or other data, or a variant of the same name is another one.
+        """
+        config = replace(config, training=replace(config.training, seed=0))
+        record = self.record
+        there = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
+        if not record and there - {self.config_file.name}:  # which is written first
+            raise MiteError(f"{self.path}: is not empty and holds no study. Name another folder.")
+        data = {"fingerprint": table.fingerprint(), "images": table.splits}
+        if record and self.config != config:
+            raise MiteError(
+                f"{self.path}: is a study of another configuration ({self.config_file}). "
+                "Go on with that one, or name another folder."
+            )
+        if record and record["data"] != data:
+            raise MiteError(
+                f"{self.path}: is a study of other data (images {record['data']['images']}, now "
+                f"{table.splits}). Go on with that data, or name another folder."
+            )
+        known = {variant.name: variant for variant in self.variants}
+        for variant in variants:
+            if known.setdefault(variant.name, variant) != variant:
+                raise MiteError(
+                    f"{self.path}: its variant {variant.name!r} is another one: "
+                    f"{known[variant.name]}. Give yours another name, or name another folder."
+                )
+        if not record:
+            write_text(self.config_file, config.to_toml())
+        rest = {name: asdict(variant) for name, variant in known.items()}
+        for values in rest.values():
+            del values["name"]
+        self.write({"data": data, "variants": rest})
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Replaces entries of `study.json`."""
+        text = json.dumps(self.record | values, indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(self.path / "study.json", f"{text}\n")

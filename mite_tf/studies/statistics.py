@@ -1,0 +1,154 @@
+"""Intervals for differences between trainings, over seeds and over queries.
+
+Two trainings of the same recipe differ, since their seeds do; and one training would score
+otherwise on other queries. `t_interval` and `bootstrap_interval` speak of the first alone,
+`resampled_recalls` of both.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mite_tf.evaluation.ranking import MatchingRanks
+
+CONFIDENCE = 0.95
+CUTOFFS = (1, 5, 10)
+
+
+class Interval(NamedTuple):
+    """A confidence interval.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+    """
+
+    low: float
+    high: float
+
+
+def t_interval(values: ArrayLike) -> Interval | None:
+    """Student's interval for the mean that a few values were drawn around.
+
+    It knows that the spread of a few values is itself uncertain: for five values it is 2.8
+    standard errors to each side where the normal one is 2.0. It takes the values for normally
+    distributed, which recall sums over seeds are, near enough.
+
+    Args:
+        values: Real numbers of shape `[N]`, such as the paired differences of each seed.
+
+    Returns:
+        The 95 % interval; None for fewer than two values.
+
+    Example:
+        >>> t_interval([1.0, 2.0, 3.0])  # 2 ± 4.303 · 1 / √3
+        Interval(low=-0.48..., high=4.48...)
+    """
+    from scipy.stats import t  # type: ignore[import-untyped]
+
+    values = np.asarray(values, np.float64)
+    if len(values) < 2:
+        return None
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    reach = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * error)
+    mean = float(values.mean())
+    return Interval(mean - reach, mean + reach)
+
+
+def bootstrap_interval(values: ArrayLike, *, draws: int = 10_000, seed: int = 0) -> Interval | None:
+    """Percentile bootstrap of the mean: values are drawn again, with replacement.
+
+    It assumes no distribution, but is too narrow for few values: of five values, it holds the
+    true mean in about 84 % of cases instead of 95 %. See `t_interval`.
+
+    Args:
+        values: Real numbers of shape `[N]`.
+        draws: Number of resamples.
+        seed: Decides the resamples.
+
+    Returns:
+        The 95 % interval; None for fewer than two values.
+
+    Example:
+        >>> bootstrap_interval([1.0, 1.0, 1.0])
+        Interval(low=1.0, high=1.0)
+    """
+    values = np.asarray(values, np.float64)
+    if len(values) < 2:
+        return None
+    drawn = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
+    return middle(values[drawn].mean(axis=1))
+
+
+def middle(draws: NDArray[np.float64]) -> Interval:
+    """Returns the interval that holds the middle 95 % of draws `[B]`."""
+    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(low), float(high))
+
+
+def queries_answered(ranks: MatchingRanks, caption_image: ArrayLike) -> NDArray[np.float64]:
+    """Counts the queries about each image that are answered within each cutoff.
+
+    Args:
+        ranks: Ranks of one training, from `matching_ranks`.
+        caption_image: Integers of shape `[C]`: the row of each caption's image.
+
+    Returns:
+        Shape `[Q, 6]`, a row for each image with captions: whether the image finds one of its
+        captions within the first 1, 5 and 10; how many of its captions find it within these.
+
+    Example:
+        >>> ranks = MatchingRanks(np.array([1, 7]), np.array([1, 2, 30]))
+        >>> queries_answered(ranks, [0, 0, 1])
+        array([[1., 1., 1., 1., 2., 2.],
+               [0., 0., 1., 0., 0., 0.]])
+    """
+    _, image = np.unique(np.asarray(caption_image), return_inverse=True)
+    found: list[NDArray] = [(ranks.image_to_text <= k).astype(np.float64) for k in CUTOFFS]
+    found += [np.bincount(image, weights=ranks.text_to_image <= k) for k in CUTOFFS]
+    return np.stack(found, axis=1)
+
+
+def resampled_recalls(
+    answered: ArrayLike, caption_image: ArrayLike, *, draws: int = 4000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Recalls on queries and seeds drawn again: a paired bootstrap over both at once.
+
+    Each draw takes as many seeds as there are, with replacement, and as many images, each
+    with all its captions, with replacement; all seeds of a draw see the same images, since all
+    trainings are measured on the same split. Queries alone are drawn: candidates stay those
+    of the whole split, and so do the ranks.
+
+    With few seeds the result is too narrow, as that of `bootstrap_interval` is; with one seed
+    it speaks of queries alone.
+
+    Args:
+        answered: Shape `[S, Q, 6]`: for each seed `queries_answered`, or the difference of
+            two trainings of that seed.
+        caption_image: Integers of shape `[C]`: the row of each caption's image.
+        draws: Number of resamples.
+        seed: Decides the resamples.
+
+    Returns:
+        Shape `[draws, 6]`: recall at 1, 5 and 10 in percent from image to text, then from text
+        to image, each the mean over the seeds drawn.
+
+    Example:
+        >>> answered = np.ones((2, 3, 6))  # each image has one caption, and all are found
+        >>> resampled_recalls(answered, [0, 1, 2], draws=2)[0]
+        array([100., 100., 100., 100., 100., 100.])
+    """
+    answered = np.asarray(answered, np.float64)
+    _, captions = np.unique(np.asarray(caption_image), return_counts=True)
+    seeds, images, _ = answered.shape
+    random = np.random.default_rng(seed)
+    recalls = np.empty((draws, 6))
+    for start in range(0, draws, 500):  # bounds the memory
+        block = recalls[start : start + 500]
+        often = random.multinomial(images, np.full(images, 1 / images), size=len(block))
+        share = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(block)) / seeds
+        sums = np.einsum("bs,sbk->bk", share, often @ answered)
+        block[:, :3] = 100 * sums[:, :3] / images
+        block[:, 3:] = 100 * sums[:, 3:] / (often @ captions)[:, None]
+    return recalls

@@ -1,0 +1,188 @@
+"""Variants of a configuration, trained with the same seeds and compared pair by pair."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from mite_tf.data import CaptionedImages, CheckReport, read
+from mite_tf.data.scenes import ruled_out
+from mite_tf.errors import MiteError
+from mite_tf.progress import CONSOLE
+from mite_tf.studies.commands import Commands
+from mite_tf.studies.folder import StudyFolder
+from mite_tf.studies.measurement import measure
+from mite_tf.studies.report import write_study
+from mite_tf.studies.tables import print_table
+from mite_tf.studies.trainer import Trainer
+from mite_tf.studies.variants import Variant, load_variants
+from mite_tf.training import Config, load_config
+from mite_tf.training.beginning import trained_stages
+from mite_tf.training.train import usable_data
+
+
+def study(
+    data: str | Path | CaptionedImages,
+    out: str | Path,
+    *,
+    config: str | Path | Config = "flickr8k",
+    variants: Sequence[str] = ("baseline", "mite"),
+    seeds: int = 5,
+    first_seed: int = 0,
+    overrides: dict[str, Any] | None = None,
+    variants_file: str | Path | None = None,
+    split: str = "dev",
+    stage: str | None = None,
+    against: str | None = None,
+    format: str | None = None,
+    root: str | Path | None = None,
+    skip_bad: bool = False,
+    feature_cache: str | Path | None = None,
+    quiet: bool = False,
+) -> StudyFolder:
+    """Trains variants with several seeds each, measures every run, and writes a report.
+
+    What is there already is not done again: a study that was stopped goes on where it was, and
+    one that is finished grows by the variants and seeds that are new. First stages in which
+    variants do not differ are trained once for each seed, to the same encoders as if each
+    variant had trained them itself. The report is of all that `out` holds.
+
+    Args:
+        data: Folder or file of captioned images, or a table of them; it needs the splits
+            `train` and `dev`.
+        out: Folder to leave everything in, see `StudyFolder`.
+        config: Name of a packaged configuration, path of a TOML file, or a `Config`.
+        variants: Names of the variants; see `load_variants`.
+        seeds: Number of seeds, which count up from `first_seed`. Each variant is trained once
+            with each.
+        first_seed: The first of them.
+        overrides: Keys and values that replace those of the configuration, for all variants.
+        variants_file: TOML file that describes further variants.
+        split: Split to measure on.
+        stage: Stage after which variants are compared; the last of each by default.
+        against: Variant that the others are compared with; `baseline` by default, or the first
+            one where there is none.
+        format: Format of `data`, where looking at it does not tell.
+        root: Folder that image paths of `data` are relative to.
+        skip_bad: Whether to leave unusable images and captions out; otherwise they are an error.
+        feature_cache: Folder of cached backbone features; `OUT/features` by default.
+        quiet: Whether to print nothing.
+
+    Returns:
+        The folder of the study; its report is in `study.html`, `study.md` and `study.json`.
+
+    Raises:
+        MiteError: If data, configuration or variants are unusable, or the folder holds a
+            study of something else; or, after the report of the others, if trainings failed.
+        KeyboardInterrupt: If stopped by Ctrl-C; calling again goes on.
+    """
+    logging.getLogger("tensorflow").addFilter(_is_of_interest)
+    if seeds < 1 or first_seed < 0:
+        raise MiteError(
+            f"A study needs at least one seed, from 0 on. Received: {seeds} from {first_seed} on."
+        )
+    base = config if isinstance(config, Config) else load_config(config)
+    base = base.with_overrides(overrides or {})
+    chosen = load_variants(variants, variants_file)
+    folder = StudyFolder(out)
+    _check_names(folder, base, chosen, stage, against)
+    table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
+    if table.fingerprint() != folder.record.get("data", {}).get("fingerprint"):  # not yet checked
+        table = usable_data(table, base, None, None, skip_bad, quiet)
+    measured = table.split(split)
+    folder.open(base, chosen, table)
+
+    trainer = Trainer(
+        folder,
+        base,
+        CheckReport(table, (), images=len(table)),
+        feature_cache=Path(feature_cache or folder.path / "features"),
+        quiet=quiet,
+    )
+    pairs = ruled_out(measured)
+    runs = [(variant, seed) for seed in range(first_seed, first_seed + seeds) for variant in chosen]
+    missing = [run for run in runs if not trainer.is_done(*run)]
+    failures: dict[str, MiteError] = {}
+    begun = time.monotonic()
+    for variant, seed in runs:
+        run, name = folder.run(variant.name, seed), f"{variant.name}, seed {seed}"
+        if (variant, seed) in missing:
+            done = missing.index((variant, seed))
+            if not quiet:
+                left = _time_left(time.monotonic() - begun, done, len(missing))
+                CONSOLE.print(f"[bold]Run {done + 1} of {len(missing)}: {name}{left}")
+            try:
+                trainer.train(variant, seed)
+            except MiteError as error:
+                if not run.path.exists():  # it did not come to training, nor would others
+                    raise
+                failures[name] = error
+                continue
+        measure(
+            run,
+            measured,
+            folder.measured(split, variant.name, seed),
+            variant=variant.name,
+            pairs=pairs,
+            quiet=quiet,
+        )
+    commands = Commands(
+        data="DATA" if isinstance(data, CaptionedImages) else str(data),
+        source=str(folder.config_file if isinstance(config, Config) else config),
+        base=base,
+        reading={"format": format, "root": root, "skip_bad": skip_bad},
+        studying={
+            "variants_file": variants_file,
+            "split": None if split == "dev" else split,
+            "stage": stage,
+            "against": against,
+            "out": out,
+        },
+    )
+    if folder.measurements(split):
+        tables = write_study(folder, split, commands, stage=stage, against=against)
+        if not quiet:
+            print_table(tables[0])
+    if failures:
+        lines = "".join(f"\n  {name}: {error}" for name, error in failures.items())
+        raise MiteError(f"{len(failures)} of {len(runs)} runs failed and are left out:{lines}")
+    return folder
+
+
+def _check_names(
+    folder: StudyFolder,
+    base: Config,
+    chosen: Sequence[Variant],
+    stage: str | None,
+    against: str | None,
+) -> None:
+    """Refuses, before any training, what the report would have to refuse after it."""
+    configs = [variant.of(base, seed=0) for variant in chosen]
+    stages = {s.name: None for c in configs for s in trained_stages(c) if s.trains_encoders}
+    if stage is not None and stage not in stages:
+        raise MiteError(f"No stage {stage!r} trains encoders; there are {', '.join(stages)}.")
+    names = dict.fromkeys(variant.name for variant in (*folder.variants, *chosen))
+    if against is not None and against not in names:
+        raise MiteError(f"No variant {against!r} to compare with; there are {', '.join(names)}.")
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    """Keeps a warning out that many models in one process cause, each with graphs of its own."""
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
+def _time_left(seconds: float, done: int, runs: int) -> str:
+    """Tells the time that runs still take if they take as long as those before them.
+
+    Example:
+    >>> _time_left(60.0, done=2, runs=5)
+    ', about 0:01:30 left'
+    """
+    if not done:
+        return ""
+    left = timedelta(seconds=round(seconds / done * (runs - done)))
+    return f", about {left} left"

@@ -1,0 +1,217 @@
+"""The callback that watches over a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+
+from mite_tf.errors import MiteError
+from mite_tf.progress import CONSOLE
+from mite_tf.training.guard.finding import Finding
+from mite_tf.training.guard.finite import not_finite, tell_not_finite
+from mite_tf.training.guard.good_state import GoodState
+from mite_tf.training.guard.limits import Limits
+from mite_tf.training.guard.rows import Row, in_stage, row_of
+from mite_tf.training.guard.signs import SIGNS, streak
+from mite_tf.training.schedule import StageSchedule
+
+
+def print_finding(finding: Finding) -> None:
+    """Prints a finding, unless training stops with an error that says the same."""
+    if not finding.stops:
+        CONSOLE.print(f"Warning: {finding}", style="yellow", markup=False, soft_wrap=True)
+
+
+class Guard(keras.callbacks.Callback):
+    """Sees a training of `MITE` fail while it runs, and says what happens and what to change.
+
+    It sees embeddings that collapse into one point, a matching loss that diverges, losses that
+    are not finite, and an adversarial game gone wrong: a discriminator that wins or learns
+    nothing, or encoders that only run in circles round it. The last three show by comparison
+    with a fresh probe, so they need `probe_accuracy` in the logs; list `RetrievalMonitor` before
+    the guard. Each failure is told once, when it has lasted for some epochs.
+
+    Args:
+        action: `off` looks away; `warn` tells; `stop` stops training too; `act` does something
+            first. After a collapse, a divergence or a loss that is not finite it goes back to the
+            best state of the stage (to its beginning if no epoch was good yet) and halves the
+            learning rates; for a discriminator that wins or is run round it halves the
+            adversarial weight; each for the rest of the stage. A loss that is not finite stops
+            training unless the action is `act`, as nothing can be learned any more.
+        limits: From which values on an epoch looks like a failure.
+        attempts: How many times in a stage `act` does something before it stops training.
+        schedule: The `StageSchedule` of the same `fit`, if there is one; it carries halved rates
+            and weights on.
+        further_variables: Variables that going back restores besides those of the model and its
+            optimizers, such as `WeightAveraging.state`.
+        good_state: File for the state to go back to; a temporary one by default.
+        on_finding: Called with each finding; prints it by default.
+
+    Attributes:
+        findings: What was found, in order.
+
+    Raises:
+        MiteError: While training, where it has to stop.
+
+    Example:
+        >>> guard = Guard("stop", limits=Limits(patience=5))
+        >>> guard.findings  # after model.fit(..., callbacks=[monitor, guard])
+        []
+    """
+
+    def __init__(
+        self,
+        action: Literal["off", "warn", "act", "stop"] = "warn",
+        *,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        attempts: int = 3,
+        schedule: StageSchedule | None = None,
+        further_variables: Sequence[Any] = (),
+        good_state: Path | None = None,
+        on_finding: Callable[[Finding], object] = print_finding,
+    ) -> None:
+        super().__init__()
+        if action not in ("off", "warn", "act", "stop"):
+            raise ValueError(
+                f"`action` is 'off', 'warn', 'act' or 'stop'. Received: action={action!r}"
+            )
+        self.action = action
+        self.limits = limits
+        self.attempts = attempts
+        self.schedule = schedule
+        self.findings: list[Finding] = []
+        self._further_variables = further_variables
+        self._path = good_state
+        self._on_finding = on_finding
+        self._good: GoodState | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._stage: str | None = None
+        self._acts = self._steps = 0
+        self._went_back = False
+
+    def state(self) -> dict[str, Any]:
+        """Returns, as JSON values, what a resumed training must not forget."""
+        return {
+            "stage": self._stage,
+            "acts": self._acts,
+            "steps": self._steps,
+            "went_back": self._went_back,
+            "rows": self._rows,
+            "findings": [asdict(finding) for finding in self.findings],
+            "factors": [self.schedule.rate_factor, self.schedule.weight_factor]
+            if self.schedule
+            else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Puts back what `state` returned."""
+        self._stage, self._acts, self._steps = state["stage"], state["acts"], state["steps"]
+        self._went_back, self._rows = state["went_back"], state["rows"]
+        self.findings = [Finding(**values) for values in state["findings"]]
+        if self.schedule and state["factors"]:
+            self.schedule.rate_factor, self.schedule.weight_factor = state["factors"]
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch + 1
+        if self.action == "act" and self._good is None:
+            self._good = GoodState(self.model, self._further_variables, self._path)
+        stage = self.schedule.stage_at(epoch).name if self.schedule else ""
+        if stage != self._stage:
+            self._stage, self._acts = stage, 0
+            if self.schedule:
+                self.schedule.rate_factor = self.schedule.weight_factor = 1.0
+            if self._good:
+                self._good.keep()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.action == "off":
+            return
+        self._steps += 1
+        last = batch + 1 == self.params.get("steps")
+        broken = not_finite(self.model, logs or {}, weights=last)
+        if not broken:
+            return
+        number = batch + 1 + (self.schedule.first_step if self.schedule else 0)
+        row = {"epoch": self._epoch, "stage": self._stage or ""}
+        finding = self._finding("not finite", row, tell_not_finite(broken, number, row))
+        self._take(finding, "go back", fatal=True)
+        self._went_back = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.action == "off":
+            return
+        if self._went_back:  # within this epoch, so that its means say little
+            self._went_back = False
+            return
+        self._rows.append(row_of(self.model, self._epoch, self._steps, logs or {}, self._rows))
+        failing = [
+            sign for sign in SIGNS if streak(sign, self._rows, self.limits) == self.limits.patience
+        ]
+        for sign in failing:
+            first, last = self._rows[-self.limits.patience], self._rows[-1]
+            self._take(self._finding(sign.kind, first, sign.told(last)), sign.remedy)
+            if last["acted"]:
+                return
+        if self._good and self._is_best():
+            self._good.keep()
+
+    def _finding(self, kind: str, first: Row, told: tuple[str, str]) -> Finding:
+        return Finding(
+            kind=kind,
+            epoch=self._epoch,
+            since=first["epoch"],
+            stage=first["stage"],
+            what=told[0],
+            advice=told[1],
+        )
+
+    def _is_best(self) -> bool:
+        """Whether the last epoch is the best of its stage, and worth going back to."""
+
+        def merit(row: Row) -> float:
+            return row.get("rsum", -row["triplet_loss"])
+
+        last = self._rows[-1]
+        learned = not last["trains_encoders"] or last["similarity_gap"] > self.limits.collapsed_gap
+        return learned and merit(last) == max(map(merit, in_stage(self._rows)))
+
+    def _take(self, finding: Finding, remedy: str, *, fatal: bool = False) -> None:
+        """Records a finding and does what `action` says."""
+        if remedy == "lower the weight" and not float(self.model.adversarial_weight.value):
+            remedy = ""
+        stops = self.action == "stop" or (fatal and self.action == "warn")
+        done = ""
+        if self.action == "act" and remedy:
+            stops = self._acts == self.attempts
+            done = f"Nothing helped in {self.attempts} attempts." if stops else self._act(remedy)
+        finding = replace(finding, done=done, stops=stops)
+        self.findings.append(finding)
+        self._on_finding(finding)
+        if stops:
+            raise MiteError(f"{finding} Training stopped; train anew with that changed.")
+
+    def _act(self, remedy: str) -> str:
+        """Does something about a failure; returns what."""
+        self._acts += 1
+        if self._rows:
+            self._rows[-1]["acted"] = True
+        if remedy == "lower the weight":
+            if self.schedule:
+                self.schedule.weight_factor /= 2
+            else:
+                self.model.adversarial_weight.assign(self.model.adversarial_weight / 2)
+            return "The adversarial weight is halved."
+        assert self._good is not None
+        self._good.bring_back()
+        self.model.reset_metrics()
+        if self.schedule:
+            self.schedule.rate_factor /= 2
+        else:
+            model = self.model
+            for each in (model.optimizer, model.backbone_optimizer, model.discriminator_optimizer):
+                each.learning_rate = each.learning_rate / 2
+        return "The best state of the stage is back, with half the learning rates."

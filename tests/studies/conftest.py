@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mite_tf.data import read
+from mite_tf.data.scenes import write_scenes
+from mite_tf.training import load_config
+
+# Two short stages, one of them adversarial, on features: no pixels, so quick.
+TINY = """
+[text]
+vocabulary_size = 200
+
+[model]
+backbone = "features"
+features = "FEATURES"
+embedding_size = 16
+image_hidden_size = 8
+word_size = 8
+
+[discriminator]
+hidden_sizes = [8]
+
+[loss.matching]
+name = "triplet"
+negatives = "soft"
+margin = 0.1
+
+[[stages]]
+name = "align"
+epochs = 2
+batch_size = 16
+learning_rate = 2e-3
+
+[[stages]]
+name = "adversarial"
+epochs = 2
+batch_size = 16
+learning_rate = 1e-3
+discriminator_steps = 1
+adversarial_weight = 0.5
+"""
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    """Rendered scenes, and features of them that are nothing but their pixels, made few."""
+    folder = write_scenes(
+        tmp_path_factory.mktemp("data") / "scenes",
+        train=48, dev=24, test=4, size=32, progress=False,
+    )  # fmt: skip
+    table = read(folder)
+    pixels = [np.asarray(Image.open(path).resize((4, 4)), np.float32) for path in table.paths]
+    features = np.stack(pixels).reshape(len(table), -1) / 255
+    np.savez(folder / "features.npz", ids=table.image_ids, features=features)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def config(scenes):
+    """The configuration of the studies here."""
+    file = scenes / "tiny.toml"
+    file.write_text(TINY.replace("FEATURES", str(scenes / "features.npz")))
+    return load_config(file)

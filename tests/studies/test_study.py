@@ -1,0 +1,260 @@
+import json
+import re
+import shlex
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mite_tf.studies.measurement
+import mite_tf.studies.trainer
+from mite_tf.cli import _parse, main
+from mite_tf.data import read
+from mite_tf.data.scenes import ruled_out
+from mite_tf.errors import MiteError
+from mite_tf.evaluation import evaluate_embeddings
+from mite_tf.studies import study
+from mite_tf.training import StageSchedule, embed, load_config, parse_overrides, train
+
+CRITIC = """
+[critic]
+"loss.adversarial" = { name = "wasserstein" }
+"discriminator.hidden_sizes" = [4, 4]
+"""
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The folders that `train` is called for, relative to the study's."""
+    return record_trainings(monkeypatch)
+
+
+def record_trainings(monkeypatch):
+    calls = []
+    original = mite_tf.studies.trainer.train
+
+    def record(data, run, **named):
+        calls.append(re.sub("shared/[0-9a-f]{12}", "shared", "/".join(Path(run).parts[-3:])))
+        return original(data, run, **named)
+
+    monkeypatch.setattr(mite_tf.studies.trainer, "train", record)
+    return calls
+
+
+@pytest.fixture(scope="module")
+def grown(scenes, config, tmp_path_factory):
+    """Two variants with two seeds, then a third variant with another discriminator.
+
+    Returns the folder and what was trained for both steps.
+    """
+    out = tmp_path_factory.mktemp("study") / "out"
+    variants = out.parent / "variants.toml"
+    variants.write_text(CRITIC)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        calls = record_trainings(monkeypatch)
+        study(scenes, out, config=config, seeds=2, quiet=True)
+        first = list(calls)
+        folder = study(
+            scenes, out, config=config, variants=["baseline", "critic"], seeds=1,
+            variants_file=variants, quiet=True,
+        )  # fmt: skip
+    return folder, first, calls[len(first) :]
+
+
+@pytest.fixture
+def folder(grown):
+    return grown[0]
+
+
+def arrays_of(run):
+    with np.load(run.state) as file:
+        return {name: file[name] for name in file.files if name != "values"}
+
+
+def assert_same_training(one, other, history=True):
+    ours, theirs = arrays_of(one), arrays_of(other)
+    assert ours.keys() == theirs.keys()
+    assert not [name for name in ours if not np.array_equal(ours[name], theirs[name])]
+    assert list(one.best_folders()) == list(other.best_folders())
+    if history:
+        rows = [
+            [{k: v for k, v in row.items() if k != "seconds"} for row in run.history()]
+            for run in (one, other)
+        ]
+        assert rows[0] == rows[1]
+
+
+class TestTraining:
+    @pytest.mark.parametrize(("variant", "seed"), [("mite", 1), ("critic", 0)])
+    def test_a_run_is_to_the_bit_one_that_was_trained_alone(
+        self, folder, scenes, tmp_path, variant, seed
+    ):
+        run = folder.run(variant, seed)
+        alone = train(scenes, tmp_path / "alone", config=run.config, quiet=True)
+        # In `align` the idle discriminator of the critic is not that of the shared training.
+        assert_same_training(run, alone, history=variant != "critic")
+
+    def test_variants_differ_after_their_common_beginning(self, folder):
+        rows = {name: folder.run(name, 0).history() for name in ("baseline", "mite", "critic")}
+        for epoch, same in enumerate([True, True, False, False]):
+            losses = {history[epoch]["triplet_loss"] for history in rows.values()}
+            assert (len(losses) == 1) == same, epoch
+
+    def test_what_is_common_is_trained_once_a_seed_and_a_study_grows_by_what_is_missing(
+        self, grown
+    ):
+        _, first, then = grown
+        assert first == [
+            "shared/seed-0", "runs/baseline/seed-0", "runs/mite/seed-0",
+            "shared/seed-1", "runs/baseline/seed-1", "runs/mite/seed-1",
+        ]  # fmt: skip
+        assert then == ["runs/critic/seed-0"]
+
+    def test_nothing_is_trained_or_embedded_again(
+        self, folder, scenes, config, trained, monkeypatch
+    ):
+        monkeypatch.setattr(mite_tf.studies.measurement, "embed", None)
+        study(scenes, folder.path, config=config, seeds=2, quiet=True)
+        assert trained == []
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("batch", [4, 11], ids=["shared stages", "own stages"])
+    def test_an_interrupted_study_ends_as_one_that_was_not(
+        self, folder, scenes, config, tmp_path, monkeypatch, batch
+    ):
+        count = 0
+        original = StageSchedule.on_train_batch_begin
+
+        def interrupt(self, *arguments, **named):
+            nonlocal count
+            count += 1
+            if count == batch:
+                signal.raise_signal(signal.SIGINT)
+            original(self, *arguments, **named)
+
+        monkeypatch.setattr(StageSchedule, "on_train_batch_begin", interrupt)
+        wanted = {"config": config, "variants": ["mite"], "seeds": 1, "quiet": True}
+        with pytest.raises(KeyboardInterrupt):
+            study(scenes, tmp_path / "out", **wanted)
+        resumed = study(scenes, tmp_path / "out", **wanted)
+        assert_same_training(resumed.run("mite", 0), folder.run("mite", 0))
+
+
+class TestReport:
+    def test_measures_are_those_of_an_evaluation(self, folder, scenes):
+        table = read(scenes).split("dev")
+        for each in folder.measurements("dev"):
+            if (each.variant, each.seed) == ("mite", 1):
+                embeddings = embed(folder.run("mite", 1).path, table, stage=each.stage, quiet=True)
+                for ours, theirs in zip(embeddings, each.embeddings(), strict=True):
+                    np.testing.assert_array_equal(ours, theirs)
+                evaluation = evaluate_embeddings(*embeddings)
+                assert each.measures["rsum"] == evaluation.rsum
+                probe = evaluation.invariance["probe_accuracy"]
+                assert each.measures["probe_accuracy"] == probe
+                comparisons = sum(c.comparisons for c in each.near_misses.values())
+                assert comparisons == len(ruled_out(table)) > 20
+
+    def test_stages_that_variants_share_do_not_differ(self, folder, scenes, config):
+        study(scenes, folder.path, config=config, seeds=2, stage="align", quiet=True)
+        differences = folder.record["results"]["differences"]["mite"]
+        assert differences["rsum"]["differences"] == {"0": 0.0, "1": 0.0}
+        assert differences["rsum"]["over_queries"] == [0.0, 0.0]
+
+    def test_differences_are_those_of_the_runs(self, folder, scenes, capsys):
+        words = ["--config", folder.config_file, "--seeds", 2, "--out", folder.path]
+        assert main(["study", str(scenes), *map(str, words)]) == 0
+        assert "minus" in capsys.readouterr().out
+        rsum = {
+            (m.variant, m.seed): m.measures["rsum"]
+            for m in folder.measurements("dev")
+            if m.stage == "adversarial"
+        }
+        found = folder.record["results"]["differences"]
+        expected = {str(s): rsum["mite", s] - rsum["baseline", s] for s in (0, 1)}
+        assert found["mite"]["rsum"]["differences"] == expected
+        assert found["critic"]["rsum"]["differences"].keys() == {"0"}
+        assert found["critic"]["rsum"]["student"] is None
+
+    def test_page_document_and_plots_are_there(self, folder):
+        page = (folder.path / "study.html").read_text()
+        assert page.count("data:image/png;base64") == len(list((folder.path / "plots").iterdir()))
+        document = (folder.path / "study.md").read_text()
+        for heading in ("Summary", "Differences to baseline", "Near misses", "Runs"):
+            assert f"## {heading}" in document
+            assert f"<h2>{heading}</h2>" in page
+        for line in document.splitlines():
+            if line.startswith("!["):
+                assert (folder.path / line.partition("](")[2].rstrip(")")).exists()
+
+    def test_commands_reproduce_the_runs(self, folder):
+        commands = {
+            words[words.index("--run") + 1]: _parse(words[1:])
+            for line in (folder.path / "study.md").read_text().splitlines()
+            if "`mite train" in line
+            for words in [shlex.split(line.split("`")[1])]
+        }
+        for name in ("baseline", "mite", "critic"):
+            options = commands[f"runs/{name}-seed-0"]
+            config = load_config(options.config, parse_overrides(options.set))
+            assert config == folder.run(name, 0).config
+
+
+def test_a_training_that_fails_is_left_out_and_told(grown, scenes, config, tmp_path):
+    folder = grown[0]
+    file = tmp_path / "variants.toml"
+    file.write_text('[broken]\n"stages.adversarial.learning_rate" = 1e30\n')
+    with pytest.raises(MiteError, match=r"1 of 2 runs failed .*\n  broken, seed 0: .*finite"):
+        study(
+            scenes, folder.path, config=config, variants=["broken", "mite"], seeds=1,
+            variants_file=file, quiet=True,
+        )  # fmt: skip
+    assert "broken" not in {each.variant for each in folder.measurements("dev")}
+    [[seed, sentences]] = [[s, w] for (name, s), w in folder.warnings().items() if name == "broken"]
+    assert seed == 0
+    assert f"| broken | 0 | {sentences[0]} |" in (folder.path / "study.md").read_text()
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("asked", "message"),
+        [
+            ({"variants": ["mite", "mitee"]}, r"No variant 'mitee'; there are baseline, mite, "),
+            ({"variants": ["mite", "mite"]}, "Name each variant once"),
+            ({"seeds": 0}, "at least one seed"),
+            ({"overrides": {"text.lower_case": False}}, "a study of another configuration"),
+            ({"stage": "warm"}, "No stage 'warm' trains encoders; there are align, adversarial"),
+            ({"against": "mmd"}, "No variant 'mmd' to compare with; there are baseline, mite"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(self, folder, scenes, config, asked, message):
+        wanted = {"config": config, "seeds": 1, "quiet": True} | asked
+        with pytest.raises(MiteError, match=message):
+            study(scenes, folder.path, **wanted)
+
+    def test_another_variant_of_the_same_name_is_refused(self, folder, scenes, config, tmp_path):
+        file = tmp_path / "variants.toml"
+        file.write_text('[mite]\n"training.clip_norm" = 1.0\n')
+        with pytest.raises(MiteError, match="its variant 'mite' is another one"):
+            study(scenes, folder.path, config=config, variants_file=file, quiet=True)
+
+    def test_other_data_is_refused(self, folder, scenes, config):
+        with pytest.raises(MiteError, match="study of other data"):
+            study(read(scenes)[4:], folder.path, config=config, quiet=True)
+
+    def test_another_folder_is_left_alone(self, scenes, config, tmp_path):
+        (tmp_path / "photo.jpg").touch()
+        with pytest.raises(MiteError, match="is not empty and holds no study"):
+            study(scenes, tmp_path, config=config, quiet=True)
+        (tmp_path / "study.json").write_text("[")
+        with pytest.raises(MiteError, match="not the folder of a study"):
+            study(scenes, tmp_path, config=config, quiet=True)
+
+    def test_what_is_wrong_leaves_no_folder(self, scenes, config, tmp_path):
+        with pytest.raises(MiteError, match="no split 'holdout'"):
+            study(scenes, tmp_path / "out", config=config, split="holdout", quiet=True)
+        assert not list(tmp_path.iterdir())
+
+    def test_study_json_is_valid(self, folder):
+        json.loads((folder.path / "study.json").read_text(), parse_constant=pytest.fail)

@@ -1,0 +1,338 @@
+"""Trainings that are made to fail, each in its way, and some that are not."""
+
+import json
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from mite_tf.errors import MiteError
+from mite_tf.evaluation import Embeddings
+from mite_tf.losses import BidirectionalTriplet, FlippedLabels
+from mite_tf.models import (
+    MITE,
+    bag_of_words_encoder,
+    image_encoder,
+    image_head,
+    modality_discriminator,
+)
+from mite_tf.training import Checkpoint, Guard, Limits, RetrievalMonitor, Run, StageSchedule, train
+from mite_tf.training.guard.signs import SIGNS, streak
+
+EARLY = Limits(settling_steps=0)  # an epoch here has eight batches
+WORDS = np.random.default_rng(9).normal(size=(60, 16))
+
+
+def pairs(count, seed):
+    """Captions of six words; the features of their image are the mean of six vectors."""
+    random = np.random.default_rng(seed)
+    words = random.integers(1, 60, (count, 6)).astype(np.int32)
+    features = WORDS[words].mean(axis=1) + random.normal(0, 0.1, (count, 16))
+    ids = np.arange(count)
+    return {
+        "features": features.astype(np.float32), "image_id": ids,
+        "token_ids": words, "caption_image_id": ids,
+    }  # fmt: skip
+
+
+DEV = pairs(200, 1)
+
+
+def make_model(
+    *, negatives="soft", rate=3e-3, weight=0.0, r1=0.0, discriminator_rate=1e-3, steps=1, **step
+):
+    keras.utils.set_random_seed(0)
+    plain = {"dropout": 0.0, "embedding_size": 16}
+    model = MITE(
+        image_encoder(None, image_head((16,), hidden_size=16, **plain)),
+        bag_of_words_encoder(60, word_size=16, hidden_size=0, **plain),
+        modality_discriminator(16, hidden_sizes=(32, 32), input_dropout=0.0),
+    )
+    model.compile(
+        keras.optimizers.AdamW(rate, global_clipnorm=2.0),
+        discriminator_optimizer=keras.optimizers.Adam(discriminator_rate, beta_1=0.5),
+        matching_loss=BidirectionalTriplet(margin=0.2, negatives=negatives),
+        adversarial_loss=FlippedLabels(r1_penalty=r1),
+    )
+    model.adversarial_weight.assign(weight)
+    model.configure_step(discriminator_steps=steps, **step)
+    return model
+
+
+def fit(model, guard, epochs, *before, data=None, probe=True):
+    def embed():
+        images, captions = model(DEV)
+        return Embeddings(np.array(images), np.array(captions), np.arange(len(DEV["image_id"])))
+
+    monitor = RetrievalMonitor(embed, probe_every=int(probe))
+    data = pairs(256, 0) if data is None else data
+    callbacks = [*before, monitor, guard]
+    return model.fit(data, batch_size=32, epochs=epochs, verbose=0, callbacks=callbacks).history
+
+
+class LargeSteps(keras.callbacks.Callback):
+    """Sets a learning rate with which nothing stays learned."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.model.optimizer.learning_rate = 100.0
+
+
+class BrokenBatch(keras.callbacks.Callback):
+    """Lets one weight become NaN, once."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.epoch == 2 and batch == 5:
+            words = self.model.text_encoder.trainable_variables[0]
+            words.assign(np.array(words.value) * np.nan)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+
+def kinds(guard):
+    return [finding.kind for finding in guard.findings]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"negatives": "hardest"}, {"weight": 0.3, "r1": 0.1}], ids=str
+)
+def test_a_healthy_training_gives_no_alarm(settings):
+    guard = Guard()
+    history = fit(make_model(**settings), guard, epochs=7)
+    assert guard.findings == []
+    assert history["rsum"][-1] > 400
+
+
+class TestCollapse:
+    def test_is_told_once_with_what_to_change(self, capsys):
+        guard = Guard(limits=EARLY)
+        fit(make_model(negatives="hardest", rate=0.4), guard, epochs=9, probe=False)
+        assert kinds(guard) == ["collapse"]
+        told = str(guard.findings[0])
+        assert told.startswith("Since epoch 3 the embeddings have collapsed")
+        assert "of embeddings all alike is 0.400; lower learning_rate" in told  # 2 * margin
+        assert told.replace("\n", " ") in capsys.readouterr().err.replace("\n", " ")
+
+    def test_acting_on_it_brings_back_a_training_that_learns(self):
+        guard = Guard("act", limits=EARLY, on_finding=lambda finding: None)
+        model = make_model(negatives="hardest", rate=0.4)
+        history = fit(model, guard, epochs=18, probe=False)
+        assert set(kinds(guard)) == {"collapse"}
+        assert history["triplet_loss"][-1] < 0.8 * history["loss_if_alike"][-1]
+        halvings = len(guard.findings)
+        assert float(model.optimizer.learning_rate) == pytest.approx(0.4 / 2**halvings)
+
+    def test_the_first_steps_of_a_training_do_not_count(self):
+        rows = [COLLAPSED | {"steps": 99}, COLLAPSED]
+        assert streak(SIGNS[0], rows, Limits()) == 1
+
+    def test_stopping_raises_the_sentence(self):
+        with pytest.raises(MiteError, match=r"have collapsed.*lower learning_rate.*train anew"):
+            fit(
+                make_model(negatives="hardest", rate=0.4),
+                Guard("stop", limits=EARLY),
+                epochs=9,
+                probe=False,
+            )
+
+
+def test_a_loss_that_diverges_leads_back_to_the_best_epoch():
+    guard = Guard("act", on_finding=lambda finding: None)
+    model = make_model()
+    history = fit(model, guard, 7, LargeSteps(4), probe=False)
+    assert kinds(guard) == ["divergence"]
+    assert guard.findings[0].since == 5
+    images, captions = model(DEV)
+    found = np.argmax(np.array(images) @ np.array(captions).T, axis=1)
+    recall = 100 * np.mean(found == np.arange(len(found)))
+    assert recall == pytest.approx(history["image_to_text_r1"][3])
+    assert float(model.optimizer.learning_rate) == 50.0
+
+
+class TestNotFinite:
+    def test_training_stops_at_the_batch(self):
+        guard = Guard()
+        with pytest.raises(MiteError, match=r"In epoch 3 triplet_loss is not a finite .* batch 6"):
+            fit(make_model(), guard, 5, BrokenBatch(), probe=False)
+        assert kinds(guard) == ["not finite"]
+
+    def test_a_weight_that_breaks_with_the_last_batch_is_seen(self):
+        class Late(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                if batch == 7:
+                    kernel = self.model.encoder_variables[0]
+                    kernel.assign(np.array(kernel.value) * np.inf)
+
+        with pytest.raises(MiteError, match=r"kernel is not a finite number after batch 8"):
+            fit(make_model(), Guard(), 1, Late(), probe=False)
+
+    def test_acting_on_it_leads_back_to_finite_losses(self):
+        guard = Guard("act", on_finding=lambda finding: None)
+        history = fit(make_model(), guard, 6, BrokenBatch(), probe=False)
+        assert kinds(guard) == ["not finite"]
+        assert np.isfinite(history["triplet_loss"]).all()
+        assert history["rsum"][-1] > history["rsum"][1]
+
+    def test_attempts_that_do_not_help_end(self):
+        data = pairs(256, 0)
+        data["features"][77] = np.nan  # there at every epoch, whatever the guard does
+        guard = Guard("act", attempts=2, on_finding=lambda finding: None)
+        with pytest.raises(MiteError, match="Nothing helped in 2 attempts"):
+            fit(make_model(), guard, 9, data=data, probe=False)
+        assert kinds(guard) == ["not finite"] * 3
+
+
+# Far too weak an adversary for a discriminator that takes five large steps at a time.
+WINNING = {
+    "weight": 1e-3, "steps": 5, "discriminator_rate": 1e-2, "negatives": "hardest", "rate": 1e-3,
+}  # fmt: skip
+# A strong one, and nothing that damps the discriminator.
+CIRCLING = {"weight": 1.0}
+
+
+class TestAdversary:
+    def test_a_discriminator_that_wins(self):
+        guard = Guard(on_finding=lambda finding: None)
+        fit(make_model(**WINNING), guard, 6)
+        assert kinds(guard) == ["winning discriminator"]
+        assert "r1_penalty" in guard.findings[0].advice
+
+    @pytest.mark.parametrize("rate", [1e-7, 1e3], ids=["too small", "too large"])
+    def test_a_discriminator_that_learns_nothing(self, rate):
+        guard = Guard(on_finding=lambda finding: None)
+        fit(make_model(discriminator_rate=rate, trains_encoders=False), guard, 4)
+        assert kinds(guard) == ["losing discriminator"]
+
+    def test_encoders_that_run_in_circles(self):
+        model = make_model(**CIRCLING)
+        guard = Guard("act", on_finding=lambda finding: None)
+        history = fit(model, guard, 8)
+        assert kinds(guard) == ["rotation"]
+        [finding] = guard.findings
+        streaked = slice(finding.since - 1, finding.epoch)
+        assert max(history["discriminator_accuracy"][streaked]) < 0.65
+        assert min(history["probe_accuracy"][streaked]) > 0.9
+        assert finding.done == "The adversarial weight is halved."
+        assert float(model.adversarial_weight.value) == 0.5
+
+    def test_without_a_probe_nothing_is_said_of_it(self):
+        row = {
+            "stage": "", "acted": False, "trains_discriminator": True, "trains_encoders": True,
+            "discriminator_accuracy": 0.55, "discriminator_loss": 0.7, "adversarial_loss": 0.7,
+            "adversarial_weight": 0.1,
+        }  # fmt: skip
+        seen = {sign.kind: sign for sign in SIGNS}
+        assert streak(seen["rotation"], [row | {"probe_accuracy": 0.97}] * 3, Limits()) == 3
+        for kind in ("winning discriminator", "losing discriminator", "rotation"):
+            assert streak(seen[kind], [row] * 3, Limits()) == 0
+
+
+COLLAPSED = {
+    "stage": "", "acted": False, "steps": 500, "trains_encoders": True, "similarity_gap": 0.01,
+    "triplet_loss": 0.4, "loss_if_alike": 0.4,
+}  # fmt: skip
+FINE = COLLAPSED | {"similarity_gap": 0.3, "triplet_loss": 0.2}
+
+
+class TestPatience:
+    def test_a_streak_is_broken_by_an_epoch_without_the_sign(self):
+        rows = [COLLAPSED, COLLAPSED, FINE, COLLAPSED]
+        assert [streak(SIGNS[0], rows[:n], Limits()) for n in range(5)] == [0, 1, 2, 0, 1]
+
+    def test_a_streak_starts_anew_after_an_action(self):
+        rows = [COLLAPSED, COLLAPSED | {"acted": True}, COLLAPSED]
+        assert streak(SIGNS[0], rows, Limits()) == 1
+
+    def test_an_unknown_action_is_refused(self):
+        with pytest.raises(ValueError, match="action='pray'"):
+            Guard("pray")
+
+
+@pytest.fixture
+def make_short(table, tmp_path, make_config):
+    """Two epochs of `align` and those of `adversarial`, on features that need no computing."""
+    random = np.random.default_rng(0)
+    features = np.eye(3, dtype=np.float32)[np.arange(60) % 3] + random.normal(0, 0.1, (60, 3))
+    np.savez(tmp_path / "features.npz", ids=table.image_ids, features=features)
+
+    def make(adversarial, **more):
+        epochs = {stage.name: 0 for stage in make_config().stages}
+        epochs |= {"align": 2, "adversarial": adversarial}
+        return make_config(
+            **{f"stages.{name}.epochs": number for name, number in epochs.items()},
+            **{f"stages.{name}.backbone_share": 0 for name in epochs},
+            **{"model.backbone": "features", "model.features": str(tmp_path / "features.npz")},
+            **more,
+        )
+
+    return make
+
+
+def values_of(run):
+    with np.load(run.state) as file:
+        return json.loads(str(file["values"]))
+
+
+class TestRun:
+    def test_what_is_not_finite_leaves_the_last_good_state(self, table, tmp_path, make_short):
+        config = make_short(1, **{"stages.adversarial.learning_rate": 1e30})
+        run = Run(tmp_path / "run")
+        with pytest.raises(MiteError, match=r"\(adversarial\).*lower stages.adversarial.learning"):
+            train(table, run.path, config=config, quiet=True)
+        assert values_of(run)["epoch"] == 2
+        with np.load(run.state) as file:
+            assert all(np.isfinite(file[name]).all() for name in file.files if name != "values")
+        assert list(run.best_folders()) == ["align"]
+        [line] = run.warnings_file.read_text().splitlines()
+        assert line.startswith("In epoch 3 (adversarial) ")
+
+    def test_an_interrupted_training_remembers_what_the_guard_did(
+        self, table, tmp_path, make_short, monkeypatch
+    ):
+        config = make_short(0, **{"training.guard": "act"})
+        original = StageSchedule.on_train_batch_begin
+        interrupts = False
+
+        def break_one_batch(self, batch, logs=None):
+            nonlocal interrupts
+            original(self, batch, logs)
+            step = (self._epoch, self.first_step + batch)
+            if step == (1, 1):
+                words = self.model.text_encoder.trainable_variables[0]
+                words.assign(np.array(words.value) * np.nan)
+            if step == (1, 3) and interrupts:
+                interrupts = False
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(StageSchedule, "on_train_batch_begin", break_one_batch)
+        whole = train(table, tmp_path / "whole", config=config, quiet=True)
+        interrupts = True
+        with pytest.raises(KeyboardInterrupt):
+            train(table, tmp_path / "stopped", config=config, quiet=True)
+        resumed = train(table, tmp_path / "stopped", resume=True, quiet=True)
+        assert values_of(whole)["guard"]["factors"] == [0.5, 1.0]
+        assert values_of(resumed)["guard"] == values_of(whole)["guard"]
+        assert resumed.warnings_file.read_text() == whole.warnings_file.read_text()
+        with np.load(resumed.state) as ours, np.load(whole.state) as theirs:
+            names = [name for name in theirs.files if name != "values"]
+            assert all(np.array_equal(ours[name], theirs[name]) for name in names)
+
+
+def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
+    model = make_model()
+    checkpoint = Checkpoint(
+        tmp_path / "state.npz", model, further_variables=[], values=dict, save_minutes=1,
+        interruption=None,
+    )  # fmt: skip
+    checkpoint._save()
+    before = (tmp_path / "state.npz").read_bytes()
+    kernel = model.encoder_variables[0]
+    kernel.assign(np.array(kernel.value) * np.nan)
+    checkpoint._save()
+    assert (tmp_path / "state.npz").read_bytes() == before
