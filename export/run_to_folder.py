@@ -124,9 +124,9 @@ def _write_savedmodels(folder: Path, encoders: Encoders, number: int) -> None:
     from mite_tf.export.warmup import write_warmup
 
     examples = _examples(encoders)
-    for name, encoder, signatures in _signatures(encoders):
+    for name, _, signatures in _signatures(encoders):
         target = folder / "savedmodel" / name / str(number)
-        write_savedmodel(target, encoder, signatures)
+        write_savedmodel(target, signatures)
         write_warmup(target, name, signatures, examples[name])
     with resources.as_file(resources.files("mite_tf.export") / "tf_serving") as settings:
         shutil.copytree(settings, folder / "tf_serving")
@@ -152,8 +152,7 @@ def _examples(encoders: Encoders) -> dict[str, dict[str, Any]]:
     if encoders.preprocessing is None:
         features = np.zeros(encoders.image_encoder.input_shape[1:], np.float32)
         return {"text": text, "image": dict.fromkeys(("serving_default", "features"), features)}
-    size = (encoders.preprocessing.height, encoders.preprocessing.width, 3)
-    pixels = np.full(size, 127, np.uint8)
+    pixels = np.full((32, 32, 3), 127, np.uint8)  # any size is resized
     file = images()["photo.jpg"]
     image = {"serving_default": file, "pixels": pixels, "pixels_uint8": pixels}
     return {"text": text, "image": image}

@@ -13,18 +13,14 @@ from mite_tf.export.serving_ops import check_ops
 from mite_tf.errors import MiteError
 
 if TYPE_CHECKING:
-    import keras
     from mite_tf.export.signatures import Signature
 
 
-def write_savedmodel(
-    folder: str | Path, encoder: keras.Model, signatures: Mapping[str, Signature]
-) -> None:
+def write_savedmodel(folder: str | Path, signatures: Mapping[str, Signature]) -> None:
     """Writes one encoder as a SavedModel that TensorFlow Serving loads as it is.
 
     Args:
         folder: Folder to write.
-        encoder: The model that the signatures call.
         signatures: Functions by name; one of them is `serving_default`.
 
     Raises:
@@ -32,8 +28,8 @@ def write_savedmodel(
     """
     import keras
 
+    # Without `track`, which would store every weight a second time.
     archive = keras.export.ExportArchive()
-    archive.track(encoder)
     for name, signature in signatures.items():
         archive.add_endpoint(name, signature.function, input_signature=[signature.input])
     archive.write_out(str(folder), verbose=False)

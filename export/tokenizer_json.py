@@ -85,7 +85,7 @@ def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
     result.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(_one_of(isolated), "isolated"),
-            pre_tokenizers.Split(" ", "removed"),
+            pre_tokenizers.WhitespaceSplit(),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

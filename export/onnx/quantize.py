@@ -20,6 +20,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+_FLOAT_CONVOLUTIONS = 3
+
 
 def quantize_dynamically(path: str | Path, quantized: str | Path) -> None:
     """Quantises embeddings and matrix products; activations as they come. Recurrence stays float.
@@ -43,9 +45,11 @@ def quantize_dynamically(path: str | Path, quantized: str | Path) -> None:
 def quantize_statically(
     path: str | Path, quantized: str | Path, batches: Iterable[np.ndarray]
 ) -> None:
-    """Quantises convolutions and what lies between, with ranges measured on real images.
+    """Quantises convolutions and matrix products, with ranges measured on real images.
 
-    Dynamic quantisation of convolutions is several times slower than none.
+    Dynamic quantisation of convolutions is several times slower than none. The first
+    convolutions stay float: they are small, and with them in 8 bits an EfficientNet-Lite0 lost
+    3.6 points of recall on average, without them 0.3.
 
     Args:
         path: ONNX file.
@@ -55,12 +59,16 @@ def quantize_statically(
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
+        convolutions = [
+            node.name for node in onnx.load(prepared).graph.node if node.op_type == "Conv"
+        ]
         quantize_static(
             prepared,
             quantized,
             _Batches(batches, _input_of(prepared)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            nodes_to_exclude=convolutions[:_FLOAT_CONVOLUTIONS],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
