@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from mite_tf.export.manifest import Manifest
 
+from mite_tf.export.manifest import Manifest
 from mite_tf.files import write_text
 
 

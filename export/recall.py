@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mite_tf.export.onnx.session import OnnxEncoder
 
 from mite_tf.evaluation import evaluate_embeddings
+from mite_tf.export.onnx.session import OnnxEncoder
 from mite_tf.training import Encoders
 
 _ROWS = 64

@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mite_tf.data import CaptionedImages
+from mite_tf.data.feature_cache import fingerprint_of_model
+from mite_tf.errors import MiteError
 from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
 from mite_tf.export.manifest import Manifest, describe_files
 from mite_tf.export.model_card import write_model_card
@@ -23,10 +27,6 @@ from mite_tf.export.run_data import data_of, image_inputs
 from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
 from mite_tf.export.verification.golden import write_golden
 from mite_tf.export.versions import next_version, published_when_whole
-
-from mite_tf.data import CaptionedImages
-from mite_tf.data.feature_cache import fingerprint_of_model
-from mite_tf.errors import MiteError
 from mite_tf.progress import CONSOLE
 from mite_tf.training import Encoders, Run
 

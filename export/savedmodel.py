@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
-from mite_tf.export.serving_ops import check_ops
 
 from mite_tf.errors import MiteError
+from mite_tf.export.serving_ops import check_ops
 
 if TYPE_CHECKING:
     from mite_tf.export.signatures import Signature

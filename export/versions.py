@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mite_tf.export.manifest import MANIFEST
-
 from mite_tf.errors import MiteError
+from mite_tf.export.manifest import MANIFEST
 
 SERVABLES = ("image", "text")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
 from mite_tf.export.signatures import Signature
 
 _FILE = "assets.extra/tf_serving_warmup_requests"

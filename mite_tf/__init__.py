@@ -58,7 +58,9 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ROOMS = ("data", "evaluation", "losses", "models", "search", "text", "training")
+_ROOMS = (
+    "data", "evaluation", "export", "losses", "models", "search", "serving", "text", "training",
+)  # fmt: skip
 
 __all__ = [
     "MITE",

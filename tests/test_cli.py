@@ -37,7 +37,17 @@ def test_help_and_import_load_no_tensorflow():
 
 
 @pytest.mark.parametrize(
-    "verb", [["data", "check"], ["data", "scenes"], ["train"], ["evaluate"], ["search"], ["demo"]]
+    "verb",
+    [
+        ["data", "check"],
+        ["data", "scenes"],
+        ["train"],
+        ["evaluate"],
+        ["search"],
+        ["export"],
+        ["verify"],
+        ["demo"],
+    ],
 )
 def test_every_verb_has_help_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -75,6 +85,9 @@ def test_data_scenes_writes_what_the_readers_read(tmp_path, capsys):
         (["evaluate", "nowhere", "--data", "."], "nowhere"),
         (["search", "nowhere", "--data", ".", "a dog"], "nowhere"),
         (["search", "nowhere", "--data", "."], "either a sentence or an image"),
+        (["export", "nowhere", "--out", "run"], "nowhere"),
+        (["export", "nowhere", "--out", "run", "--format", "h5"], "Unknown format 'h5'"),
+        (["verify", "nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_unusable_input_is_one_clear_message_and_status_2(

@@ -10,13 +10,13 @@ import keras
 import onnx
 import tensorflow as tf
 import tf2onnx
+
+from mite_tf.errors import MiteError
 from mite_tf.export.onnx.gelu import write_erfc
 from mite_tf.export.onnx.gru import mark_gru, write_gru
 from mite_tf.export.onnx.inlined_functions import functions_inlined
 from mite_tf.export.onnx.optimizers import optimizers
 from mite_tf.export.signatures import sized_ids
-
-from mite_tf.errors import MiteError
 
 # The highest that tf2onnx 1.17 writes; onnxruntime and OpenVINO read newer ones too.
 OPSET = 18

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mite_tf.export.onnx.transposes import ScalarSafeTransposeOptimizer
 from tf2onnx import optimizer
 from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
+
+from mite_tf.export.onnx.transposes import ScalarSafeTransposeOptimizer
 
 
 def optimizers() -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mite_tf.export.verification.captions import captions
-from mite_tf.export.verification.images import images
 
 from mite_tf.errors import MiteError
+from mite_tf.export.verification.captions import captions
+from mite_tf.export.verification.images import images
 from mite_tf.files import write_text
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from mite_tf.errors import MiteError
 from mite_tf.export.formats import check_installed
 from mite_tf.export.keras_format_session import load_litert, load_openvino
 from mite_tf.export.manifest import Manifest
@@ -13,8 +15,6 @@ from mite_tf.export.verification.check import Check, compare_embeddings
 from mite_tf.export.verification.golden import Golden
 from mite_tf.export.verification.pixels import graph_pixels
 from mite_tf.export.verification.tolerances import LITERT, OPENVINO
-
-from mite_tf.errors import MiteError
 
 
 def checks(folder: Path, manifest: Manifest, golden: Golden, name: str) -> Iterator[Check]:

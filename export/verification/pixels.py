@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from mite_tf.serving.preprocessing import pixels_of
 
 

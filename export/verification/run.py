@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest, check_files, read_manifest
 from mite_tf.export.verification.check import Check
 from mite_tf.export.verification.golden import Golden, read_golden
-
-from mite_tf.errors import MiteError
 
 
 def verify(folder: str | Path) -> list[Check]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
 from mite_tf.export.manifest import Manifest
 from mite_tf.export.savedmodel import SavedModel
 from mite_tf.export.verification.check import Check, compare, compare_embeddings

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest
 from mite_tf.export.verification.captions import random_captions
 from mite_tf.export.verification.check import Check, compare
 from mite_tf.export.verification.golden import Golden
-
-from mite_tf.errors import MiteError
 
 _RANDOM_CAPTIONS = 1000
 

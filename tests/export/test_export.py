@@ -78,6 +78,13 @@ class TestServingFiles:
         assert names(folder) == {"models.config", "batching.config", "monitoring.config"}
 
 
+def stop_in_the_middle(out, *, version):
+    with published_when_whole(out) as folder:
+        (folder / "savedmodel" / "text" / version).mkdir(parents=True)
+        assert not (out / "savedmodel" / "text" / version).exists()
+        raise RuntimeError("in the middle")
+
+
 class TestVersions:
     def test_second_export_stands_beside_the_first(self, run, tmp_path):
         first = export(run.path, tmp_path / "out", formats=["savedmodel"], quiet=True)
@@ -91,18 +98,15 @@ class TestVersions:
 
     def test_nothing_shows_before_the_end_and_nothing_of_a_failure(self, tmp_path):
         out = tmp_path / "out"
-        with pytest.raises(RuntimeError), published_when_whole(out) as folder:
-            (folder / "savedmodel" / "text" / "1").mkdir(parents=True)
-            assert not out.exists()
-            raise RuntimeError("in the middle")
+        with pytest.raises(RuntimeError):
+            stop_in_the_middle(out, version="1")
         assert not names(tmp_path)
         with published_when_whole(out) as folder:
             (folder / "savedmodel" / "text" / "1").mkdir(parents=True)
             (folder / "manifest.json").write_text("{}")
         assert next_version(out) == 2
-        with pytest.raises(RuntimeError), published_when_whole(out) as folder:
-            (folder / "savedmodel" / "text" / "2").mkdir(parents=True)
-            raise RuntimeError("in the middle")
+        with pytest.raises(RuntimeError):
+            stop_in_the_middle(out, version="2")
         assert names(out / "savedmodel" / "text") == {"1"}
 
     def test_a_folder_of_something_else_is_refused(self, run, tmp_path):
@@ -124,7 +128,7 @@ class TestFailure:
             path.write_text(json.dumps(cases))
 
         monkeypatch.setattr(run_to_folder, "write_golden", write_wrong)
-        with pytest.raises(MiteError, match="(?s)was removed.*ONNX, text, one by one: 0.01"):
+        with pytest.raises(MiteError, match=r"(?s)was removed.*ONNX, text, one by one: 0.01"):
             export(run.path, tmp_path / "out", formats=["onnx"], quiet=True)
         assert not names(tmp_path)
 
@@ -146,7 +150,7 @@ class TestFailure:
     def test_recurrent_encoder_for_openvino_is_told(self, make_encoders, tmp_path):
         from mite_tf.export.keras_formats import write_keras_format
 
-        with pytest.raises(MiteError, match="text encoder cannot be written for openvino: .*List"):
+        with pytest.raises(MiteError, match=r"text encoder cannot be written for openvino: .*List"):
             write_keras_format(tmp_path, make_encoders("recurrent"), "openvino")
 
 

@@ -81,7 +81,7 @@ def test_another_vocabulary_is_found_even_with_right_hashes(copy):
     vocabulary["dog"], vocabulary["a"] = vocabulary["a"], vocabulary.get("dog", 1)
     path.write_text(json.dumps(values))
     rehash(copy)
-    with pytest.raises(MiteError, match="tokenizer.json, ids"):
+    with pytest.raises(MiteError, match=r"tokenizer\.json, ids"):
         verify(copy)
 
 
