@@ -62,8 +62,13 @@ class SavedModel:
         """
         function = self._model.signatures[signature]
         [(name, specification)] = function.structured_input_signature[1].items()
+        wanted = specification.dtype
+        if isinstance(inputs, np.ndarray) and not np.can_cast(
+            inputs.dtype, wanted.as_numpy_dtype, "same_kind"
+        ):
+            raise MiteError(f"{signature} takes {name} as {wanted.name}; received {inputs.dtype}.")
         try:
-            tensor = tf.convert_to_tensor(inputs, specification.dtype)
+            tensor = tf.convert_to_tensor(inputs, wanted)
             return function(**{name: tensor})["embedding"].numpy()
         except (TypeError, ValueError, tf.errors.OpError) as error:
             raise MiteError(f"{signature} refuses {name}: {_reason(error)}") from error

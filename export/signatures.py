@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from mite_tf.data.images import Preprocessing, decode_image, preprocess
 from mite_tf.text import WordPieceTokenizer
+
+if TYPE_CHECKING:
+    from mite_tf.training import Encoders
 
 
 class Signature(NamedTuple):
@@ -22,6 +25,14 @@ class Signature(NamedTuple):
 
     function: Callable[[tf.Tensor], dict[str, tf.Tensor]]
     input: tf.TensorSpec
+
+
+def signatures_of(encoders: Encoders) -> dict[str, dict[str, Signature]]:
+    """Returns the signatures of both SavedModels, `image` and `text`, by name."""
+    return {
+        "image": image_signatures(encoders.image_encoder, encoders.preprocessing),
+        "text": text_signatures(encoders.text_encoder, encoders.tokenizer),
+    }
 
 
 def image_signatures(

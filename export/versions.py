@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import MANIFEST
+from mite_tf.export.manifest import MANIFEST, read_manifest
 
 SERVABLES = ("image", "text")
 
@@ -23,8 +23,10 @@ def next_version(folder: str | Path) -> int:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise MiteError(f"{folder}: is a file. Name a folder for the export.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
-        raise MiteError(f"{folder}: is not empty and holds no export. Name another folder.")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / MANIFEST).exists():
+            raise MiteError(f"{folder}: is not empty and holds no export. Name another folder.")
+        read_manifest(folder)  # refuses what another version wrote
     versions = (path.name for path in (folder / "savedmodel").glob("*/*") if path.is_dir())
     return max((int(name) for name in versions if name.isdigit()), default=0) + 1
 
@@ -55,14 +57,18 @@ def published_when_whole(folder: str | Path) -> Iterator[Path]:
 
 def _renew(folder: Path, staging: Path) -> None:
     """Moves a new export over an old one, each SavedModel in one step, the manifest last."""
+    old = read_manifest(folder)
     for servable in SERVABLES:
         for version in (staging / "savedmodel" / servable).glob("*"):
             target = folder / "savedmodel" / servable
             target.mkdir(parents=True, exist_ok=True)
             version.replace(target / version.name)
     shutil.rmtree(staging / "savedmodel", ignore_errors=True)
-    for new in sorted(staging.iterdir(), key=lambda path: path.name == MANIFEST):
-        old = folder / new.name
-        if old.is_dir():
-            shutil.rmtree(old)
-        new.replace(old)
+    new = sorted(staging.iterdir(), key=lambda path: path.name == MANIFEST)
+    for name in {Path(file).parts[0] for file in old.files} - {"savedmodel"}:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+    for path in new:
+        path.replace(folder / path.name)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.export.formats import check_installed
 from mite_tf.export.keras_format_session import load_litert, load_openvino
 from mite_tf.export.manifest import Manifest
 from mite_tf.export.verification.check import Check, compare_embeddings
@@ -19,7 +18,6 @@ from mite_tf.export.verification.tolerances import LITERT, OPENVINO
 
 def checks(folder: Path, manifest: Manifest, golden: Golden, name: str) -> Iterator[Check]:
     """Compares both encoders of a format, `litert` or `openvino`."""
-    check_installed([name])
     suffix, load, tolerance = {
         "litert": (".tflite", load_litert, LITERT),
         "openvino": (".xml", load_openvino, OPENVINO),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mite_tf.errors import MiteError
+from mite_tf.export.formats import check_runnable
 from mite_tf.export.manifest import Manifest, check_files, read_manifest
 from mite_tf.export.verification.check import Check
 from mite_tf.export.verification.golden import Golden, read_golden
@@ -23,11 +24,12 @@ def verify(folder: str | Path) -> list[Check]:
         The checks, all passed.
 
     Raises:
-        MiteError: If the folder is no export, its files are not those of its manifest, a form
-            cannot be loaded, or a difference exceeds its tolerance; all such are named.
+        MiteError: If the folder is no export, a package is missing, the files are not those of
+            the manifest, a form cannot be loaded, or a difference exceeds its tolerance.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
+    check_runnable(manifest.formats)
     check_files(folder, manifest.files)
     checks = list(_checks(folder, manifest, read_golden(folder)))
     failed = [check for check in checks if not check.passed]

@@ -22,7 +22,7 @@ class Run:
     | --- | --- |
     | `config.toml` | the configuration, complete |
     | `vocabulary.txt` | the vocabulary, one entry a line |
-    | `run.json` | data, its fingerprint and counts, versions of the packages |
+    | `run.json` | data, where it was, its fingerprint and counts, versions of the packages |
     | `best/EPOCH-STAGE/` | the encoders of the best epoch of each stage, with vocabulary |
     | `checkpoint/state.npz` | all that `--resume` needs |
     | `history.csv` | one row an epoch |

@@ -1,11 +1,16 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.export import export, read_manifest, run_to_folder, verify
+from mite_tf.export import Manifest, export, read_manifest, run_to_folder, verify
 from mite_tf.export.versions import next_version, published_when_whole
+
+
+def names_of(kind):
+    return [each.name for each in dataclasses.fields(kind)]
 
 
 def names(folder):
@@ -15,8 +20,8 @@ def names(folder):
 class TestFolder:
     def test_holds_what_it_should(self, exported):
         assert names(exported) == {
-            "MODEL_CARD.md", "litert", "manifest.json", "onnx", "openvino", "savedmodel",
-            "tf_serving", "tokenizer.json", "verification",
+            "MODEL_CARD.md", "manifest.json", "onnx", "savedmodel", "tf_serving",
+            "tokenizer.json", "verification",
         }  # fmt: skip
         assert names(exported / "onnx") == {
             f"{name}_encoder{kind}.onnx" for name in ("image", "text") for kind in ("", ".int8")
@@ -47,8 +52,9 @@ class TestFolder:
     def test_verification_is_in_the_manifest_and_on_the_card(self, exported):
         manifest = read_manifest(exported)
         card = (exported / "MODEL_CARD.md").read_text()
-        for kind in ("SavedModel, text", "ONNX, image", "ONNX int8, text", "litert, text",
-                     "openvino, image", "tokenizer.json", "Pillow"):  # fmt: skip
+        for kind in (
+            "SavedModel, text", "ONNX, image", "ONNX int8, text", "tokenizer.json", "Pillow",
+        ):  # fmt: skip
             found = {name: c for name, c in manifest.verification.items() if name.startswith(kind)}
             assert found
             for name, check in found.items():
@@ -88,13 +94,24 @@ def stop_in_the_middle(out, *, version):
 class TestVersions:
     def test_second_export_stands_beside_the_first(self, run, tmp_path):
         first = export(run.path, tmp_path / "out", formats=["savedmodel"], quiet=True)
-        second = export(run.path, tmp_path / "out", formats=["onnx", "savedmodel"], quiet=True)
+        (tmp_path / "out" / "note.txt").write_text("of the operator")
+        second = export(run.path, tmp_path / "out", formats=["savedmodel"], quiet=True)
         assert (first.version, second.version) == (1, 2)
         for name in ("image", "text"):
             assert names(tmp_path / "out" / "savedmodel" / name) == {"1", "2"}
         assert read_manifest(tmp_path / "out") == second
         assert names(tmp_path) == {"out"}
+        assert (tmp_path / "out" / "note.txt").exists()
         verify(tmp_path / "out")
+
+    def test_forms_that_are_not_exported_again_go(self, tmp_path):
+        empty = Manifest(**dict.fromkeys(names_of(Manifest)) | {"files": {}})
+        with published_when_whole(tmp_path / "out") as folder:
+            (folder / "onnx").mkdir()
+            dataclasses.replace(empty, files={"onnx/text_encoder.onnx": {}}).write(folder)
+        with published_when_whole(tmp_path / "out") as folder:
+            empty.write(folder)
+        assert names(tmp_path / "out") == {"manifest.json"}
 
     def test_nothing_shows_before_the_end_and_nothing_of_a_failure(self, tmp_path):
         out = tmp_path / "out"
@@ -103,7 +120,7 @@ class TestVersions:
         assert not names(tmp_path)
         with published_when_whole(out) as folder:
             (folder / "savedmodel" / "text" / "1").mkdir(parents=True)
-            (folder / "manifest.json").write_text("{}")
+            Manifest(**dict.fromkeys(names_of(Manifest)) | {"files": {}}).write(folder)
         assert next_version(out) == 2
         with pytest.raises(RuntimeError):
             stop_in_the_middle(out, version="2")
@@ -147,6 +164,17 @@ class TestFailure:
             export(run.path, tmp_path / "out", quiet=True, **options)
         assert not names(tmp_path)
 
+
+@pytest.mark.slow
+class TestFormatsOfKeras:
+    def test_litert_and_openvino_equal_keras(self, run, tmp_path):
+        formats = ["litert", "openvino"]
+        manifest = export(run.path, tmp_path / "out", formats=formats, quiet=True)
+        for name in formats:
+            for encoder in ("text", "image"):
+                check = manifest.verification[f"{name}, {encoder}, one batch"]
+                assert check["difference"] <= check["tolerance"] == 1e-4
+
     def test_recurrent_encoder_for_openvino_is_told(self, make_encoders, tmp_path):
         from mite_tf.export.keras_formats import write_keras_format
 
@@ -154,6 +182,7 @@ class TestFailure:
             write_keras_format(tmp_path, make_encoders("recurrent"), "openvino")
 
 
+@pytest.mark.slow
 def test_features_that_come_precomputed_are_what_the_image_encoder_takes(run, tmp_path):
     import shutil
 

@@ -65,11 +65,12 @@ class TestRewrites:
         with pytest.raises(MiteError, match="Erfc"):
             convert_image_encoder(tmp_path / "gelu.onnx", encoder)
 
-    def test_hard_swish_leaves_few_transposes_and_would_leave_many(self, tmp_path, monkeypatch):
+    def test_hard_sigmoid_leaves_few_transposes_and_would_leave_many(self, tmp_path, monkeypatch):
         x = inputs = keras.Input((16, 16, 3), name="pixels")
         for _ in range(3):
             x = keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
-            x = x * keras.layers.ReLU(6)(x + 3.0) * (1 / 6)
+            gate = keras.layers.Conv2D(8, 1, use_bias=False)(x)
+            x = x * (keras.layers.ReLU(6)(gate + 3.0) * (1 / 6))
         encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
         convert_image_encoder(tmp_path / "with.onnx", encoder)
         few = operators(tmp_path / "with.onnx").count("Transpose")
@@ -77,8 +78,8 @@ class TestRewrites:
 
         monkeypatch.setattr(convert, "optimizers", lambda: dict(optimizer._get_optimizers()))
         convert_image_encoder(tmp_path / "without.onnx", encoder)
-        assert few <= 1
-        assert operators(tmp_path / "without.onnx").count("Transpose") >= 6
+        assert few <= 2
+        assert operators(tmp_path / "without.onnx").count("Transpose") > 4 * few
 
     def test_einsum_stays_one_operator_and_would_be_many(
         self, make_encoders, tmp_path, monkeypatch

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,8 +34,11 @@ TOKENIZERS = {lower: tokenizer_json(layer) for lower, layer in LAYERS.items()}
 
 
 def assert_same_ids(texts, lower_case=True):
-    found = [encoding.ids for encoding in TOKENIZERS[lower_case].encode_batch(texts)]
-    np.testing.assert_array_equal(np.array(found), LAYERS[lower_case](texts).numpy())
+    found = [
+        encoding.ids[: sum(encoding.attention_mask)]
+        for encoding in TOKENIZERS[lower_case].encode_batch(texts)
+    ]
+    assert found == LAYERS[lower_case].ragged(texts)[:, :500].to_list()
 
 
 @given(st.lists(st.text(), min_size=1, max_size=20), st.booleans())
