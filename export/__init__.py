@@ -1,1 +1,32 @@
-"""Deployment export: SavedModel and ONNX encoders. Not written yet; see the changelog."""
+"""Export: encoders that run without the training code, and that verify themselves.
+
+Example:
+>>> import mite_tf.export
+>>> mite_tf.export.__all__
+['Manifest', 'export', 'read_manifest', 'verify']
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mite_tf.export.manifest import Manifest, read_manifest
+    from mite_tf.export.run_to_folder import export
+    from mite_tf.export.verification.run import verify
+
+_HOMES = {
+    "Manifest": "mite_tf.export.manifest",
+    "export": "mite_tf.export.run_to_folder",
+    "read_manifest": "mite_tf.export.manifest",
+    "verify": "mite_tf.export.verification.run",
+}
+
+__all__ = ["Manifest", "export", "read_manifest", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mite_tf.export' has no attribute {name!r}")

@@ -62,7 +62,10 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ROOMS = ("data", "evaluation", "losses", "models", "search", "studies", "text", "training")
+_ROOMS = (
+    "data", "evaluation", "export", "losses", "models", "search", "serving", "studies", "text",
+    "training",
+)  # fmt: skip
 
 __all__ = [
     "MITE",

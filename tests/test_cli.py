@@ -45,6 +45,8 @@ def test_help_and_import_load_no_tensorflow():
         ["evaluate"],
         ["search"],
         ["study"],
+        ["export"],
+        ["verify"],
         ["demo"],
     ],
 )
@@ -86,6 +88,9 @@ def test_data_scenes_writes_what_the_readers_read(tmp_path, capsys):
         (["search", "nowhere", "--data", "."], "either a sentence or an image"),
         (["study", "nowhere", "--out", "run"], "nowhere"),
         (["study", "nowhere", "--out", "run", "--variants", "mite,mitee"], "mitee"),
+        (["export", "nowhere", "--out", "run"], "nowhere"),
+        (["export", "nowhere", "--out", "run", "--format", "h5"], "Unknown format 'h5'"),
+        (["verify", "nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_unusable_input_is_one_clear_message_and_status_2(

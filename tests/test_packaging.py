@@ -5,11 +5,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-import mite_tf.export
-import mite_tf.serving
 import pytest
 
 import mite_tf
+import mite_tf.export
+import mite_tf.serving
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,10 +24,11 @@ def test_every_package_is_listed():
 
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     found = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for path in (ROOT / "mite_tf").rglob("__init__.py")
+        ".".join((*prefix, *path.parent.relative_to(ROOT).parts))
+        for prefix, folder in (((), "mite_tf"), (("mite_tf",), "export"), (("mite_tf",), "serving"))
+        for path in (ROOT / folder).rglob("__init__.py")
     }
-    assert found == {name for name in listed if name not in ("mite_tf.export", "mite_tf.serving")}
+    assert found == set(listed)
 
 
 @pytest.mark.slow
@@ -49,6 +50,9 @@ def test_wheel_holds_code_configurations_and_templates(tmp_path):
         "mite_tf/data/formats/flickr.py",
         "mite_tf/data/scenes/drawing.py",
         "mite_tf/export/__init__.py",
+        "mite_tf/export/model_card.md.jinja",
+        "mite_tf/export/serving_ops.json",
+        "mite_tf/export/tf_serving/models.config",
         "mite_tf/serving/__init__.py",
     } <= names
     assert not any(name.startswith(("export/", "serving/", "tests/")) for name in names)

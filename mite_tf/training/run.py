@@ -24,7 +24,7 @@ class Run:
     | --- | --- |
     | `config.toml` | the configuration, complete |
     | `vocabulary.txt` | the vocabulary, one entry a line |
-    | `run.json` | data, its fingerprint and counts, versions of the packages |
+    | `run.json` | data, where it was, its fingerprint and counts, versions of the packages |
     | `best/EPOCH-STAGE/` | the encoders of the best epoch of each stage, with vocabulary |
     | `checkpoint/state.npz` | all that `--resume` needs |
     | `checkpoint/beginning.npz` | before that: the state of the run that this one begins from |

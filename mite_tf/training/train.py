@@ -78,7 +78,7 @@ def train(
         )
     settings = _settings(folder if started else None, config, overrides)
     table = usable_data(data, settings, format, root, skip_bad, quiet)
-    info = _describe(table)
+    info = _describe(table, data, format, root)
     if started and folder.info["data"]["fingerprint"] != info["data"]["fingerprint"]:
         raise MiteError(
             f"{folder.path}: was trained on other data (images {folder.info['data']['images']}, "
@@ -176,10 +176,24 @@ def _learn(train: CaptionedImages, config: Config) -> list[str]:
     )
 
 
-def _describe(table: CaptionedImages) -> dict[str, Any]:
+def _describe(
+    table: CaptionedImages,
+    data: str | Path | CaptionedImages | CheckReport,
+    format: str | None,
+    root: str | Path | None,
+) -> dict[str, Any]:
+    """What `run.json` says; `source` is where an export finds the data again."""
+    source = None
+    if isinstance(data, str | Path):
+        source = {
+            "path": str(Path(data).resolve()),
+            "format": format,
+            "root": str(Path(root).resolve()) if root else None,
+        }
     packages = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "numpy")
     return {
         "data": {
+            "source": source,
             "root": str(table.root),
             "fingerprint": table.fingerprint(),
             "images": table.splits,

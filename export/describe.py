@@ -1,0 +1,91 @@
+"""What the manifest says of a run and its encoders."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from mite_tf.data.feature_cache import fingerprint_of_model
+from mite_tf.export.manifest import Manifest
+from mite_tf.export.signatures import signatures_of
+from mite_tf.training import Encoders, Run
+
+_PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
+             "tokenizers", "numpy")  # fmt: skip
+
+
+def describe(
+    run: Run,
+    stage: str | None,
+    encoders: Encoders,
+    number: int,
+    formats: list[str],
+    recall: dict[str, Any],
+) -> Manifest:
+    """Gathers all that the manifest says but files and verification, which come last.
+
+    Args:
+        run: The run.
+        stage: Stage of the encoders; None for the last.
+        encoders: The encoders.
+        number: Version of the SavedModels.
+        formats: Names of the exported forms.
+        recall: What `measure_recall` found.
+    """
+    epoch, _, stage_name = run.best(stage).name.partition("-")
+    row = next((row for row in run.history() if row["epoch"] == int(epoch)), {})
+    info = run.info["data"]
+    tokenizer = encoders.tokenizer
+    hashes = {
+        "image": fingerprint_of_model(encoders.image_encoder),
+        "text": fingerprint_of_model(encoders.text_encoder),
+    }
+    described = {
+        name: {
+            "encoder": hashes[name],
+            "signatures": {
+                signature: {
+                    "input": each.input.name,
+                    "shape": each.input.shape.as_list(),
+                    "dtype": each.input.dtype.name,
+                }
+                for signature, each in signatures.items()
+            },
+        }
+        for name, signatures in signatures_of(encoders).items()
+    }
+    return Manifest(
+        name=run.path.resolve().name,
+        version=number,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        embedding_size=encoders.text_encoder.output_shape[-1],
+        image=described["image"],
+        text={**described["text"], "kind": run.config.model.text_encoder},
+        preprocessing=encoders.preprocessing and encoders.preprocessing.to_dict(),
+        tokenizer={
+            "kind": "wordpiece",
+            "vocabulary_size": len(tokenizer.vocabulary),
+            "max_length": tokenizer.max_length,
+            "lower_case": tokenizer.lower_case,
+        },
+        training={
+            "stage": stage_name,
+            "epoch": int(epoch),
+            "data": {key: info[key] for key in ("fingerprint", "images", "captions")},
+        },
+        metrics={key: value for key, value in row.items() if key not in ("epoch", "stage")},
+        recall=recall,
+        verification={},
+        formats=formats,
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

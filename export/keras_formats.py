@@ -1,0 +1,49 @@
+"""LiteRT and OpenVINO, by the exporters of Keras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from mite_tf.errors import MiteError
+from mite_tf.training import Encoders
+
+SUFFIXES = {"litert": ".tflite", "openvino": ".xml"}
+
+
+def write_keras_format(folder: Path, encoders: Encoders, name: str) -> None:
+    """Writes both encoders into a folder called like the format.
+
+    LiteRT runs no operations of a varying shape, so its text encoder takes one caption at a time,
+    padded with 0 to `max_length` ids.
+
+    Args:
+        folder: The export in the making.
+        encoders: Encoders of the run.
+        name: `litert` or `openvino`.
+
+    Raises:
+        MiteError: If the format has no place for a model.
+    """
+    length = encoders.tokenizer.max_length if name == "litert" else None
+    rows = 1 if name == "litert" else None
+    (folder / name).mkdir()
+    for encoder, specification in (
+        (encoders.image_encoder, tf.TensorSpec(encoders.image_encoder.input_shape, tf.float32)),
+        (encoders.text_encoder, tf.TensorSpec((rows, length), tf.int32)),
+    ):
+        path = folder / name / f"{encoder.name}{SUFFIXES[name]}"
+        try:
+            encoder.export(str(path), format=name, verbose=False, input_signature=[specification])
+        except Exception as error:  # each converter has its own classes, without a base
+            raise MiteError(
+                f"The {encoder.name.replace('_', ' ')} cannot be written for {name}: "
+                f"{_last_line(error)} Leave {name} out of the formats."
+            ) from error
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("--")] or lines
+    return told[-1].lstrip("- ") if told else repr(error)

@@ -1,0 +1,147 @@
+"""`manifest.json`: what an export is, and the hash of every file in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mite_tf.errors import MiteError
+from mite_tf.files import write_text
+
+MANIFEST = "manifest.json"
+# Changes when a reader of older manifests would misunderstand.
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an export folder says of itself.
+
+    Attributes:
+        name: Name of the run that was exported.
+        version: Version of the SavedModels, from 1.
+        created: Date and time, ISO 8601, UTC.
+        embedding_size: Size D of the embeddings.
+        image: Hash of the encoder, inputs of the ONNX file, signatures of the SavedModel.
+        text: The same of the text encoder.
+        preprocessing: Files to pixels; None for an encoder that starts at features.
+        tokenizer: Kind, size of the vocabulary, `max_length`, `lower_case`.
+        training: Data (fingerprint and counts), stage and epoch of the encoders.
+        metrics: What the run measured on its dev split at that epoch.
+        recall: Recall of each exported form on a split, where the data was at hand.
+        verification: Greatest difference and tolerance of each check.
+        formats: What was exported: `savedmodel`, `onnx`, `int8`, `litert`, `openvino`.
+        versions: Versions of the packages that wrote it.
+        files: SHA-256 and size in bytes by path, relative to the folder.
+    """
+
+    name: str
+    version: int
+    created: str
+    embedding_size: int
+    image: dict[str, Any]
+    text: dict[str, Any]
+    preprocessing: dict[str, Any] | None
+    tokenizer: dict[str, Any]
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    recall: dict[str, Any]
+    verification: dict[str, Any]
+    formats: list[str]
+    versions: dict[str, str]
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def write(self, folder: str | Path) -> None:
+        """Writes `manifest.json` into a folder."""
+        text = json.dumps({"mite_tf_export": _FORMAT, **asdict(self)}, indent=2, ensure_ascii=False)
+        write_text(Path(folder) / MANIFEST, f"{text}\n")
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Reads the manifest of an export folder.
+
+    Args:
+        folder: The export.
+
+    Raises:
+        MiteError: If the folder is no export, or one of a later version of this package.
+
+    Example:
+    >>> read_manifest("nowhere")
+    Traceback (most recent call last):
+    mite_tf.errors.MiteError: nowhere: no such folder. Make an export with `mite export`.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MiteError(f"{folder}: no such folder. Make an export with `mite export`.")
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise MiteError(f"{folder}: holds no {MANIFEST}, so it is no export of `mite export`.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        kind = values.pop("mite_tf_export")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MiteError(f"{path}: not a manifest of `mite export`: {error!r}") from error
+    if kind != _FORMAT:
+        raise MiteError(f"{path}: of format {kind}; this version of mite_tf reads {_FORMAT}.")
+    missing = {each.name for each in fields(Manifest)} ^ values.keys()
+    if missing:
+        raise MiteError(f"{path}: these entries are missing or unknown: {sorted(missing)}.")
+    return Manifest(**values)
+
+
+def describe_files(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """Returns hash and size of every file in a folder but the manifest, by relative path."""
+    folder = Path(folder)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): {"sha256": _hash(path), "bytes": path.stat().st_size}
+        for path in paths
+        if path != folder / MANIFEST
+    }
+
+
+def check_files(folder: str | Path, files: dict[str, dict[str, Any]]) -> None:
+    """Compares the files of a folder with what its manifest says.
+
+    Other versions of the SavedModels may lie beside.
+
+    Args:
+        folder: The export.
+        files: `Manifest.files`.
+
+    Raises:
+        MiteError: If files are missing or others than those that were exported; all are named.
+    """
+    folder = Path(folder)
+    missing = [name for name in files if not (folder / name).is_file()]
+    changed = [
+        name
+        for name, expected in files.items()
+        if name not in missing
+        and (
+            (folder / name).stat().st_size != expected["bytes"]
+            or _hash(folder / name) != expected["sha256"]
+        )
+    ]
+    problems = _told("missing", missing) + _told("not the file that was exported", changed)
+    if problems:
+        raise MiteError(
+            f"{folder}: does not match its manifest. {' '.join(problems)} Copy the folder again, "
+            "or export the run again."
+        )
+
+
+def _told(what: str, names: Iterable[str]) -> list[str]:
+    names = list(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"{what.capitalize()}: {', '.join(names[:3])}{more}."] if names else []
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,126 @@
+"""The functions that both SavedModels serve: names, shapes and guards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from mite_tf.data.images import Preprocessing, decode_image, preprocess
+from mite_tf.text import WordPieceTokenizer
+
+if TYPE_CHECKING:
+    from mite_tf.training import Encoders
+
+
+class Signature(NamedTuple):
+    """One way to call a SavedModel; its output is `embedding`, float32 `[N, D]`, unit norm.
+
+    Attributes:
+        function: Takes one tensor, gives `{"embedding": tensor}`.
+        input: Name, shape and type of the tensor.
+    """
+
+    function: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    input: tf.TensorSpec
+
+
+def signatures_of(encoders: Encoders) -> dict[str, dict[str, Signature]]:
+    """Returns the signatures of both SavedModels, `image` and `text`, by name."""
+    return {
+        "image": image_signatures(encoders.image_encoder, encoders.preprocessing),
+        "text": text_signatures(encoders.text_encoder, encoders.tokenizer),
+    }
+
+
+def image_signatures(
+    encoder: keras.Model, preprocessing: Preprocessing | None
+) -> dict[str, Signature]:
+    """Returns the signatures of the image encoder.
+
+    Args:
+        encoder: Functional model from pixels (or features) to `[N, D]`.
+        preprocessing: Files to pixels; None for an encoder that starts at features.
+
+    Returns:
+        From pixels, `serving_default` takes `image_bytes` (string `[N]`, files), `pixels` takes
+        float32 and `pixels_uint8` takes uint8 `[N, H, W, 3]` in 0-255 of any size. From features,
+        `serving_default` and `features` take float32 features.
+    """
+    if preprocessing is None:
+        shape = (None, *encoder.input_shape[1:])
+
+        def features(features: tf.Tensor) -> dict[str, tf.Tensor]:
+            return _embed(encoder, _guarded(features, shape))
+
+        signature = Signature(features, tf.TensorSpec(shape, tf.float32, "features"))
+        return {"serving_default": signature, "features": signature}
+
+    size = (preprocessing.height, preprocessing.width, 3)
+
+    def files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = tf.map_fn(
+            lambda data: preprocess(decode_image(data), preprocessing),
+            _guarded(image_bytes, (None,)),
+            fn_output_signature=tf.TensorSpec(size, tf.float32),
+        )
+        return _embed(encoder, images)
+
+    def pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        return _embed(encoder, preprocess(_guarded(pixels, (None, None, None, 3)), preprocessing))
+
+    any_size = (None, None, None, 3)
+    return {
+        "serving_default": Signature(files, tf.TensorSpec((None,), tf.string, "image_bytes")),
+        "pixels": Signature(pixels, tf.TensorSpec(any_size, tf.float32, "pixels")),
+        "pixels_uint8": Signature(pixels, tf.TensorSpec(any_size, tf.uint8, "pixels")),
+    }
+
+
+def text_signatures(encoder: keras.Model, tokenizer: WordPieceTokenizer) -> dict[str, Signature]:
+    """Returns the signatures of the text encoder.
+
+    Args:
+        encoder: Functional model from token ids to `[N, D]`.
+        tokenizer: Sentences to token ids.
+
+    Returns:
+        `serving_default` takes `text` (string `[N]`, UTF-8); `token_ids` takes int32 `[N, L]`,
+        padded with 0 on the right, of which the first `max_length` columns count.
+    """
+
+    def text(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        ids = tokenizer(_guarded(text, (None,)))
+        return _embed(encoder, sized_ids(ids, tokenizer.max_length))
+
+    def token_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        ids = _guarded(token_ids, (None, None))
+        return _embed(encoder, sized_ids(ids, tokenizer.max_length))
+
+    return {
+        "serving_default": Signature(text, tf.TensorSpec((None,), tf.string, "text")),
+        "token_ids": Signature(token_ids, tf.TensorSpec((None, None), tf.int32, "token_ids")),
+    }
+
+
+def sized_ids(ids: tf.Tensor, max_length: int) -> tf.Tensor:
+    """Cuts token ids `[N, L]` at `max_length` columns, and makes one of none."""
+    ids = ids[:, :max_length]
+    return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])
+
+
+def _guarded(tensor: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
+    """Refuses a wrong rank or size, which would abort the process further on, and no rows."""
+    # tensorflow/tensorflow#111453: a convolution checks the rank with a fatal assertion.
+    tensor = tf.ensure_shape(tensor, shape)
+    filled = tf.debugging.Assert(
+        tf.shape(tensor)[0] > 0, ["The batch is empty: send at least one row."]
+    )
+    with tf.control_dependencies([filled]):
+        return tf.identity(tensor)
+
+
+def _embed(encoder: keras.Model, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"embedding": tf.identity(encoder(inputs, training=False), "embedding")}

@@ -1,0 +1,1 @@
+"""Proof that every exported form computes what Keras computed."""

@@ -1,0 +1,115 @@
+"""Times one call of every exported form, in turn, on two threads, and prints medians."""
+
+from mite_tf.quiet import load_tensorflow
+
+load_tensorflow()
+
+import statistics  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from mite_tf.data.images import Preprocessing  # noqa: E402
+from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_encoder  # noqa: E402
+from mite_tf.export.onnx.quantize import quantize_dynamically, quantize_statically  # noqa: E402
+from mite_tf.export.onnx.session import OnnxEncoder  # noqa: E402
+from mite_tf.export.savedmodel import SavedModel, write_savedmodel  # noqa: E402
+from mite_tf.export.signatures import image_signatures, text_signatures  # noqa: E402
+from mite_tf.models import application_backbone, image_encoder, image_head, small_cnn  # noqa: E402
+from mite_tf.models.text_encoder import TEXT_ENCODERS  # noqa: E402
+from mite_tf.text import WordPieceTokenizer  # noqa: E402
+
+ROUNDS, WORDS, LENGTH, THREADS = 15, 5000, 20, 2
+VOCABULARY = ["[PAD]", "[UNK]", *(f"word{number}" for number in range(WORDS - 2))]
+
+
+def text_forms(kind: str, folder: Path) -> tuple[dict[str, Callable], np.ndarray, dict[str, int]]:
+    """The calls of one text encoder by form, inputs for 32 captions, sizes in bytes."""
+    encoder = TEXT_ENCODERS[kind](WORDS)
+    signatures = text_signatures(encoder, WordPieceTokenizer(VOCABULARY))
+    write_savedmodel(folder / "savedmodel", signatures)
+    convert_text_encoder(folder / "float.onnx", encoder, 48)
+    quantize_dynamically(folder / "float.onnx", folder / "int8.onnx")
+    ids = np.random.default_rng(0).integers(2, WORDS, (32, LENGTH)).astype(np.int32)
+    return _forms(encoder, folder, "token_ids"), ids, _sizes(folder)
+
+
+def image_forms(
+    backbone: keras.Model, folder: Path
+) -> tuple[dict[str, Callable], np.ndarray, dict[str, int]]:
+    """The same for an image encoder, from pixels of its own size."""
+    size = backbone.input_shape[1]
+    encoder = image_encoder(backbone, image_head(backbone.output_shape[1:]))
+    write_savedmodel(folder / "savedmodel", image_signatures(encoder, Preprocessing(size, size)))
+    convert_image_encoder(folder / "float.onnx", encoder)
+    pixels = np.random.default_rng(0).uniform(0, 255, (32, size, size, 3)).astype(np.float32)
+    quantize_statically(folder / "float.onnx", folder / "int8.onnx", [pixels])
+    return _forms(encoder, folder, "pixels"), pixels, _sizes(folder)
+
+
+def _forms(encoder: keras.Model, folder: Path, signature: str) -> dict[str, Callable]:
+    savedmodel = SavedModel(folder / "savedmodel")
+    return {
+        "Keras predict": lambda rows: encoder.predict(rows, verbose=0, batch_size=32),
+        "SavedModel": lambda rows: savedmodel.embed(rows, signature),
+        "ONNX": OnnxEncoder(folder / "float.onnx", threads=THREADS).embed,
+        "ONNX int8": OnnxEncoder(folder / "int8.onnx", threads=THREADS).embed,
+    }
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    saved = sum(
+        path.stat().st_size for path in (folder / "savedmodel").rglob("*") if path.is_file()
+    )
+    files = {"ONNX": "float.onnx", "ONNX int8": "int8.onnx"}
+    return {"SavedModel": saved} | {
+        form: (folder / name).stat().st_size for form, name in files.items()
+    }
+
+
+def milliseconds(forms: dict[str, Callable], rows: np.ndarray) -> dict[str, float]:
+    """Median of calls made in turn, so that a machine that slows down slows all of them."""
+    times: dict[str, list[float]] = {form: [] for form in forms}
+    for number in range(ROUNDS + 2):
+        for form, call in forms.items():
+            start = time.perf_counter()
+            call(rows)
+            if number > 1:  # the first ones trace and allocate
+                times[form].append(time.perf_counter() - start)
+    return {form: 1000 * statistics.median(each) for form, each in times.items()}
+
+
+def main() -> None:
+    """Prints a table: milliseconds at batch 1 / 32, and megabytes."""
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    table = Table("", "Keras predict", "SavedModel", "ONNX", "ONNX int8", "MB")
+    table.title = "milliseconds, batch 1 / 32, two threads"
+    builds: dict[str, Callable] = {
+        kind: lambda folder, kind=kind: text_forms(kind, folder) for kind in TEXT_ENCODERS
+    }
+    builds["small-cnn, 64 px"] = lambda folder: image_forms(small_cnn(image_size=64), folder)
+    builds["MobileNetV3Small, 224 px"] = lambda folder: image_forms(
+        application_backbone("MobileNetV3Small", weights=None), folder
+    )
+    builds["EfficientNetV2B0, 224 px"] = lambda folder: image_forms(
+        application_backbone("EfficientNetV2B0", weights=None), folder
+    )
+    for name, build in builds.items():
+        with tempfile.TemporaryDirectory() as folder:
+            forms, rows, sizes = build(Path(folder))
+            one, many = milliseconds(forms, rows[:1]), milliseconds(forms, rows)
+            times = [f"{one[form]:.2f} / {many[form]:.1f}" for form in forms]
+            megabytes = " / ".join(f"{size / 1e6:.1f}" for size in sizes.values())
+            table.add_row(name, *times, megabytes)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

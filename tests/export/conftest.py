@@ -1,0 +1,68 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mite_tf.data.images import Preprocessing
+from mite_tf.data.scenes import write_scenes
+from mite_tf.export import export
+from mite_tf.models import image_encoder, image_head, small_cnn
+from mite_tf.models.text_encoder import TEXT_ENCODERS
+from mite_tf.text import WordPieceTokenizer
+from mite_tf.training import Encoders, load_config, train
+
+VOCABULARY = ["[PAD]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz"]
+VOCABULARY += [f"##{letter}" for letter in VOCABULARY[2:]] + ["dog", "dogs", "run", ".", ","]
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A short real training on rendered scenes."""
+    folder = tmp_path_factory.mktemp("scenes_run")
+    scenes = write_scenes(folder / "scenes", train=96, dev=24, test=4, size=32, progress=False)
+    small = {f"stages.{name}.epochs": 1 for name in ("align", "classify", "adversarial")}
+    small |= {"stages.finetune.epochs": 0, "model.image_size": 32, "model.cnn_width": 8}
+    return train(scenes, folder / "run", config=load_config("scenes", small), quiet=True)
+
+
+@pytest.fixture(scope="session")
+def exported(run, tmp_path_factory):
+    """That run as SavedModel, ONNX and int8; read, never changed."""
+    out = tmp_path_factory.mktemp("export") / "scenes"
+    export(run.path, out, int8=True, quiet=True)
+    return out
+
+
+@pytest.fixture
+def make_encoders():
+    """Encoders with random weights, biases among them, of any kind."""
+
+    def make(text="bag-of-words", *, backbone=None, **options):
+        backbone = backbone or small_cnn(image_size=32, width=8)
+        encoders = Encoders(
+            image_encoder(backbone, image_head(backbone.output_shape[1:], embedding_size=16)),
+            TEXT_ENCODERS[text](len(VOCABULARY), word_size=16, embedding_size=16, **options),
+            WordPieceTokenizer(VOCABULARY, max_length=12),
+            Preprocessing(*backbone.input_shape[1:3]),
+        )
+        random = np.random.default_rng(0)
+        for weight in encoders.text_encoder.weights:
+            if weight.dtype == "float32" and not weight.name.startswith("moving"):
+                weight.assign(random.normal(scale=0.3, size=weight.shape))
+        return encoders
+
+    return make
+
+
+@pytest.fixture
+def run_python():
+    """Runs a script in a fresh process; gives what it did."""
+
+    def run_script(script, *arguments):
+        return subprocess.run(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+
+    return run_script

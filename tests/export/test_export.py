@@ -1,0 +1,209 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from mite_tf.errors import MiteError
+from mite_tf.export import Manifest, export, read_manifest, run_to_folder, verify
+from mite_tf.export.versions import next_version, published_when_whole
+
+
+def names_of(kind):
+    return [each.name for each in dataclasses.fields(kind)]
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+class TestFolder:
+    def test_holds_what_it_should(self, exported):
+        assert names(exported) == {
+            "MODEL_CARD.md", "manifest.json", "onnx", "savedmodel", "tf_serving",
+            "tokenizer.json", "verification",
+        }  # fmt: skip
+        assert names(exported / "onnx") == {
+            f"{name}_encoder{kind}.onnx" for name in ("image", "text") for kind in ("", ".int8")
+        }
+        assert names(exported / "savedmodel") == {"image", "text"}
+        assert (
+            exported / "savedmodel/image/1/assets.extra/tf_serving_warmup_requests"
+        ).stat().st_size > 1000
+
+    def test_manifest_tells_what_it_is(self, exported, run):
+        manifest = read_manifest(exported)
+        assert (manifest.name, manifest.version, manifest.embedding_size) == ("run", 1, 128)
+        assert manifest.preprocessing == {
+            "height": 32, "width": 32, "resize": "bilinear", "value_range": [0.0, 255.0],
+        }  # fmt: skip
+        assert manifest.training["data"]["images"] == {"train": 96, "dev": 24, "test": 4}
+        assert manifest.training["stage"] == "adversarial"
+        assert manifest.metrics["rsum"] == pytest.approx(manifest.recall["keras"]["rsum"])
+        assert len(manifest.image["encoder"]) == 64
+        assert manifest.files["onnx/text_encoder.onnx"]["bytes"] > 10_000
+        assert "manifest.json" not in manifest.files
+
+    def test_onnx_finds_what_keras_finds(self, exported):
+        recall = read_manifest(exported).recall
+        assert recall["onnx"] == recall["keras"]
+        assert abs(recall["int8"]["rsum"] - recall["keras"]["rsum"]) < 30  # 24 images: one is 4
+
+    def test_verification_is_in_the_manifest_and_on_the_card(self, exported):
+        manifest = read_manifest(exported)
+        card = (exported / "MODEL_CARD.md").read_text()
+        for kind in (
+            "SavedModel, text", "ONNX, image", "ONNX int8, text", "tokenizer.json", "Pillow",
+        ):  # fmt: skip
+            found = {name: c for name, c in manifest.verification.items() if name.startswith(kind)}
+            assert found
+            for name, check in found.items():
+                assert check["difference"] <= check["tolerance"]
+                assert f"| {name} |" in card
+
+    def test_quantised_files_are_smaller(self, exported):
+        files = read_manifest(exported).files
+        for name in ("text", "image"):
+            whole, small = (
+                files[f"onnx/{name}_encoder{kind}.onnx"]["bytes"] for kind in ("", ".int8")
+            )
+            assert small < whole
+
+
+class TestServingFiles:
+    def test_are_read_by_the_messages_of_the_server(self, exported):
+        from google.protobuf import text_format
+        from tensorflow_serving.config import model_server_config_pb2
+
+        folder = exported / "tf_serving"
+        config = text_format.Parse(
+            (folder / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
+        )
+        paths = {each.name: each.base_path for each in config.model_config_list.config}
+        assert paths == {"image": "/models/image", "text": "/models/text"}
+        assert names(folder) == {"models.config", "batching.config", "monitoring.config"}
+
+
+def stop_in_the_middle(out, *, version):
+    with published_when_whole(out) as folder:
+        (folder / "savedmodel" / "text" / version).mkdir(parents=True)
+        assert not (out / "savedmodel" / "text" / version).exists()
+        raise RuntimeError("in the middle")
+
+
+class TestVersions:
+    def test_second_export_stands_beside_the_first(self, run, tmp_path):
+        first = export(run.path, tmp_path / "out", formats=["savedmodel"], quiet=True)
+        (tmp_path / "out" / "note.txt").write_text("of the operator")
+        second = export(run.path, tmp_path / "out", formats=["savedmodel"], quiet=True)
+        assert (first.version, second.version) == (1, 2)
+        for name in ("image", "text"):
+            assert names(tmp_path / "out" / "savedmodel" / name) == {"1", "2"}
+        assert read_manifest(tmp_path / "out") == second
+        assert names(tmp_path) == {"out"}
+        assert (tmp_path / "out" / "note.txt").exists()
+        verify(tmp_path / "out")
+
+    def test_forms_that_are_not_exported_again_go(self, tmp_path):
+        empty = Manifest(**dict.fromkeys(names_of(Manifest)) | {"files": {}})
+        with published_when_whole(tmp_path / "out") as folder:
+            (folder / "onnx").mkdir()
+            dataclasses.replace(empty, files={"onnx/text_encoder.onnx": {}}).write(folder)
+        with published_when_whole(tmp_path / "out") as folder:
+            empty.write(folder)
+        assert names(tmp_path / "out") == {"manifest.json"}
+
+    def test_nothing_shows_before_the_end_and_nothing_of_a_failure(self, tmp_path):
+        out = tmp_path / "out"
+        with pytest.raises(RuntimeError):
+            stop_in_the_middle(out, version="1")
+        assert not names(tmp_path)
+        with published_when_whole(out) as folder:
+            (folder / "savedmodel" / "text" / "1").mkdir(parents=True)
+            Manifest(**dict.fromkeys(names_of(Manifest)) | {"files": {}}).write(folder)
+        assert next_version(out) == 2
+        with pytest.raises(RuntimeError):
+            stop_in_the_middle(out, version="2")
+        assert names(out / "savedmodel" / "text") == {"1"}
+
+    def test_a_folder_of_something_else_is_refused(self, run, tmp_path):
+        (tmp_path / "letters").mkdir()
+        (tmp_path / "letters" / "love.txt").write_text("dear")
+        with pytest.raises(MiteError, match="is not empty and holds no export"):
+            export(run.path, tmp_path / "letters", quiet=True)
+
+
+class TestFailure:
+    def test_wrong_results_fail_the_export_and_leave_nothing(self, run, tmp_path, monkeypatch):
+        write = run_to_folder.write_golden
+
+        def write_wrong(folder, encoders):
+            write(folder, encoders)
+            path = folder / "verification" / "captions.json"
+            cases = json.loads(path.read_text())
+            cases[2]["embedding"][0] += 0.01
+            path.write_text(json.dumps(cases))
+
+        monkeypatch.setattr(run_to_folder, "write_golden", write_wrong)
+        with pytest.raises(MiteError, match=r"(?s)was removed.*ONNX, text, one by one: 0.01"):
+            export(run.path, tmp_path / "out", formats=["onnx"], quiet=True)
+        assert not names(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"formats": ["tflite"]}, "Unknown format 'tflite'"),
+            ({"formats": []}, "at least one format"),
+            ({"formats": ["savedmodel"], "int8": True}, "add onnx"),
+            ({"stage": "finetune"}, "no best encoders of a stage 'finetune'"),
+            ({"data": "nowhere"}, "nowhere"),
+        ],
+    )
+    def test_what_cannot_be_is_said_before_any_work(self, options, message, run, tmp_path):
+        with pytest.raises(MiteError, match=message):
+            export(run.path, tmp_path / "out", quiet=True, **options)
+        assert not names(tmp_path)
+
+
+@pytest.mark.slow
+class TestFormatsOfKeras:
+    def test_litert_and_openvino_equal_keras(self, run, tmp_path):
+        formats = ["litert", "openvino"]
+        manifest = export(run.path, tmp_path / "out", formats=formats, quiet=True)
+        for name in formats:
+            for encoder in ("text", "image"):
+                check = manifest.verification[f"{name}, {encoder}, one batch"]
+                assert check["difference"] <= check["tolerance"] == 1e-4
+
+    def test_recurrent_encoder_for_openvino_is_told(self, make_encoders, tmp_path):
+        from mite_tf.export.keras_formats import write_keras_format
+
+        with pytest.raises(MiteError, match=r"text encoder cannot be written for openvino: .*List"):
+            write_keras_format(tmp_path, make_encoders("recurrent"), "openvino")
+
+
+@pytest.mark.slow
+def test_features_that_come_precomputed_are_what_the_image_encoder_takes(run, tmp_path):
+    import shutil
+
+    from mite_tf.data import read
+    from mite_tf.training import load_config, train
+
+    table = read(run.info["data"]["source"]["path"])
+    random = np.random.default_rng(0)
+    features = random.random((len(table), 12), np.float32)
+    np.savez(tmp_path / "features.npz", ids=table.image_ids, features=features)
+    config = load_config(
+        "scenes",
+        {"stages.align.epochs": 1, "stages.classify.epochs": 0, "stages.adversarial.epochs": 0,
+         "stages.finetune.epochs": 0, "stages.align.inputs": "features",
+         "stages.align.backbone_share": 0.0, "model.image_pooling": "average",
+         "model.backbone": "features", "model.features": str(tmp_path / "features.npz")},
+    )  # fmt: skip
+    trained = train(table, tmp_path / "run", config=config, quiet=True)
+    manifest = export(trained.path, tmp_path / "out", data=table, quiet=True)
+    assert set(manifest.image["signatures"]) == {"serving_default", "features"}
+    assert manifest.preprocessing is None
+    assert manifest.recall["onnx"] == manifest.recall["keras"]
+    shutil.rmtree(tmp_path / "run")
+    verify(tmp_path / "out")

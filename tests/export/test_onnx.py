@@ -1,0 +1,139 @@
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from mite_tf.errors import MiteError
+from mite_tf.export.onnx import convert
+from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_encoder
+from mite_tf.export.onnx.session import OnnxEncoder
+from mite_tf.models import application_backbone, image_encoder, image_head
+
+
+def operators(path):
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+def token_ids(longest=12):
+    """Rows of every length, an empty one first."""
+    ids = np.random.default_rng(0).integers(1, 50, (longest + 1, longest)).astype(np.int32)
+    return np.where(np.arange(longest) < np.arange(longest + 1)[:, None], ids, 0).astype(np.int32)
+
+
+@pytest.mark.parametrize("pooling", ["average", "max", "generalized"])
+@pytest.mark.parametrize("text", ["bag-of-words", "recurrent", "transformer"])
+def test_text_encoders_equal_keras(text, pooling, make_encoders, tmp_path):
+    encoder = make_encoders(text, pooling=pooling).text_encoder
+    convert_text_encoder(tmp_path / "text.onnx", encoder, 12)
+    ids = token_ids()
+    found = OnnxEncoder(tmp_path / "text.onnx").embed(ids)
+    np.testing.assert_allclose(found, encoder(ids, training=False).numpy(), atol=1e-6)
+    assert "Loop" not in operators(tmp_path / "text.onnx")
+
+
+def test_columns_beyond_the_longest_are_cut_and_none_is_one_of_padding(make_encoders, tmp_path):
+    encoder = make_encoders("transformer").text_encoder
+    convert_text_encoder(tmp_path / "text.onnx", encoder, 12)
+    model = OnnxEncoder(tmp_path / "text.onnx")
+    ids = token_ids()[-2:]
+    wide = np.concatenate([ids, np.full((2, 30), 7, np.int32)], axis=1)
+    np.testing.assert_allclose(model.embed(wide), model.embed(ids), atol=1e-6)
+    np.testing.assert_allclose(
+        model.embed(np.zeros((1, 0), np.int32)), model.embed(np.zeros((1, 3), np.int32)), atol=1e-6
+    )
+
+
+class TestRewrites:
+    """Each is needed: without it the result is not what it should be."""
+
+    def test_gru_is_one_operator_and_would_be_loops(self, make_encoders, tmp_path, monkeypatch):
+        encoder = make_encoders("recurrent").text_encoder
+        convert_text_encoder(tmp_path / "with.onnx", encoder, 12)
+        assert operators(tmp_path / "with.onnx").count("GRU") == 1
+        monkeypatch.setattr(convert, "mark_gru", lambda model: model)
+        convert_text_encoder(tmp_path / "without.onnx", encoder, 12)
+        assert "Loop" in operators(tmp_path / "without.onnx")
+
+    def test_exact_gelu_converts_and_would_not(self, tmp_path, monkeypatch):
+        inputs = keras.Input((4,), name="features")
+        encoder = keras.Model(inputs, keras.layers.Dense(3, activation="gelu")(inputs))
+        convert_image_encoder(tmp_path / "gelu.onnx", encoder)
+        x = np.linspace(-3, 3, 8, dtype=np.float32).reshape(2, 4)
+        found = OnnxEncoder(tmp_path / "gelu.onnx").embed(x)
+        np.testing.assert_allclose(found, encoder(x).numpy(), atol=1e-6)
+        monkeypatch.setattr(convert, "write_erfc", dict)
+        with pytest.raises(MiteError, match="Erfc"):
+            convert_image_encoder(tmp_path / "gelu.onnx", encoder)
+
+    def test_hard_sigmoid_leaves_few_transposes_and_would_leave_many(self, tmp_path, monkeypatch):
+        x = inputs = keras.Input((16, 16, 3), name="pixels")
+        for _ in range(3):
+            x = keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
+            gate = keras.layers.Conv2D(8, 1, use_bias=False)(x)
+            x = x * (keras.layers.ReLU(6)(gate + 3.0) * (1 / 6))
+        encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+        convert_image_encoder(tmp_path / "with.onnx", encoder)
+        few = operators(tmp_path / "with.onnx").count("Transpose")
+        from tf2onnx import optimizer
+
+        monkeypatch.setattr(convert, "optimizers", lambda: dict(optimizer._get_optimizers()))
+        convert_image_encoder(tmp_path / "without.onnx", encoder)
+        assert few <= 2
+        assert operators(tmp_path / "without.onnx").count("Transpose") > 4 * few
+
+    def test_einsum_stays_one_operator_and_would_be_many(
+        self, make_encoders, tmp_path, monkeypatch
+    ):
+        encoder = make_encoders(pooling="average").text_encoder
+        convert_text_encoder(tmp_path / "with.onnx", encoder, 12)
+        assert "Einsum" in operators(tmp_path / "with.onnx")
+        from tf2onnx import optimizer
+
+        monkeypatch.setattr(convert, "optimizers", lambda: dict(optimizer._get_optimizers()))
+        convert_text_encoder(tmp_path / "without.onnx", encoder, 12)
+        more = len(operators(tmp_path / "without.onnx")) - len(operators(tmp_path / "with.onnx"))
+        assert more > 10
+
+    def test_grouped_convolution_is_inlined_and_would_be_a_call(self, tmp_path, monkeypatch):
+        from contextlib import nullcontext
+
+        inputs = keras.Input((8, 8, 4), name="pixels")
+        x = keras.layers.Conv2D(4, 3, groups=4)(inputs)
+        encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+        convert_image_encoder(tmp_path / "grouped.onnx", encoder)
+        x = np.random.default_rng(0).random((2, 8, 8, 4), np.float32)
+        found = OnnxEncoder(tmp_path / "grouped.onnx").embed(x)
+        np.testing.assert_allclose(found, encoder(x).numpy(), atol=1e-6)
+        monkeypatch.setattr(convert, "functions_inlined", nullcontext)
+        with pytest.raises(MiteError, match="PartitionedCall"):
+            convert_image_encoder(tmp_path / "grouped.onnx", encoder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "most_transposes"),
+    [("EfficientNetV2B0", 30), ("MobileNetV3Small", 10), ("MobileNetV2", 10), ("ConvNeXtTiny", 60)],
+)
+def test_backbones_equal_keras_and_take_one_input(family, most_transposes, tmp_path):
+    keras.utils.set_random_seed(1)
+    backbone = application_backbone(family, image_size=64, weights=None)
+    encoder = image_encoder(backbone, image_head(backbone.output_shape[1:], power=0.5))
+    convert_image_encoder(tmp_path / "image.onnx", encoder)
+    pixels = np.random.default_rng(0).uniform(0, 255, (3, 64, 64, 3)).astype(np.float32)
+    found = OnnxEncoder(tmp_path / "image.onnx").embed(pixels)
+    np.testing.assert_allclose(found, encoder(pixels, training=False).numpy(), atol=1e-5)
+    [only_input] = onnx.load(tmp_path / "image.onnx").graph.input
+    assert only_input.name == "pixels"
+    assert operators(tmp_path / "image.onnx").count("Transpose") <= most_transposes
+
+
+@pytest.mark.parametrize("ids", [np.zeros((2, 3), np.float32), np.zeros(3, np.int32)])
+def test_wrong_type_and_rank_are_refused(ids, exported):
+    with pytest.raises(MiteError, match="token_ids is refused"):
+        OnnxEncoder(exported / "onnx" / "text_encoder.onnx").embed(ids)
+
+
+def test_what_is_no_onnx_is_refused(tmp_path):
+    (tmp_path / "text.onnx").write_bytes(b"no model")
+    with pytest.raises(MiteError, match=r"text\.onnx: onnxruntime cannot load it"):
+        OnnxEncoder(tmp_path / "text.onnx")

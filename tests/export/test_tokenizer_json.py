@@ -1,0 +1,87 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mite_tf.errors import MiteError
+from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
+from mite_tf.export.verification.captions import captions, random_captions
+from mite_tf.text import WordPieceTokenizer
+
+LATIN = [
+    "a",
+    "##a",
+    "b",
+    "##s",
+    "ss",
+    "dog",
+    "run",
+    "##ner",
+    "1",
+    "##2",
+    ".",
+    "!",
+    "-",
+    "[",
+    "\\",
+    "^",
+]
+OTHERS = ["é", "й", "и", "##и", "σ", "中", "國", "ᄒ", "##ᅡ", "##ᆫ", "ア", "##ハ", "²", "İ", "##ª"]
+LAYERS = {
+    lower: WordPieceTokenizer(["[PAD]", "[UNK]", *LATIN, *OTHERS], max_length=500, lower_case=lower)
+    for lower in (True, False)
+}
+TOKENIZERS = {lower: tokenizer_json(layer) for lower, layer in LAYERS.items()}
+
+
+def assert_same_ids(texts, lower_case=True):
+    found = [
+        encoding.ids[: sum(encoding.attention_mask)]
+        for encoding in TOKENIZERS[lower_case].encode_batch(texts)
+    ]
+    assert found == LAYERS[lower_case].ragged(texts)[:, :500].to_list()
+
+
+@given(st.lists(st.text(), min_size=1, max_size=20), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_same_ids_for_any_text(texts, lower_case):
+    assert_same_ids(texts, lower_case)
+
+
+KNOWN = "".join(LATIN + OTHERS) + " AÁÀÅĳﬁ½Ⅷ①Σς\u0301\u200d\ufeff\u3000\x00ﾊ한"
+
+
+@given(st.lists(st.text(KNOWN, max_size=40), min_size=1, max_size=20), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_same_ids_for_texts_of_what_the_vocabulary_knows(texts, lower_case):
+    assert_same_ids(texts, lower_case)
+
+
+@pytest.mark.parametrize("letter", ["a", "и", "中"])
+def test_words_end_at_the_same_length(letter):
+    assert_same_ids([letter * count for count in range(30, 110)])
+
+
+def test_same_ids_for_the_cases_of_verification():
+    assert_same_ids([*captions(48).values(), *random_captions(500)])
+
+
+@pytest.mark.slow
+def test_same_ids_for_every_character():
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    for start in range(0, len(characters), 50_000):
+        assert_same_ids([f"a{c}a" for c in characters[start : start + 50_000]])
+
+
+def test_cuts_and_pads_like_the_graph():
+    layer = WordPieceTokenizer(["[PAD]", "[UNK]", "a"], max_length=3)
+    found = tokenizer_json(layer).encode_batch(["a a a a a", "a", ""])
+    assert [encoding.ids for encoding in found] == [[2, 2, 2], [2, 0, 0], [0, 0, 0]]
+
+
+def test_a_file_of_another_vocabulary_is_told(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    tokenizer_json(WordPieceTokenizer(["[PAD]", "[UNK]", "dog", "a"])).save(str(path))
+    layer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "dog"])
+    check_ids(path, layer, ["zebra", ""])
+    with pytest.raises(MiteError, match="for the caption 'a dog'"):
+        check_ids(path, layer, ["zebra", "a dog"])

@@ -1,0 +1,99 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mite_tf.cli import main
+from mite_tf.errors import MiteError
+from mite_tf.export import read_manifest, verify
+from mite_tf.export.manifest import describe_files
+
+
+@pytest.fixture
+def copy(exported, tmp_path):
+    return shutil.copytree(exported, tmp_path / "copy")
+
+
+def test_runs_without_training_code(exported, run_python):
+    done = run_python(
+        "import sys\n"
+        "from mite_tf.cli import main\n"
+        "assert main(['verify', sys.argv[1]]) == 0\n"
+        "loaded = {'mite_tf.training', 'mite_tf.models', 'mite_tf.text'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n",
+        exported,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ONNX, text, one by one" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "onnx/text_encoder.onnx").unlink(), "Missing: onnx/text_encoder.onnx"),
+        (
+            lambda f: (f / "onnx/text_encoder.onnx").write_bytes(
+                (f / "onnx/text_encoder.onnx").read_bytes()[:5000]
+            ),
+            "Not the file that was exported: onnx/text_encoder.onnx",
+        ),
+        (lambda f: (f / "tokenizer.json").write_text("{}"), "tokenizer.json"),
+        (lambda f: (f / "manifest.json").unlink(), "holds no manifest.json"),
+        (lambda f: (f / "manifest.json").write_text("[]"), "not a manifest"),
+        (lambda f: (f / "manifest.json").write_text('{"mite_tf_export": 9}'), "of format 9"),
+        (lambda f: (f / "manifest.json").write_text('{"mite_tf_export": 1}'), "missing or unknown"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_told(spoil, message, copy, capsys):
+    spoil(copy)
+    with pytest.raises(MiteError, match=message):
+        verify(copy)
+    assert main(["verify", str(copy)]) == 2
+    assert capsys.readouterr().err.startswith("mite: ")
+
+
+def rehash(folder):
+    from dataclasses import replace
+
+    replace(read_manifest(folder), files=describe_files(folder)).write(folder)
+
+
+def test_other_weights_are_found_even_with_right_hashes(copy):
+    import onnx
+    from onnx import numpy_helper
+
+    path = copy / "onnx" / "text_encoder.onnx"
+    model = onnx.load(path)
+    weights = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+    values = numpy_helper.to_array(weights)
+    weights.CopyFrom(numpy_helper.from_array(values + np.float32(0.01), weights.name))
+    onnx.save(model, path)
+    rehash(copy)
+    with pytest.raises(MiteError, match="does not compute what Keras computed:\n  ONNX, text"):
+        verify(copy)
+
+
+def test_another_vocabulary_is_found_even_with_right_hashes(copy):
+    path = copy / "tokenizer.json"
+    values = json.loads(path.read_text())
+    vocabulary = values["model"]["vocab"]
+    vocabulary["dog"], vocabulary["a"] = vocabulary["a"], vocabulary.get("dog", 1)
+    path.write_text(json.dumps(values))
+    rehash(copy)
+    with pytest.raises(MiteError, match=r"tokenizer\.json, ids"):
+        verify(copy)
+
+
+def test_a_savedmodel_that_cannot_be_read_is_told(copy):
+    (copy / "savedmodel/text/1/saved_model.pb").write_bytes(b"x" * 100)
+    rehash(copy)
+    with pytest.raises(MiteError, match="not a readable SavedModel"):
+        verify(copy)
+
+
+def test_no_folder_and_an_empty_one(tmp_path):
+    with pytest.raises(MiteError, match="no such folder"):
+        verify(tmp_path / "nothing")
+    with pytest.raises(MiteError, match="is no export"):
+        verify(tmp_path)
