@@ -1,0 +1,1 @@
+"""The messages of TensorFlow Serving's protocol, without TensorFlow."""
