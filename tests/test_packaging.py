@@ -41,7 +41,7 @@ def test_wheel_holds_code_configurations_and_templates(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "mite_tf/py.typed",
-        "mite_tf/cli.py",
+        "mite_tf/cli/command.py",
         "mite_tf/configs/flickr8k.toml",
         "mite_tf/evaluation/report.html",
         "mite_tf/search/contact_sheet.html",

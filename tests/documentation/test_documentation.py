@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mite_tf
-from mite_tf.cli import _parse
+from mite_tf.cli import parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("**/*.md"))
@@ -47,7 +47,7 @@ def commands():
 
 @pytest.mark.parametrize("words", list(commands()))
 def test_commands_are_understood(words):
-    assert _parse(words).call
+    assert parse(words).call
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

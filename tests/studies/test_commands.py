@@ -2,7 +2,7 @@ import shlex
 
 import pytest
 
-from mite_tf.cli import _parse
+from mite_tf.cli import parse
 from mite_tf.studies import load_variants
 from mite_tf.studies.commands import Commands
 from mite_tf.training import load_config, parse_overrides
@@ -22,7 +22,7 @@ COMMANDS = Commands(
 def test_a_training_is_reproduced_with_all_that_differs(name):
     [variant] = load_variants([name])
     config = variant.of(COMMANDS.base, seed=3)
-    options = _parse(shlex.split(COMMANDS.train(config, "runs/one"))[1:])
+    options = parse(shlex.split(COMMANDS.train(config, "runs/one"))[1:])
     assert load_config(options.config, parse_overrides(options.set)) == config
     assert (options.path, options.run) == ("my photos", "runs/one")
     assert (options.format, options.root, options.skip_bad) == ("csv", None, True)
@@ -30,7 +30,7 @@ def test_a_training_is_reproduced_with_all_that_differs(name):
 
 def test_a_study_is_reproduced_with_its_seeds():
     line = COMMANDS.study(["baseline", "mite"], [4, 2, 3], stage="align")
-    options = _parse(shlex.split(line)[1:])
+    options = parse(shlex.split(line)[1:])
     assert load_config(options.config, parse_overrides(options.set)) == COMMANDS.base
     assert options.variants == "baseline,mite"
     assert (options.first_seed, options.seeds) == (2, 3)

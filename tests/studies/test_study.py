@@ -9,7 +9,7 @@ import pytest
 
 import mite_tf.studies.measurement
 import mite_tf.studies.trainer
-from mite_tf.cli import _parse, main
+from mite_tf.cli import main, parse
 from mite_tf.data import read
 from mite_tf.data.scenes import ruled_out
 from mite_tf.errors import MiteError
@@ -190,7 +190,7 @@ class TestReport:
 
     def test_commands_reproduce_the_runs(self, folder):
         commands = {
-            words[words.index("--run") + 1]: _parse(words[1:])
+            words[words.index("--run") + 1]: parse(words[1:])
             for line in (folder.path / "study.md").read_text().splitlines()
             if "`mite train" in line
             for words in [shlex.split(line.split("`")[1])]

@@ -1,0 +1,59 @@
+"""`mite evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+
+from mite_tf.cli.options import Verbs, add_source, add_verb
+from mite_tf.quiet import load_tensorflow
+
+
+def add(verbs: Verbs) -> None:
+    """Adds the verb `evaluate`."""
+    evaluate = add_verb(
+        verbs,
+        "evaluate",
+        _evaluate,
+        "measure retrieval in both directions and modality invariance",
+        "mite evaluate runs/first --data photos --split test --json result.json",
+    )
+    evaluate.add_argument("run", help="run folder")
+    evaluate.add_argument("--data", required=True, metavar="PATH", help="captioned images")
+    evaluate.add_argument("--split", default="dev", help="split to measure on (default dev)")
+    evaluate.add_argument("--stage", help="encoders of this stage (default: the last)")
+    evaluate.add_argument(
+        "--protocol",
+        default="full",
+        choices=("full", "coco-1k", "coco-5k"),
+        help="all images at once (default), or a protocol of COCO",
+    )
+    evaluate.add_argument("--json", metavar="FILE", help="write the result as JSON")
+    evaluate.add_argument("--html", metavar="FILE", help="write a page with plots")
+    evaluate.add_argument(
+        "--projection",
+        default="pca",
+        choices=("pca", "umap"),
+        help="how the page draws both modalities (default pca; umap needs `mite-tf[umap]`)",
+    )
+    add_source(evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    load_tensorflow()
+    from mite_tf.evaluation import print_table
+    from mite_tf.training import evaluate
+
+    evaluation = evaluate(
+        options.run,
+        options.data,
+        split=options.split,
+        stage=options.stage,
+        protocol=options.protocol,
+        format=options.format,
+        root=options.root,
+        html=options.html,
+        projection=options.projection,
+    )
+    print_table({options.run: evaluation})
+    if options.json:
+        evaluation.write_json(options.json)

@@ -1,0 +1,81 @@
+"""`mite export` and `mite verify`."""
+
+from __future__ import annotations
+
+import argparse
+
+from mite_tf.cli.options import Verbs, add_verb
+from mite_tf.quiet import load_tensorflow
+
+
+def add(verbs: Verbs) -> None:
+    """Adds the verbs `export` and `verify`."""
+    _add_export(verbs)
+    _add_verify(verbs)
+
+
+def _add_export(verbs: Verbs) -> None:
+    export = add_verb(
+        verbs,
+        "export",
+        _export,
+        "write a trained run as SavedModel and ONNX, and verify them",
+        "mite export runs/first --out exports/first --int8",
+    )
+    export.add_argument("run", help="run folder")
+    export.add_argument("--out", required=True, metavar="DIR", help="folder for the export")
+    export.add_argument(
+        "--format",
+        dest="formats",
+        type=lambda names: names.split(","),
+        metavar="A,B",
+        help="of savedmodel, onnx, litert, openvino (default savedmodel,onnx)",
+    )
+    export.add_argument(
+        "--int8", action="store_true", help="write the ONNX files with 8-bit weights too"
+    )
+    export.add_argument(
+        "--data", metavar="PATH", help="captioned images of the run (default: where they were)"
+    )
+    export.add_argument("--split", default="dev", help="split to measure recall on (default dev)")
+    export.add_argument("--stage", help="encoders of this stage (default: the last)")
+
+
+def _add_verify(verbs: Verbs) -> None:
+    verify = add_verb(
+        verbs,
+        "verify",
+        _verify,
+        "check that an export is whole and computes what Keras computed",
+        "mite verify exports/first",
+    )
+    verify.add_argument("export", help="export folder")
+    verify.add_argument("--json", metavar="FILE", help="write the result as JSON")
+
+
+def _export(options: argparse.Namespace) -> None:
+    load_tensorflow()
+    from mite_tf.export import export
+    from mite_tf.export.formats import DEFAULT_FORMATS
+
+    manifest = export(
+        options.run,
+        options.out,
+        formats=options.formats or DEFAULT_FORMATS,
+        int8=options.int8,
+        data=options.data,
+        split=options.split,
+        stage=options.stage,
+    )
+    print(f"{options.out}: version {manifest.version}, verified; see MODEL_CARD.md in it")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    load_tensorflow()
+    from mite_tf.export import verify
+    from mite_tf.export.verification.check import print_checks, write_checks
+
+    checks = verify(options.export)
+    print_checks(checks)
+    if options.json:
+        write_checks(options.json, checks)

@@ -1,0 +1,48 @@
+"""`mite search`."""
+
+from __future__ import annotations
+
+import argparse
+
+from mite_tf.cli.options import Verbs, add_source, add_verb
+from mite_tf.quiet import load_tensorflow
+
+
+def add(verbs: Verbs) -> None:
+    """Adds the verb `search`."""
+    search = add_verb(
+        verbs,
+        "search",
+        _search,
+        "find the images that fit a sentence, or the sentences that fit an image",
+        'mite search runs/first --data photos "a dog leaps into the water" --html found.html',
+    )
+    search.add_argument("run", help="run folder")
+    search.add_argument("query", nargs="?", help="a sentence")
+    search.add_argument("--image", metavar="FILE", help="an image, instead of a sentence")
+    search.add_argument("--data", required=True, metavar="PATH", help="captioned images")
+    search.add_argument("--split", help="search in this split alone (default: all)")
+    search.add_argument("--stage", help="encoders of this stage (default: the last)")
+    search.add_argument("--top", type=int, default=10, metavar="K", help="results (default 10)")
+    search.add_argument("--html", metavar="FILE", help="write a page that shows the results")
+    add_source(search)
+
+
+def _search(options: argparse.Namespace) -> None:
+    load_tensorflow()
+    from mite_tf.training import find
+
+    hits = find(
+        options.run,
+        options.data,
+        options.query,
+        image=options.image,
+        split=options.split,
+        stage=options.stage,
+        top=options.top,
+        format=options.format,
+        root=options.root,
+        html=options.html,
+    )
+    for hit in hits:
+        print(f"{hit.score:6.3f}  {hit.id}")

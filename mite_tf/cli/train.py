@@ -1,0 +1,45 @@
+"""`mite train`."""
+
+from __future__ import annotations
+
+import argparse
+
+from mite_tf.cli.options import Verbs, add_recipe, add_verb
+from mite_tf.quiet import load_tensorflow
+
+
+def add(verbs: Verbs) -> None:
+    """Adds the verb `train`."""
+    train = add_verb(
+        verbs,
+        "train",
+        _train,
+        "train both encoders on captioned images",
+        "mite train photos --config flickr8k --run runs/first \\\n"
+        "      --set model.backbone=efficientnet.keras --set stages.finetune.epochs=0",
+    )
+    train.add_argument("path", help="folder or file of captioned images, splits train and dev")
+    train.add_argument("--run", required=True, metavar="DIR", help="folder for the result")
+    train.add_argument(
+        "--resume", action="store_true", help="go on with the run in DIR where it was stopped"
+    )
+    add_recipe(train)
+    train.set_defaults(stopped=" Go on with the same command and --resume.")
+
+
+def _train(options: argparse.Namespace) -> None:
+    load_tensorflow()
+    from mite_tf.training import parse_overrides, train
+
+    run = train(
+        options.path,
+        options.run,
+        config=options.config,
+        overrides=parse_overrides(options.set),
+        format=options.format,
+        root=options.root,
+        skip_bad=options.skip_bad,
+        resume=options.resume,
+        feature_cache=options.cache,
+    )
+    print(f"{run.path}: trained; the best encoders are in {run.best()}")
