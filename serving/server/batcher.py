@@ -1,0 +1,169 @@
+"""Requests that came while the model was busy share its next call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+from grpc import StatusCode
+
+from mite_tf.serving.backends.backend import Rows, together
+from mite_tf.serving.server.batching import Batching
+from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.status import Refusal
+
+
+class _Waiting(NamedTuple):
+    rows: Rows
+    answer: asyncio.Future[np.ndarray]
+    since: float
+
+
+class Batcher:
+    """The queue before one version of one model; lives on the event loop.
+
+    A call starts as soon as a thread is free, with whatever waits by then; only a timeout in the
+    parameters makes it wait for more. A request whose caller has gone is left out.
+
+    Args:
+        model: Name of the model, for metrics.
+        run: Embeds rows, in a thread.
+        batching: The parameters.
+        threads: Runs the calls.
+        metrics: Counts them.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        run: Callable[[Rows], np.ndarray],
+        batching: Batching,
+        threads: Executor,
+        metrics: Metrics,
+    ) -> None:
+        self._run = run
+        self._batching = batching
+        self._threads = threads
+        self._metrics = metrics.of_batches(model)
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[_Waiting] = deque()
+        self._running = 0
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def put(self, rows: Rows) -> asyncio.Future[np.ndarray]:
+        """Queues rows; the future gives float32 `[N, D]`."""
+        answer: asyncio.Future[np.ndarray] = self._loop.create_future()
+        self._queue.append(_Waiting(rows, answer, time.perf_counter()))
+        self._metrics.queued(len(self._queue))
+        # Soon, not now: requests that were read from the network together start together.
+        self._pump_soon()
+        return answer
+
+    def _pump_soon(self) -> None:
+        if not self._pumping and self._running < self._batching.num_batch_threads:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        while self._running < self._batching.num_batch_threads:
+            if self._batching.batch_timeout_micros and not self._is_time():
+                return
+            batch = self._next_batch()
+            if not batch:
+                return
+            self._running += 1
+            self._threads.submit(self._work, batch)
+
+    def _is_time(self) -> bool:
+        """Whether the oldest request has waited long enough, or a batch is full."""
+        while self._queue and self._queue[0].answer.done():
+            self._queue.popleft()
+        if not self._queue:
+            return True
+        if sum(len(each.rows) for each in self._queue) >= self._batching.rows_of_a_call:
+            return True
+        waited = time.perf_counter() - self._queue[0].since
+        left = self._batching.batch_timeout_micros / 1e6 - waited
+        if left <= 0:
+            return True
+        if self._timer is None:
+            self._timer = self._loop.call_later(left, self._timed)
+        return False
+
+    def _timed(self) -> None:
+        self._timer = None
+        self._pump_soon()
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Takes the oldest request and those after it that may share its call."""
+        batch: list[_Waiting] = []
+        left, size = [], 0
+        while self._queue:
+            each = self._queue.popleft()
+            if each.answer.done():  # its caller has gone
+                continue
+            if not batch:
+                batch, size = [each], len(each.rows)
+                if not self._batching.gather:
+                    break
+            elif each.rows.key != batch[0].rows.key:
+                left.append(each)
+            elif size + len(each.rows) <= self._batching.rows_of_a_call:
+                batch.append(each)
+                size += len(each.rows)
+            else:
+                left.append(each)
+                break
+        self._queue.extendleft(reversed(left))
+        return batch
+
+    def _work(self, batch: list[_Waiting]) -> None:
+        """Runs in a thread."""
+        start = time.perf_counter()
+        result: np.ndarray | Exception
+        try:
+            result = self._embed(together([each.rows for each in batch]))
+        except Exception as error:
+            result = error
+        seconds = time.perf_counter() - start
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._answer, batch, result, start, seconds)
+
+    def _embed(self, rows: Rows) -> np.ndarray:
+        most = self._batching.rows_of_a_call
+        if len(rows) <= most:
+            return self._run(rows)
+        parts = [rows.values[first : first + most] for first in range(0, len(rows), most)]
+        return np.concatenate([self._run(Rows(rows.key, part)) for part in parts])
+
+    def _answer(
+        self, batch: list[_Waiting], result: np.ndarray | Exception, start: float, seconds: float
+    ) -> None:
+        self._running -= 1
+        self._pump_soon()
+        first = 0
+        for each in batch:
+            last = first + len(each.rows)
+            if not each.answer.done():
+                if isinstance(result, Exception):
+                    each.answer.set_exception(_failure(result))
+                else:
+                    each.answer.set_result(result[first:last])
+            first = last
+            self._metrics.waited(start - each.since)
+        self._metrics.ran(first, seconds, len(self._queue))
+
+
+def _failure(error: Exception) -> Refusal:
+    refusal = Refusal(StatusCode.INTERNAL, f"The model failed: {error}")
+    refusal.__cause__ = error
+    return refusal

@@ -1,0 +1,77 @@
+"""The gRPC side of a server: services, health, reflection, encryption."""
+
+from __future__ import annotations
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from mite_tf.errors import MiteError
+from mite_tf.serving.server.grpc_service import handlers
+from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.models import Models
+from mite_tf.serving.server.options import ServerOptions
+from mite_tf.serving.wire.messages import MODEL_SERVICE, POOL, PREDICTION_SERVICE
+
+# The last two are the names under which TensorFlow Serving reports (model_servers/server.cc).
+_HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelService")
+
+
+class GrpcServer:
+    """Listens for gRPC.
+
+    Args:
+        options: Settings of the server.
+        models: The models.
+        metrics: Counts requests.
+
+    Raises:
+        MiteError: If the port is taken, or the certificates cannot be used.
+    """
+
+    def __init__(self, options: ServerOptions, models: Models, metrics: Metrics) -> None:
+        self._options = options
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", options.max_message_bytes),
+                ("grpc.max_send_message_length", options.max_message_bytes),
+                ("grpc.so_reuseport", 0),
+                # Clients may ping every ten seconds, also between calls, to keep a way open.
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ]
+        )
+        self._server.add_generic_rpc_handlers(handlers(models, metrics))
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
+        names = (PREDICTION_SERVICE, MODEL_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server, pool=POOL)
+        self.port = self._listen()
+
+    def _listen(self) -> int:
+        host = self._options.host
+        address = f"{f'[{host}]' if ':' in host else host}:{self._options.port}"
+        try:
+            if self._options.tls is None:
+                return self._server.add_insecure_port(address)
+            cert, key, client_ca = self._options.tls.read()
+            credentials = grpc.ssl_server_credentials(
+                [(key, cert)], client_ca, require_client_auth=client_ca is not None
+            )
+            return self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise MiteError(
+                f"gRPC cannot listen on {address}: {error}. Is the port taken? Name another one."
+            ) from error
+
+    async def start(self) -> None:
+        """Answers from now on, and reports to be healthy."""
+        for name in _HEALTHY:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Reports not to be healthy, takes no more requests, and answers those that it has."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._options.grace_seconds)

@@ -1,0 +1,215 @@
+"""Both models of an export folder: the version that is served, and the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from grpc import StatusCode
+
+from mite_tf.errors import MiteError
+from mite_tf.export.manifest import MANIFEST, read_manifest
+from mite_tf.serving.backends import open_backend
+from mite_tf.serving.backends.backend import MODELS, Backend
+from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.options import ServerOptions
+from mite_tf.serving.server.status import Refusal
+from mite_tf.serving.server.version import Version
+from mite_tf.serving.server.warmup import warm
+
+# Numbers of ModelVersionStatus.State in apis/get_model_status.proto.
+LOADING, AVAILABLE, UNLOADING, END = 20, 30, 40, 50
+# Versions whose end is still reported.
+_REMEMBERED = 10
+
+_log = logging.getLogger("mite_tf.serving")
+
+
+class State(NamedTuple):
+    """Where a version is in its life, and why it ended if it did so early."""
+
+    number: int
+    error: str = ""
+
+
+class Models:
+    """Loads what the export folder holds, and follows it; lives on the event loop.
+
+    Both models of a new export take traffic in the same moment, so that a client that embeds
+    images and texts meets two versions only across that moment.
+
+    Args:
+        options: Settings of the server.
+        metrics: Where batches and versions are counted.
+    """
+
+    def __init__(self, options: ServerOptions, *, metrics: Metrics) -> None:
+        self._options = options
+        self._export = Path(options.export)
+        self._kind = options.choose_kind()
+        self._batching = options.choose_batching()
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(self._batching.num_batch_threads, "mite-model")
+        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "mite-decode")
+        self._loader = ThreadPoolExecutor(1, "mite-load")
+        self._served: dict[str, Version] = {}
+        self._states: dict[str, dict[int, State]] = {name: {} for name in MODELS}
+        self._tried: Any = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Loads the export; returns when both models are served.
+
+        Raises:
+            MiteError: If one cannot be loaded.
+        """
+        self._tried = _look(self._export)
+        await self._switch(await self._in_loader(self._load))
+        self._keep(self._follow())
+
+    async def stop(self) -> None:
+        """Frees everything; no request may be under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for version in self._served.values():
+            await version.drained()
+        for pool in (self._threads, self._decoders, self._loader):
+            pool.shutdown(cancel_futures=True)
+
+    def find(self, spec: Any) -> Version:
+        """Returns the version that a `ModelSpec` asks for.
+
+        Raises:
+            Refusal: If it is not served; worded as `core/basic_manager.cc`,
+                `model_servers/server_core.cc` and `core/manager.h` of TensorFlow Serving do.
+        """
+        name = spec.name
+        if not name:
+            raise Refusal(
+                StatusCode.INVALID_ARGUMENT,
+                f"ModelSpec has no name specified. Name {' or '.join(MODELS)}.",
+            )
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version_label":
+            raise Refusal(
+                StatusCode.INVALID_ARGUMENT,
+                f"Unrecognized servable version label: {spec.version_label}. This server knows no "
+                "labels; name a version, or none for the newest.",
+            )
+        version = self._served.get(name)
+        if version is None:
+            asked = (
+                f"Latest({name})" if choice is None else f"Specific({name}, {spec.version.value})"
+            )
+            raise Refusal(
+                StatusCode.NOT_FOUND,
+                f"Servable not found for request: {asked}. The models are {' and '.join(MODELS)}.",
+            )
+        if choice and spec.version.value != version.number:
+            raise Refusal(
+                StatusCode.NOT_FOUND,
+                f"Servable not found for request: Specific({name}, {spec.version.value}). Served "
+                f"is version {version.number}.",
+            )
+        return version
+
+    def states(self, name: str) -> dict[int, State]:
+        """Returns the states of all known versions of a model, the newest first."""
+        return dict(sorted(self._states.get(name, {}).items(), reverse=True))
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _in_loader(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._loader, function, *arguments)
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.poll_seconds)
+            seen = await self._in_loader(_look, self._export)
+            if seen == self._tried:
+                continue
+            self._tried = seen
+            try:
+                await self._renew()
+            except Exception as error:
+                _log.error("version refused", extra={"error": str(error)})
+
+    async def _renew(self) -> None:
+        number = (await self._in_loader(read_manifest, self._export)).version
+        if all(version.number == number for version in self._served.values()):
+            return
+        for name in MODELS:
+            self._set_state(name, number, State(LOADING))
+        try:
+            backends = await self._in_loader(self._load)
+        except Exception as error:
+            for name in MODELS:
+                self._set_state(name, number, State(END, str(error)))
+            raise
+        await self._switch(backends)
+
+    def _load(self) -> list[Backend]:
+        backends = []
+        for name in MODELS:
+            backend = open_backend(
+                self._export, name, self._kind, max_image_pixels=self._options.max_image_pixels
+            )
+            warm(backend, self._export)
+            backends.append(backend)
+        if len({backend.version for backend in backends}) > 1:
+            raise MiteError(f"{self._export}: was renewed while it was loaded.")
+        return backends
+
+    async def _switch(self, backends: list[Backend]) -> None:
+        old = list(self._served.values())
+        for backend in backends:
+            self._served[backend.name] = Version(
+                backend,
+                batching=self._batching,
+                decoders=self._decoders,
+                threads=self._threads,
+                metrics=self._metrics,
+            )
+            self._set_state(backend.name, backend.version, State(AVAILABLE))
+            _log.info(
+                "version available", extra={"model": backend.name, "version": backend.version}
+            )
+        for version in old:
+            self._set_state(version.name, version.number, State(UNLOADING))
+            self._keep(self._unload(version))
+
+    async def _unload(self, version: Version) -> None:
+        await version.drained()
+        version.backend.close()
+        self._set_state(version.name, version.number, State(END))
+        _log.info("version unloaded", extra={"model": version.name, "version": version.number})
+
+    def _set_state(self, name: str, number: int, state: State) -> None:
+        states = self._states[name]
+        states[number] = state
+        self._metrics.set_version(name, number, state.number)
+        ended = [each for each, known in states.items() if known.number == END]
+        for each in sorted(ended)[:-_REMEMBERED]:
+            del states[each]
+            self._metrics.forget_version(name, each)
+
+
+def _look(export: Path) -> Any:
+    """Something that changes when the export is another one, or was half copied before."""
+    found = []
+    for path in (export / MANIFEST, *sorted(export.glob("onnx/*")), export / "tokenizer.json"):
+        try:
+            stat = path.stat()
+        except OSError:
+            continue
+        found.append((path.name, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return found
