@@ -54,7 +54,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = _RequestCount()
-        self.registry.register(self._requests)  # type: ignore[arg-type]
+        self.registry.register(self._requests)
         # Buckets and labels as in TensorFlow Serving: servables/tensorflow/util.cc,
         # batching/batching_session.cc. Its times are microseconds.
         self._latency = Histogram(

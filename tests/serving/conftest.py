@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from mite_tf.data.images import decode_image, preprocess
+from mite_tf.serving.server import start_server
 from tests.serving.exports import make_encoders, write_export
 
 
@@ -49,3 +50,16 @@ def export(tmp_path_factory):
 def export_folder(export):
     """Folder of that export."""
     return export.path
+
+
+@pytest.fixture(scope="session")
+def server(export_folder):
+    """A local server of that export on ONNX Runtime, with `port` and `http_port`."""
+    with start_server(export_folder) as running:
+        yield running
+
+
+@pytest.fixture
+def address(server):
+    """Where its gRPC listens."""
+    return f"127.0.0.1:{server.port}"
