@@ -1,1 +1,61 @@
-"""Serving of exported encoders. Not written yet; see the changelog."""
+"""Serving of exported encoders: a client, a local server, a load test.
+
+Example:
+>>> import mite_tf.serving
+>>> "EmbeddingClient" in dir(mite_tf.serving)
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mite_tf.serving.client import (
+        AsyncEmbeddingClient,
+        ClientTLS,
+        EmbeddingClient,
+        EmbeddingError,
+        MismatchError,
+        MixedVersionsError,
+    )
+    from mite_tf.serving.loadtest import load_test
+    from mite_tf.serving.preprocessing import pixels_of
+    from mite_tf.serving.server import serve, start_server
+
+_HOMES = {
+    "AsyncEmbeddingClient": "mite_tf.serving.client",
+    "ClientTLS": "mite_tf.serving.client",
+    "EmbeddingClient": "mite_tf.serving.client",
+    "EmbeddingError": "mite_tf.serving.client",
+    "MismatchError": "mite_tf.serving.client",
+    "MixedVersionsError": "mite_tf.serving.client",
+    "load_test": "mite_tf.serving.loadtest",
+    "pixels_of": "mite_tf.serving.preprocessing",
+    "serve": "mite_tf.serving.server",
+    "start_server": "mite_tf.serving.server",
+}
+
+__all__ = [
+    "AsyncEmbeddingClient",
+    "ClientTLS",
+    "EmbeddingClient",
+    "EmbeddingError",
+    "MismatchError",
+    "MixedVersionsError",
+    "load_test",
+    "pixels_of",
+    "serve",
+    "start_server",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mite_tf.serving' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
