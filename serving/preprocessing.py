@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mite_tf.errors import MiteError
+
+# What the graph reads. Pillow knows more, some of which start other programs.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 
 
 def pixels_of(data: bytes, preprocessing: Mapping[str, Any]) -> np.ndarray:
@@ -39,8 +42,12 @@ def pixels_of(data: bytes, preprocessing: Mapping[str, Any]) -> np.ndarray:
     if (preprocessing["resize"], list(preprocessing["value_range"])) != known:
         raise MiteError(f"This preprocessing is not known here: {dict(preprocessing)}.")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             rgb = _rgb(image)
+    except UnidentifiedImageError as error:
+        raise MiteError(
+            "The bytes cannot be decoded as an image: not a JPEG, PNG, GIF, BMP or WebP file."
+        ) from error
     except (OSError, ValueError, SyntaxError) as error:
         raise MiteError(f"The bytes cannot be decoded as an image: {error}") from error
     return resized(rgb, (preprocessing["height"], preprocessing["width"]))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.backends.backend import Rows, Signature
-from mite_tf.serving.preprocessing import pixels_of, resized
+from mite_tf.serving.preprocessing import FORMATS, pixels_of, resized
 
 # Beyond the largest cameras' pictures, and below what Pillow itself calls a bomb (89 megapixels):
 # such a picture takes 192 MB as it is decoded.
@@ -125,7 +125,7 @@ def check_image_size(data: bytes, max_pixels: int) -> None:
         MiteError: If it is too large. What is no image is left for the decoder to refuse.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise MiteError(f"The image is too large: {error}") from error

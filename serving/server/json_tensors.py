@@ -1,0 +1,259 @@
+"""The tensors of REST: JSON in row or column format to arrays, and embeddings back.
+
+The rules and the wording are those of util/json_tensor.cc of TensorFlow Serving.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from grpc import StatusCode
+
+from mite_tf.serving.backends import Signature
+from mite_tf.serving.server.status import Refusal
+from mite_tf.serving.wire.tensors import type_name, type_number
+
+_SHOWN = 256
+# Far more than any input has; lists in lists would otherwise exhaust the stack.
+_DEEPEST = 8
+
+
+class JsonRequest(NamedTuple):
+    """A body of `:predict`.
+
+    Attributes:
+        signature_name: Name of the signature; empty for the default.
+        values: What `instances` or `inputs` hold.
+        by_row: Whether it was `instances`.
+    """
+
+    signature_name: str
+    values: Any
+    by_row: bool
+
+
+def parse_request(body: bytes) -> JsonRequest:
+    """Reads the body of `:predict`.
+
+    Raises:
+        Refusal: If it is no JSON, or not of the row or the column format.
+    """
+    if not body:
+        raise _invalid("JSON Parse error: The document is empty. Send instances or inputs.")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"JSON Parse error: {error}") from error
+    if not isinstance(document, dict):
+        raise _invalid(f"JSON Value: {_shown(document)} Is not object")
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise _invalid(
+            f"JSON Value: {_shown(document)} not formatted correctly. 'signature_name' key must be "
+            "a string value."
+        )
+    if "instances" in document and "inputs" in document:
+        raise _invalid(
+            f"JSON Value: {_shown(document)} Not formatted correctly expecting only one of "
+            "'inputs' or 'instances' keys to exist "
+        )
+    if "instances" in document:
+        instances = document["instances"]
+        if not isinstance(instances, list):
+            raise _invalid(
+                f"JSON Value: {_shown(document)} Expecting 'instances' to be an list/array"
+            )
+        if not instances:
+            raise _invalid(f"JSON Value: {_shown(document)} No values in 'instances' array")
+        return JsonRequest(name, instances, by_row=True)
+    if "inputs" in document:
+        return JsonRequest(name, document["inputs"], by_row=False)
+    raise _invalid("Missing 'inputs' or 'instances' key")
+
+
+def to_input(request: JsonRequest, signature: Signature) -> np.ndarray:
+    """Returns the input of a signature; strings as `bytes` with dtype `object`.
+
+    Raises:
+        Refusal: If the values do not fit the signature, or each other.
+    """
+    values = request.values
+    if request.by_row:
+        values = _instances(values, signature)
+    elif isinstance(values, dict) and not _is_base64(values):
+        if signature.input not in values:
+            raise _invalid(f"Missing named input: {signature.input} in 'inputs' object.")
+        values = values[signature.input]
+    return _array(values, signature)
+
+
+def _instances(instances: list[Any], signature: Signature) -> list[Any]:
+    named = _is_named(instances[0])
+    rows = []
+    for number, row in enumerate(instances):
+        if named != _is_named(row):
+            expected, got = ("object", "list") if named else ("value/list", "object")
+            raise _invalid(f"Expecting {expected} but got {got} at item {number} of input list")
+        if named:
+            unknown = sorted(row.keys() - {signature.input})
+            if unknown:
+                raise _invalid(
+                    f"Failed to process element: {number} key: {unknown[0]} of 'instances' list. "
+                    f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {unknown[0]}"
+                )
+            if not row:
+                raise _invalid(
+                    f"Failed to process element: {number} of 'instances' list. JSON object: "
+                    f"{_shown(row)} keys must be equal to: {signature.input}"
+                )
+            row = row[signature.input]
+        rows.append(row)
+    shape = _shape(rows[0])
+    for number, row in enumerate(rows):
+        if _shape(row) != shape:
+            raise _invalid(
+                f"Failed to process element: {number} of 'instances' list. Error: "
+                f"INVALID_ARGUMENT: Expecting shape {_brackets(shape)} but got: "
+                f"{_brackets(_shape(row))}"
+            )
+    return rows
+
+
+def _array(values: Any, signature: Signature) -> np.ndarray:
+    shape = _shape(values)
+    if len(shape) > _DEEPEST:
+        raise _invalid(
+            f"Encountered list at unexpected level: {_DEEPEST} expected < {len(signature.shape)}"
+        )
+    flat: list[Any] = []
+    _flatten(values, shape, 0, flat)
+    convert = _CONVERTERS[signature.dtype]
+    array = np.empty(len(flat), object if signature.dtype == "string" else signature.dtype)
+    array[:] = [convert(value, signature.dtype) for value in flat]
+    return array.reshape(shape)
+
+
+def _flatten(value: Any, shape: tuple[int, ...], level: int, flat: list[Any]) -> None:
+    if not isinstance(value, list):
+        if level != len(shape):
+            raise _invalid(
+                f"JSON Value: {_shown(value)} found at incorrect level: {level + 1} in the JSON "
+                f"DOM. Expected at level: {len(shape)}"
+            )
+        flat.append(value)
+        return
+    if level >= len(shape):
+        raise _invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
+    if len(value) != shape[level]:
+        raise _invalid(
+            f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: "
+            f"{shape[level]}"
+        )
+    for each in value:
+        _flatten(each, shape, level + 1, flat)
+
+
+def _string(value: Any, dtype: str) -> bytes:
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair
+            raise _invalid(f"JSON Value: {_shown(value)} is not valid Unicode: {error}") from error
+    if not isinstance(value, dict):
+        raise _wrong_type(value, dtype)
+    if not _is_base64(value):
+        raise _invalid(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
+    try:
+        # With or without padding, in the plain alphabet, as absl::Base64Unescape reads.
+        text = value["b64"].rstrip("=")
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _invalid("Unable to base64 decode") from error
+
+
+def _float(value: Any, dtype: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong_type(value, dtype)
+    return value
+
+
+def _integer(value: Any, dtype: str) -> int:
+    limits = np.iinfo(dtype)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong_type(value, dtype)
+    if not limits.min <= value <= limits.max:
+        raise _wrong_type(value, dtype)
+    return value
+
+
+_CONVERTERS: dict[str, Any] = {
+    "string": _string,
+    "float32": _float,
+    "int32": _integer,
+    "uint8": _integer,
+}
+
+
+def to_json(embedding: np.ndarray, *, by_row: bool) -> str:
+    """Returns the answer to `:predict`, in the format of the request.
+
+    A signature has one output, so that its rows stand alone, without a name.
+
+    Args:
+        embedding: float32 `[N, D]`.
+        by_row: Whether the request was of the row format.
+
+    Example:
+    >>> to_json(np.array([[0.5, 1.0]], np.float32), by_row=True)
+    '{"predictions": [[0.5, 1.0]]}'
+    """
+    # The shortest digits that give the same float32 again, rather than those of a double.
+    rows = ", ".join(f"[{', '.join(row)}]" for row in embedding.astype(str).tolist())
+    return f'{{"{"predictions" if by_row else "outputs"}": [{rows}]}}'
+
+
+def _is_base64(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, dict) and not _is_base64(value)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        if not value:
+            break
+        value = value[0]
+    return tuple(shape)
+
+
+def _brackets(shape: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, shape))}]"
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value; a large one is not written out for it."""
+    return "".join(islice(json.JSONEncoder().iterencode(value), _SHOWN))[:_SHOWN]
+
+
+_KINDS = {dict: "Object", list: "Array", str: "String", type(None): "Null"}
+
+
+def _wrong_type(value: Any, dtype: str) -> Refusal:
+    kind = _KINDS.get(type(value)) or (str(value) if isinstance(value, bool) else "Number")
+    return _invalid(
+        f"JSON Value: {_shown(value)} Type: {kind} is not of expected type: "
+        f"{type_name(type_number(dtype))}"
+    )
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal(StatusCode.INVALID_ARGUMENT, message)
