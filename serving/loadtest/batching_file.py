@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mite_tf.files import write_text
+from mite_tf.serving.client.options import ROWS_PER_REQUEST
 from mite_tf.serving.server.batching import Batching
 
 _NAMES = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
@@ -43,4 +44,22 @@ def write_batching(path: str | Path, batching: Batching) -> None:
         batching: The parameters.
     """
     head = "# For --enable_batching --batching_parameters_file.\n"
+    if remark := small_batch_remark(batching):
+        head += f"# {remark}\n"
     write_text(path, head + batching_text(batching))
+
+
+def small_batch_remark(batching: Batching) -> str:
+    """Returns what clients must mind if requests of their usual size would be refused.
+
+    Example:
+    >>> small_batch_remark(Batching(max_batch_size=8))
+    'Requests of more than 8 rows are refused: EmbeddingClient takes rows_per_request=8.'
+    """
+    most = batching.max_batch_size
+    if most >= ROWS_PER_REQUEST:
+        return ""
+    return (
+        f"Requests of more than {most} rows are refused: EmbeddingClient takes "
+        f"rows_per_request={most}."
+    )

@@ -6,7 +6,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from mite_tf.serving.loadtest.batching_file import batching_text
+from mite_tf.serving.loadtest.batching_file import batching_text, small_batch_remark
 from mite_tf.serving.loadtest.batching_sweep import BatchingSweep
 from mite_tf.serving.loadtest.table import milliseconds
 
@@ -20,8 +20,8 @@ def print_batching_sweep(sweep: BatchingSweep, *, console: Console | None = None
     """
     console = console or Console(highlight=False)
     table = Table(box=SIMPLE, title=f"{sweep.clients} clients, medians of {sweep.rounds} rounds")
-    for name in ("max batch", "timeout, µs", "threads", "requests/s", "p50 ms", "p99 ms",
-                 "rows/batch", "errors, %"):  # fmt: skip
+    for name in ("max\nbatch", "timeout\nµs", "threads", "requests\n/s", "p50\nms", "p99\nms",
+                 "rows\n/batch", "errors\n%"):  # fmt: skip
         table.add_column(name, justify="right")
     for each in sweep.trials:
         table.add_row(
@@ -40,4 +40,6 @@ def print_batching_sweep(sweep: BatchingSweep, *, console: Console | None = None
         console.print("Stopped early; these are the settings measured until then.")
     if sweep.p99 is not None and sweep.best.p99 > sweep.p99:
         console.print(f"No setting stayed within {sweep.p99:g} ms; the fastest one is printed.")
+    if remark := small_batch_remark(sweep.best.batching):
+        console.print(remark, soft_wrap=True)
     console.print(batching_text(sweep.best.batching), end="")

@@ -34,7 +34,7 @@ def plot_result(result: LoadTestResult) -> Figure:
     """
     if not result.answered:
         raise MiteError("There is nothing to draw: no request was answered.")
-    sending = f"{result.rate:g} requests/s" if result.rate else f"{result.clients} clients"
+    sending = f"{result.rate:,.4g} requests/s" if result.rate else f"{result.clients} clients"
     title = (
         f"{result.model} with {sending}: {result.throughput:,.0f} answers a second, "
         f"p99 {milliseconds(result.latency.p99)} ms."
@@ -60,7 +60,9 @@ def _draw_throughput(axis: Axes, result: LoadTestResult) -> None:
     for mask, colour, name in ((good, COLOURS[0], "answers"), (~good, COLOURS[1], "errors")):
         counts, _ = np.histogram(samples.ended[mask], edges)
         if counts.any() or name == "answers":
-            axis.stairs(counts / width, edges, color=colour, linewidth=1.6, label=name)
+            axis.stairs(
+                counts / width, edges, baseline=None, color=colour, linewidth=1.6, label=name
+            )
     if result.rate:
         axis.axhline(result.rate, color=SOFT, linestyle="--", linewidth=1, label="due")
     if len(axis.get_legend_handles_labels()[1]) > 1:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mite_tf.errors import MiteError
+from mite_tf.serving.client.options import ROWS_PER_REQUEST
 from mite_tf.serving.loadtest.result import LoadTestResult
 from mite_tf.serving.server.batching import Batching
 
@@ -38,7 +39,11 @@ class Proposal:
 
 
 def propose(
-    results: Sequence[LoadTestResult], *, p99: float | None = None, threads: int
+    results: Sequence[LoadTestResult],
+    *,
+    p99: float | None = None,
+    threads: int,
+    largest_request: int = ROWS_PER_REQUEST,
 ) -> Proposal:
     """Derives batching parameters from load tests with several numbers of clients.
 
@@ -50,6 +55,8 @@ def propose(
         results: Load tests of one server that differ in their number of clients.
         p99: Latency in milliseconds that 99 of 100 requests must not exceed.
         threads: Cores of the server that batches may use.
+        largest_request: Rows of the largest request that must be taken; by default that of
+            `EmbeddingClient`. A server refuses a request of more than `max_batch_size` rows.
 
     Returns:
         The proposal.
@@ -74,7 +81,7 @@ def propose(
         within = [each for each in usable if each.latency.p99 <= p99]
         best = max(within, key=lambda each: each.throughput) if within else lone
         target, reached = p99, bool(within)
-    size, size_reason = _batch_size(best, threads)
+    size, size_reason = _batch_size(best, threads, largest_request)
     # A full queue of E batches of B rows takes E·B / X seconds at X rows a second. A request that
     # is let in last still has to be computed, for which a lone client's median stands.
     room = max(0.0, target - lone.latency.p50) / 1e3
@@ -105,7 +112,7 @@ def propose(
     )
 
 
-def _batch_size(best: LoadTestResult, threads: int) -> tuple[int, str]:
+def _batch_size(best: LoadTestResult, threads: int, largest_request: int) -> tuple[int, str]:
     found = best.batch_sizes
     if found is not None and found.batches:
         wanted = 2 * found.mean
@@ -113,6 +120,8 @@ def _batch_size(best: LoadTestResult, threads: int) -> tuple[int, str]:
     else:
         wanted = best.clients * best.batch / threads
         reason = f"the rows that {best.clients} clients have under way, shared by the threads"
-    wanted = max(wanted, best.batch)
-    size = min(_LARGEST, 2 ** math.ceil(math.log2(wanted)))
-    return max(size, best.batch), f"{reason}, up to the next power of two."
+    size = min(_LARGEST, 2 ** math.ceil(math.log2(max(1.0, wanted))))
+    least = max(best.batch, largest_request)
+    if size < least:
+        return least, f"a request may have so many rows; batches of {size} would do."
+    return size, f"{reason}, up to the next power of two."

@@ -1,8 +1,4 @@
-"""A server of an export in a process of its own, for as long as its parent wants it.
-
-python -m mite_tf.serving.loadtest.server_process EXPORT BACKEND BATCHING prints the ports of gRPC
-and REST, and ends with its standard input.
-"""
+"""A server of an export in a process of its own, for as long as its parent wants it."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from pathlib import Path
 
 from mite_tf.errors import MiteError
 
-_MODULE = "mite_tf.serving.loadtest.server_process"
+_MODULE = "mite_tf.serving.loadtest.run_server"
 
 
 @contextmanager
@@ -56,25 +52,3 @@ def server_process(
             process.kill()
             process.wait()
         process.stdout.close()
-
-
-def main() -> None:
-    """Serves until standard input ends."""
-    from mite_tf.quiet import load_tensorflow
-    from mite_tf.serving.server import read_batching, start_server
-
-    export, backend, batching = sys.argv[1:]
-    if backend == "savedmodel":
-        load_tensorflow()
-    try:
-        server = start_server(export, backend=backend, batching=read_batching(batching))
-    except MiteError as error:
-        print(f"mite: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(server.port, server.http_port, flush=True)
-    sys.stdin.read()
-    server.stop()
-
-
-if __name__ == "__main__":
-    main()

@@ -36,7 +36,8 @@ def print_sweep(sweep: Sweep, *, console: Console | None = None) -> None:
         console.print(
             "Client processes were busy nearly all the time with "
             + ", ".join(str(each.clients) for each in sweep.results if each.client_limited)
-            + " clients: there the client is likely the limit."
+            + " clients: there the client is likely the limit.",
+            soft_wrap=True,
         )
     if sweep.interrupted:
         console.print("Stopped early; these are the numbers until then.")
@@ -49,5 +50,5 @@ def print_sweep(sweep: Sweep, *, console: Console | None = None) -> None:
         f"p99 {milliseconds(found.p99)} ms."
     )
     for reason in found.reasons:
-        console.print(f"  {reason}")
+        console.print(f"  {reason}", soft_wrap=True)
     console.print(f"\n{batching_text(found.batching)}", end="")

@@ -26,7 +26,7 @@ def print_result(result: LoadTestResult, *, console: Console | None = None) -> N
         table.add_row(name, escape(text))
     console.print(table)
     for remark in remarks(result):
-        console.print(escape(remark))
+        console.print(escape(remark), soft_wrap=True)
 
 
 def remarks(result: LoadTestResult) -> list[str]:
@@ -74,7 +74,7 @@ def milliseconds(value: float) -> str:
 def _rows(result: LoadTestResult) -> list[tuple[str, str]]:
     version = "" if result.version is None else f", version {result.version}"
     sending = (
-        f"{result.rate:g} requests/s, at most {result.clients} at once"
+        f"{result.rate:,.6g} requests/s, at most {result.clients} at once"
         if result.rate
         else f"{result.clients} clients"
     )

@@ -94,8 +94,8 @@ def test_sweep_is_drawn_and_printed(sweep, tmp_path):
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
     text = printed(print_sweep, sweep)
     assert "Best at 8 clients: 400 requests/s, p99 25.0 ms." in text
-    assert sweep.proposal.batching.max_batch_size == 4
-    assert "max_batch_size { value: 4 }" in text
+    assert sweep.proposal.batching.max_batch_size == 32
+    assert "max_batch_size { value: 32 }" in text
 
 
 @pytest.mark.parametrize(("p99", "best"), [(None, 32), (30.0, 8), (1.0, 1)])

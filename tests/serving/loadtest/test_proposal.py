@@ -30,7 +30,7 @@ def test_loads_are_what_they_say(sweep):
 
 
 def test_within_a_target(sweep):
-    found = propose(sweep, p99=50, threads=2)
+    found = propose(sweep, p99=50, threads=2, largest_request=1)
     assert (found.clients, found.throughput, found.p99, found.reached) == (16, 800, 40, True)
     # Twice the 6 rows of a batch is 12, up to 16. A lone client takes 10 ms, which leaves 40 ms
     # for the queue: 800 rows a second are 32 rows in this time, 2 batches of 16.
@@ -51,7 +51,7 @@ def test_a_generous_target_takes_more_clients_and_a_longer_queue(sweep):
 def test_knee_without_a_target(sweep):
     # Throughput over p99: 8.3, 17.5, 20, 4.25. The target is twice 40 ms, which leaves 70 ms:
     # 800 rows a second are 56 rows, 3 batches of 16.
-    found = propose(sweep, threads=2)
+    found = propose(sweep, threads=2, largest_request=1)
     assert (found.clients, found.target) == (16, 80)
     assert found.batching.max_enqueued_batches == 3
 
@@ -67,14 +67,18 @@ def test_without_batch_sizes_the_clients_count(samples):
     many = steady(samples, clients=20, per_second=500, milliseconds=30, slowest=40, batch=3)
     # 20 clients with 3 rows each have 60 rows under way: 30 for each of two threads, up to 32.
     # 1500 rows a second for 90 ms are 135 rows: 4 batches of 32.
-    found = propose([lone, many], p99=100, threads=2)
+    found = propose([lone, many], p99=100, threads=2, largest_request=1)
     assert found.batching.max_batch_size == 32
     assert found.batching.max_enqueued_batches == 4
 
 
-def test_a_request_always_fits_a_batch(samples):
+def test_every_request_is_taken(sweep, samples):
+    # 16 rows would do, but the client sends 32 in a request: of these, 1 batch fits the queue.
+    found = propose(sweep, p99=50, threads=1)
+    assert found.batching.max_batch_size == 32
+    assert found.batching.max_enqueued_batches == 1
     only = steady(samples, clients=1, per_second=50, milliseconds=10, slowest=10, batch=48)
-    assert propose([only], threads=8).batching.max_batch_size == 64
+    assert propose([only], threads=8).batching.max_batch_size == 48
 
 
 def test_loads_with_errors_do_not_count(sweep, samples):
