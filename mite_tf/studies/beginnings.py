@@ -13,7 +13,7 @@ def shared_beginnings(config: Config, others: Sequence[Config], base: Config) ->
     """Returns the trainings that a training begins with and others may begin with too.
 
     There is one that ends where each of the others parts from it, and one that ends where the
-    adversary comes in, where variants yet to be named are likely to part.
+    adversary of `base` comes in, where variants yet to be named are likely to part.
 
     Args:
         config: Configuration of the training.
@@ -34,7 +34,8 @@ def shared_beginnings(config: Config, others: Sequence[Config], base: Config) ->
     ['align']
     """
     stages = trained_stages(config)
-    counts = {stages_in_common(config, other) for other in (config, *others)}
+    with_adversary = replace(base, training=config.training)
+    counts = {stages_in_common(config, other) for other in (with_adversary, config, *others)}
     return [
         replace(
             config,
