@@ -87,7 +87,7 @@ def sweep_batching(
     sizes: Sequence[int] = SIZES,
     timeouts: Sequence[int] = (0,),
     threads: Sequence[int] | None = None,
-    backend: str = "onnx",
+    backend: str = "auto",
     clients: int = 32,
     seconds: float = 5.0,
     rounds: int = 3,
@@ -106,7 +106,7 @@ def sweep_batching(
         sizes: Values of `max_batch_size`.
         timeouts: Values of `batch_timeout_micros`.
         threads: Values of `num_batch_threads` (default: the cores of this machine).
-        backend: `onnx` or `savedmodel`.
+        backend: `onnx`, `onnx-int8`, `savedmodel` or `auto`, as for `mite serve`.
         clients: Number of clients.
         seconds: How long to measure each setting in each round.
         rounds: How often to measure each.

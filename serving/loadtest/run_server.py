@@ -6,18 +6,19 @@ It prints its ports of gRPC and REST, and ends with its standard input.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from mite_tf.errors import MiteError
 from mite_tf.quiet import load_tensorflow
-from mite_tf.serving.server import read_batching, start_server
+from mite_tf.serving.server import ServerOptions, read_batching, start_server
 
 
 def main() -> None:
     """Serves until standard input ends."""
     export, backend, batching = sys.argv[1:]
-    if backend == "savedmodel":
-        load_tensorflow()
     try:
+        if ServerOptions(export=Path(export), backend=backend).choose_kind() == "savedmodel":
+            load_tensorflow()
         server = start_server(export, backend=backend, batching=read_batching(batching))
     except MiteError as error:
         print(f"mite: {error}", file=sys.stderr)

@@ -21,7 +21,7 @@ def server_process(
 
     Args:
         export: Export folder.
-        backend: `onnx` or `savedmodel`.
+        backend: `onnx`, `onnx-int8`, `savedmodel` or `auto`.
         batching: File of batching parameters.
 
     Yields:

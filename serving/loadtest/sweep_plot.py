@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.figures import COLOURS, INK, SOFT, new_figure
 from mite_tf.serving.loadtest.sweep import Sweep
-from mite_tf.serving.loadtest.table import milliseconds
+from mite_tf.serving.loadtest.table import count_of, milliseconds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,8 +30,8 @@ def plot_sweep(sweep: Sweep) -> Figure:
         raise MiteError("There is nothing to draw: no request was answered.")
     best = sweep.proposal
     title = (
-        f"{best.clients} clients use the server best: {best.throughput:,.0f} requests a second, "
-        f"p99 {milliseconds(best.p99)} ms."
+        f"The server is used best by {count_of(best.clients, 'client')}: "
+        f"{best.throughput:,.0f} requests a second, p99 {milliseconds(best.p99)} ms."
     )
     figure, (left, right) = new_figure(title, 2, height=3.4)
     throughput = [each.throughput for each in results]

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from mite_tf.serving.loadtest.batching_file import batching_text
 from mite_tf.serving.loadtest.sweep import Sweep
-from mite_tf.serving.loadtest.table import milliseconds
+from mite_tf.serving.loadtest.table import count_of, milliseconds
 
 
 def print_sweep(sweep: Sweep, *, console: Console | None = None) -> None:
@@ -46,7 +46,7 @@ def print_sweep(sweep: Sweep, *, console: Console | None = None) -> None:
     if not found.reached:
         console.print(f"No load stayed within {found.target:g} ms; the lightest one counts.")
     console.print(
-        f"Best at {found.clients} clients: {found.throughput:,.0f} requests/s, "
+        f"Best at {count_of(found.clients, 'client')}: {found.throughput:,.0f} requests/s, "
         f"p99 {milliseconds(found.p99)} ms."
     )
     for reason in found.reasons:

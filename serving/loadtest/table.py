@@ -80,7 +80,7 @@ def _rows(result: LoadTestResult) -> list[tuple[str, str]]:
     )
     rows = [
         ("server", f"{result.target}, {result.model} / {result.signature}{version}"),
-        ("load", f"{sending}, {_count(result.batch, 'row')} a request, {result.seconds:.1f} s"),
+        ("load", f"{sending}, {count_of(result.batch, 'row')} a request, {result.seconds:.1f} s"),
         ("requests", f"{result.requests:,}, {result.answered:,} answered"),
         ("errors", _errors(result)),
         (
@@ -93,7 +93,7 @@ def _rows(result: LoadTestResult) -> list[tuple[str, str]]:
         rows.append(("from sending", latency_text(result.latency_from_sending)))
     rows.append(("sent, received", f"{_bytes(result.bytes_sent)}, {_bytes(result.bytes_received)}"))
     rows.append(("batches", _batches(result)))
-    processes = _count(result.processes, "process", "es")
+    processes = count_of(result.processes, "process", "es")
     cores = f"{processes}, {result.client_cores:.2f} cores, busiest {result.client_busy:.0%} busy"
     return [*rows, ("client", cores)]
 
@@ -113,9 +113,15 @@ def _batches(result: LoadTestResult) -> str:
     return f"{found.batches:,} of {found.mean:.1f} rows on average ({sizes})"
 
 
-def _count(number: int, unit: str, plural: str = "s") -> str:
+def count_of(number: int, unit: str, plural: str = "s") -> str:
+    """Returns a number with its unit.
+
+    Example:
+    >>> count_of(1, "row"), count_of(1200, "process", "es")
+    ('1 row', '1,200 processes')
+    """
     return f"{number:,} {unit}{'' if number == 1 else plural}"
 
 
 def _bytes(number: int) -> str:
-    return f"{number / 1e6:,.1f} MB"
+    return f"{number / 1e6:,.1f} MB" if number >= 1e6 else f"{number / 1e3:,.1f} kB"
