@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from mite_tf.errors import MiteError
@@ -190,15 +191,13 @@ class _Measured:
         self.running.start(self.start)
         before = None
         try:
-            with CONSOLE.status(f"{what}: warming up") as status:
-                if quiet or not CONSOLE.is_terminal:
-                    status.stop()
+            with _progress_line(f"{what}: warming up", quiet=quiet) as show:
                 progress = self._wait(self.start)
                 before = self.count()
                 first = progress
                 while time.monotonic() < self.end:
                     progress = self._wait(min(self.end, time.monotonic() + 0.5))
-                    status.update(f"{what}: {self._told(first, progress)}")
+                    show(f"{what}: {self._told(first, progress)}")
                 self.counts = (before, self.count())
             return self.running.outcomes()
         except KeyboardInterrupt:
@@ -219,3 +218,12 @@ class _Measured:
         speed = (now.answered - first.answered) / passed
         failed = f", {now.failed:,} errors" if now.failed else ""
         return f"{passed:.0f} of {self.seconds:.0f} s, {speed:,.0f} answers/s{failed}"
+
+
+@contextmanager
+def _progress_line(text: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    if quiet or not CONSOLE.is_terminal or CONSOLE.is_jupyter:
+        yield lambda _: None
+        return
+    with CONSOLE.status(text) as status:
+        yield status.update

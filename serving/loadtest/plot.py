@@ -70,7 +70,7 @@ def _draw_throughput(axis: Axes, result: LoadTestResult) -> None:
     axis.set_xlim(0, seconds)
     axis.set_ylim(bottom=0)
     axis.set_xlabel("seconds", fontsize=9)
-    axis.set_ylabel("a second", fontsize=9)
+    axis.set_ylabel("requests a second", fontsize=9)
 
 
 def _draw_latencies(axis: Axes, result: LoadTestResult) -> None:
