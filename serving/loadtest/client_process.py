@@ -86,7 +86,8 @@ class _Clients:
         for client in clients:
             if not client.cancelled():
                 client.result()  # raises what went wrong in it
-        self.usage.append(_usage())
+        if len(self.usage) == 1:
+            self.usage.append(_usage())
 
     async def _client(self, number: int, channel: grpc.aio.Channel) -> None:
         call = channel.unary_unary(PREDICT)
@@ -131,8 +132,9 @@ class _Clients:
             self._tell(Progress(answered, self.failed))
 
     async def _meter(self) -> None:
-        await _sleep_until(self.start)
-        self.usage.append(_usage())
+        for moment in (self.start, self.stop):
+            await _sleep_until(moment)
+            self.usage.append(_usage())
 
     def _outcome(self) -> Outcome:
         arrays = {name: np.array(self.columns[name], dtype) for name, dtype in DTYPES.items()}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from mite_tf.errors import MiteError
-from mite_tf.progress import CONSOLE
 from mite_tf.serving.client.tls import ClientTLS
-from mite_tf.serving.loadtest.batch_sizes import PATHS, BatchCounts, fetch_batch_counts
-from mite_tf.serving.loadtest.job import Job, Outcome, Progress
-from mite_tf.serving.loadtest.processes import ClientProcesses, client_processes
+from mite_tf.serving.loadtest.batch_sizes import PATHS, fetch_batch_counts
+from mite_tf.serving.loadtest.job import Job
+from mite_tf.serving.loadtest.measurement import Measurement
+from mite_tf.serving.loadtest.processes import client_processes
 from mite_tf.serving.loadtest.requests import Requests, prepare
 from mite_tf.serving.loadtest.result import LoadTestResult, summarise
 from mite_tf.serving.loadtest.samples import joined
@@ -107,7 +105,7 @@ def load_test(
     urls = [metrics] if metrics else _metrics_urls(target)
     with client_processes(jobs) as running:
         running.wait_until_ready()
-        measured = _Measured(running, seconds, warmup, lambda: fetch_batch_counts(urls, model))
+        measured = Measurement(running, seconds, warmup, lambda: fetch_batch_counts(urls, model))
         outcomes = measured.run(f"{target.address}, {clients} clients", quiet=quiet)
     before, after = measured.counts
     return summarise(
@@ -165,65 +163,3 @@ def _jobs(
         )
         for number in range(processes)
     ]
-
-
-class _Measured:
-    """One measurement: its times, its progress, and the server's counts before and after."""
-
-    def __init__(
-        self,
-        running: ClientProcesses,
-        seconds: float,
-        warmup: float,
-        count: Callable[[], BatchCounts | None],
-    ) -> None:
-        self.running, self.count = running, count
-        self.start = time.monotonic() + warmup + 0.05  # time for all processes to hear of it
-        self.end = self.start + seconds
-        self.counts: tuple[BatchCounts | None, BatchCounts | None] = (None, None)
-        self.interrupted = False
-
-    @property
-    def seconds(self) -> float:
-        return max(0.0, self.end - self.start)
-
-    def run(self, what: str, *, quiet: bool) -> list[Outcome]:
-        self.running.start(self.start)
-        before = None
-        try:
-            with _progress_line(f"{what}: warming up", quiet=quiet) as show:
-                progress = self._wait(self.start)
-                before = self.count()
-                first = progress
-                while time.monotonic() < self.end:
-                    progress = self._wait(min(self.end, time.monotonic() + 0.5))
-                    show(f"{what}: {self._told(first, progress)}")
-                self.counts = (before, self.count())
-            return self.running.outcomes()
-        except KeyboardInterrupt:
-            self.interrupted = True
-            self.end = min(self.end, time.monotonic())
-            self.running.stop(self.end)
-            self.counts = (before, self.count())
-            return self.running.outcomes()
-
-    def _wait(self, moment: float) -> Progress:
-        progress = self.running.wait(0.0)
-        while (left := moment - time.monotonic()) > 0:
-            progress = self.running.wait(left)
-        return progress
-
-    def _told(self, first: Progress, now: Progress) -> str:
-        passed = min(time.monotonic(), self.end) - self.start
-        speed = (now.answered - first.answered) / passed
-        failed = f", {now.failed:,} errors" if now.failed else ""
-        return f"{passed:.0f} of {self.seconds:.0f} s, {speed:,.0f} answers/s{failed}"
-
-
-@contextmanager
-def _progress_line(text: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
-    if quiet or not CONSOLE.is_terminal or CONSOLE.is_jupyter:
-        yield lambda _: None
-        return
-    with CONSOLE.status(text) as status:
-        yield status.update

@@ -128,7 +128,7 @@ def _call(
         return channel.unary_unary(method)(message, timeout=deadline, metadata=target.metadata)
     except grpc.RpcError as error:
         raise MiteError(
-            f"{target.address}: {error.code().name}: {error.details()}"
+            f"{target.address}: {error.code().name}: {str(error.details()).rstrip('.')}."
             + (_UNREACHABLE if error.code() is grpc.StatusCode.UNAVAILABLE else "")
         ) from error
 
