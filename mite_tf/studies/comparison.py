@@ -25,7 +25,7 @@ class Comparison:
     Args:
         variant: Name of the variant.
         against: Name of the other one.
-        measure: Name of the measure.
+        measure: Name of the measure, or `near_miss_KIND` for the percentage of that kind.
         differences: By seed.
         student: Student's interval over seeds; None for a single seed.
         over_seeds: Bootstrap interval over seeds; None for a single seed.
@@ -75,7 +75,7 @@ def by_variant(measurements: Sequence[Measurement]) -> dict[str, list[Measuremen
 def compare(
     measurements: Sequence[Measurement], variant: str, against: str
 ) -> dict[str, Comparison]:
-    """Compares two variants on every measure, over the seeds that both have.
+    """Compares two variants on every measure and kind of near miss, over the seeds of both.
 
     Args:
         measurements: At most one for each variant and seed.
@@ -91,9 +91,11 @@ def compare(
     if not seeds:
         return {}
     queries = _over_queries([(ours[seed], theirs[seed]) for seed in seeds])
+    our_values = {seed: _values(ours[seed]) for seed in seeds}
+    their_values = {seed: _values(theirs[seed]) for seed in seeds}
     found = {}
-    for name in ours[seeds[0]].measures:
-        differences = {s: ours[s].measures[name] - theirs[s].measures[name] for s in seeds}
+    for name in our_values[seeds[0]]:
+        differences = {s: our_values[s][name] - their_values[s][name] for s in seeds}
         values = list(differences.values())
         found[name] = Comparison(
             variant,
@@ -105,6 +107,11 @@ def compare(
             queries.get(name),
         )
     return found
+
+
+def _values(each: Measurement) -> dict[str, float]:
+    near_misses = {f"near_miss_{kind}": found.percent for kind, found in each.near_misses.items()}
+    return each.measures | near_misses
 
 
 def _over_queries(pairs: Sequence[tuple[Measurement, Measurement]]) -> dict[str, Interval]:

@@ -18,11 +18,11 @@ from mite_tf.studies.commands import Commands
 from mite_tf.studies.comparison import Comparison, by_variant, compare, last_stages
 from mite_tf.studies.folder import StudyFolder
 from mite_tf.studies.measurement import Measurement, chance_measures
+from mite_tf.studies.near_miss_tables import near_miss_differences_table, near_misses_table
 from mite_tf.studies.plots import plot_courses, plot_differences, plot_variants
 from mite_tf.studies.tables import (
     Table,
     differences_table,
-    near_misses_table,
     runs_table,
     stages_table,
     summary_table,
@@ -84,6 +84,9 @@ def write_study(
     tables.append(variants_table(last, chance, commands))
     if last[0].near_misses:
         tables.append(near_misses_table(last, commands))
+        if any(compared.values()):
+            kinds = list(last[0].near_misses)
+            tables.append(near_miss_differences_table(kinds, against, compared, commands))
     warnings = folder.warnings()
     runs = [*warnings, *((each.variant, each.seed) for each in last)]
     configs = {

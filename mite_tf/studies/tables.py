@@ -233,27 +233,6 @@ def warnings_table(
     )
 
 
-def near_misses_table(last: Sequence[Measurement], commands: Commands) -> Table:
-    """Lays out how often near misses of each kind were preferred."""
-    kinds = list(last[0].near_misses)
-    rows = []
-    for name, group in by_variant(last).items():
-        values = [[each.near_misses[kind].percent for each in group] for kind in kinds]
-        seeds = [each.seed for each in group]
-        cells = [_spread(percents, 1) for percents in values]
-        rows.append([name, str(len(group)), *cells, commands.study([name], seeds)])
-    counts = [f"{confusion.comparisons}" for confusion in last[0].near_misses.values()]
-    rows.append(["comparisons", "", *counts, ""])
-    rows.append(["random order", "", *["50.0"] * len(kinds), ""])
-    return Table(
-        "Near misses",
-        "Percentage of comparisons in which a scene that differs from the caption's own in one "
-        "thing, so that the caption is false of it, was at least as similar to the caption.",
-        ["variant", "seeds", *kinds, "command"],
-        rows,
-    )
-
-
 def print_table(table: Table, *, console: Console | None = None) -> None:
     """Prints a table without its commands.
 
@@ -269,6 +248,27 @@ def print_table(table: Table, *, console: Console | None = None) -> None:
     (console or Console()).print(grid)
 
 
+def spread(values: Sequence[float], decimals: int) -> str:
+    """Writes the mean of some values, with their standard deviation if there are several.
+
+    Example:
+    >>> spread([1.0, 2.0, 3.0], 1)
+    '2.0 ± 1.0'
+    """
+    mean = f"{np.mean(values):.{decimals}f}"
+    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{decimals}f}"
+
+
+def ends(interval: Interval | None, decimals: int) -> str:
+    """Writes an interval; nothing where there is none.
+
+    Example:
+    >>> ends(Interval(-1.23, 4.0), 1)
+    '-1.2 to +4.0'
+    """
+    return " to ".join(f"{end:+.{decimals}f}" for end in interval or ())
+
+
 def _alone(
     name: str, seed: int, configs: Mapping[tuple[str, int], Config], commands: Commands
 ) -> str:
@@ -276,12 +276,7 @@ def _alone(
 
 
 def _mean(group: Sequence[Measurement], measure: str) -> str:
-    return _spread([each.measures[measure] for each in group], LABELS[measure][1])
-
-
-def _spread(values: Sequence[float], decimals: int) -> str:
-    mean = f"{np.mean(values):.{decimals}f}"
-    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{decimals}f}"
+    return spread([each.measures[measure] for each in group], LABELS[measure][1])
 
 
 def _number(value: float | None, measure: str, *, sign: bool = False) -> str:
@@ -291,6 +286,4 @@ def _number(value: float | None, measure: str, *, sign: bool = False) -> str:
 
 
 def _interval(interval: Interval | None, measure: str) -> str:
-    if interval is None:
-        return ""
-    return " to ".join(_number(end, measure, sign=True) for end in interval)
+    return ends(interval, LABELS[measure][1])

@@ -177,6 +177,27 @@ class TestReport:
         assert found["critic"]["rsum"]["differences"].keys() == {"0"}
         assert found["critic"]["rsum"]["student"] is None
 
+    def test_near_misses_are_compared_by_kind(self, folder):
+        last = {
+            (m.variant, m.seed): m.near_misses
+            for m in folder.measurements("dev")
+            if m.stage == "adversarial"
+        }
+        document = (folder.path / "study.md").read_text()
+        table = document.partition("## Near misses: differences to baseline")[2]
+        found = folder.record["results"]["differences"]["mite"]
+        assert {"colour", "shape", "relation"} <= last["mite", 0].keys()
+        for kind in last["mite", 0]:
+            differences = [
+                100 * last["mite", seed][kind].wrong / last["mite", seed][kind].comparisons
+                - 100 * last["baseline", seed][kind].wrong
+                / last["baseline", seed][kind].comparisons
+                for seed in (0, 1)
+            ]  # fmt: skip
+            measured = found[f"near_miss_{kind}"]["differences"]
+            assert [measured["0"], measured["1"]] == pytest.approx(differences)
+            assert f"| mite | {kind} | {sum(differences) / 2:+.1f} | " in table
+
     def test_page_document_and_plots_are_there(self, folder):
         page = (folder.path / "study.html").read_text()
         assert page.count("data:image/png;base64") == len(list((folder.path / "plots").iterdir()))
