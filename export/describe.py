@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from mite_tf.data.feature_cache import fingerprint_of_model
+from mite_tf.export.describe_encoders import describe_encoders, embedding_space
 from mite_tf.export.manifest import Manifest
-from mite_tf.export.signatures import signatures_of
 from mite_tf.training import Encoders, Run
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
@@ -30,7 +29,7 @@ def describe(
         run: The run.
         stage: Stage of the encoders; None for the last.
         encoders: The encoders.
-        number: Version of the SavedModels.
+        number: Version of the export.
         formats: Names of the exported forms.
         recall: What `measure_recall` found.
     """
@@ -38,24 +37,7 @@ def describe(
     row = next((row for row in run.history() if row["epoch"] == int(epoch)), {})
     info = run.info["data"]
     tokenizer = encoders.tokenizer
-    hashes = {
-        "image": fingerprint_of_model(encoders.image_encoder),
-        "text": fingerprint_of_model(encoders.text_encoder),
-    }
-    described = {
-        name: {
-            "encoder": hashes[name],
-            "signatures": {
-                signature: {
-                    "input": each.input.name,
-                    "shape": each.input.shape.as_list(),
-                    "dtype": each.input.dtype.name,
-                }
-                for signature, each in signatures.items()
-            },
-        }
-        for name, signatures in signatures_of(encoders).items()
-    }
+    described = describe_encoders(encoders, formats)
     return Manifest(
         name=run.path.resolve().name,
         version=number,
@@ -73,6 +55,7 @@ def describe(
         training={
             "stage": stage_name,
             "epoch": int(epoch),
+            "selected_by": run.config.training.select_by,
             "data": {key: info[key] for key in ("fingerprint", "images", "captions")},
         },
         metrics={key: value for key, value in row.items() if key not in ("epoch", "stage")},
@@ -80,6 +63,7 @@ def describe(
         verification={},
         formats=formats,
         versions=_versions(),
+        space=embedding_space(encoders),
     )
 
 

@@ -46,4 +46,4 @@ def write_keras_format(folder: Path, encoders: Encoders, name: str) -> None:
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("--")] or lines
-    return told[-1].lstrip("- ") if told else repr(error)
+    return told[-1].lstrip("- ").rstrip(".") + "." if told else repr(error)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
@@ -23,19 +25,25 @@ class Manifest:
 
     Attributes:
         name: Name of the run that was exported.
-        version: Version of the SavedModels, from 1.
+        version: Version of everything in the folder, from 1; SavedModels of earlier versions may
+            lie beside.
         created: Date and time, ISO 8601, UTC.
         embedding_size: Size D of the embeddings.
-        image: Hash of the encoder, inputs of the ONNX file, signatures of the SavedModel.
-        text: The same of the text encoder.
+        image: Of the image encoder: its hash, `output`, `signatures` of the SavedModel (name to
+            input, dtype, shape) and, with ONNX, `onnx` (file, input, dtype, shape).
+        text: The same of the text encoder, and its kind.
         preprocessing: Files to pixels; None for an encoder that starts at features.
-        tokenizer: Kind, size of the vocabulary, `max_length`, `lower_case`.
-        training: Data (fingerprint and counts), stage and epoch of the encoders.
+        tokenizer: Kind, size of the vocabulary, `max_length`, `lower_case`, and the number of
+            captions on which `tokenizer.json` was compared with the graph.
+        training: Data (fingerprint and counts), stage and epoch of the encoders, and by what the
+            epoch was chosen.
         metrics: What the run measured on its dev split at that epoch.
         recall: Recall of each exported form on a split, where the data was at hand.
         verification: Greatest difference and tolerance of each check.
         formats: What was exported: `savedmodel`, `onnx`, `int8`, `litert`, `openvino`.
         versions: Versions of the packages that wrote it.
+        space: Hash of all that decides an embedding. Embeddings can be compared where it is equal,
+            and only there.
         files: SHA-256 and size in bytes by path, relative to the folder.
     """
 
@@ -53,6 +61,7 @@ class Manifest:
     verification: dict[str, Any]
     formats: list[str]
     versions: dict[str, str]
+    space: str = ""
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: str | Path) -> None:
@@ -88,10 +97,33 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise MiteError(f"{path}: not a manifest of `mite export`: {error!r}") from error
     if kind != _FORMAT:
         raise MiteError(f"{path}: of format {kind}; this version of mite_tf reads {_FORMAT}.")
-    missing = {each.name for each in fields(Manifest)} ^ values.keys()
+    manifest = _validated(path, values)
+    outside = [name for name in manifest.files if not _is_inside(name)]
+    if outside:
+        raise MiteError(f"{path}: names files outside of the export: {', '.join(outside)}.")
+    return manifest
+
+
+def _validated(path: Path, values: dict[str, Any]) -> Manifest:
+    needed = {
+        each.name
+        for each in fields(Manifest)
+        if each.default is MISSING and each.default_factory is MISSING
+    }
+    missing = sorted(needed - values.keys())
     if missing:
-        raise MiteError(f"{path}: these entries are missing or unknown: {sorted(missing)}.")
-    return Manifest(**values)
+        raise MiteError(f"{path}: these entries are missing: {', '.join(missing)}.")
+    known = {each.name: values[each.name] for each in fields(Manifest) if each.name in values}
+    try:
+        return TypeAdapter(Manifest).validate_python(known)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise MiteError(f"{path}: not a manifest of `mite export`: {'; '.join(wrong)}.") from error
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def describe_files(folder: str | Path) -> dict[str, dict[str, Any]]:

@@ -76,9 +76,17 @@ def export(
     with published_when_whole(out) as folder:
         say("Writing the tokenizer and the cases to verify with")
         tokenizer_json(encoders.tokenizer).save(str(folder / "tokenizer.json"))
-        if table is not None:
+        if table is None:
+            say(f"The data of {run} is not where it was: no recall. Say where it is with --data")
+        else:
             check_ids(folder / "tokenizer.json", encoders.tokenizer, table.captions)
         write_golden(folder, encoders)
+        for name in ("litert", "openvino"):
+            if name in formats:
+                from mite_tf.export.keras_formats import write_keras_format
+
+                say(f"Converting to {name}")
+                write_keras_format(folder, encoders, name)
         if "savedmodel" in formats:
             say("Writing SavedModels")
             write_savedmodels(folder, encoders, number)
@@ -88,18 +96,17 @@ def export(
         if int8 and table is not None:
             say("Quantising")
             write_int8(folder, source, encoders, table)
-        for name in ("litert", "openvino"):
-            if name in formats:
-                from mite_tf.export.keras_formats import write_keras_format
-
-                say(f"Converting to {name}")
-                write_keras_format(folder, encoders, name)
         recall: dict[str, Any] = {}
         if "onnx" in formats and table is not None and split in table.splits:
             say(f"Measuring recall on {split}")
             recall = {"split": split, **_recall(folder, source, encoders, table.split(split), int8)}
         manifest = describe(source, stage, encoders, number, [*formats, *["int8"] * int8], recall)
-        manifest = replace(manifest, files=describe_files(folder))
+        compared = len(table.captions) if table is not None else 0
+        manifest = replace(
+            manifest,
+            tokenizer={**manifest.tokenizer, "captions_compared": compared},
+            files=describe_files(folder),
+        )
         manifest.write(folder)
         say("Verifying in a fresh process")
         manifest = replace(manifest, verification=_verify(folder))

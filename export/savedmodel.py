@@ -58,20 +58,28 @@ class SavedModel:
         """Calls a signature with one array or list; returns float32 `[N, D]`.
 
         Raises:
-            MiteError: If the SavedModel refuses the input.
+            MiteError: If there is no such signature, or the SavedModel refuses the input.
         """
-        function = self._model.signatures[signature]
+        function = self._model.signatures.get(signature)
+        if function is None:
+            there = ", ".join(sorted(self._model.signatures))
+            raise MiteError(f"Unknown signature {signature!r}; there are {there}.")
         [(name, specification)] = function.structured_input_signature[1].items()
         wanted = specification.dtype
-        if isinstance(inputs, np.ndarray) and not np.can_cast(
-            inputs.dtype, wanted.as_numpy_dtype, "same_kind"
-        ):
+        if isinstance(inputs, np.ndarray) and not _fits(inputs.dtype, wanted):
             raise MiteError(f"{signature} takes {name} as {wanted.name}; received {inputs.dtype}.")
         try:
             tensor = tf.convert_to_tensor(inputs, wanted)
             return function(**{name: tensor})["embedding"].numpy()
         except (TypeError, ValueError, tf.errors.OpError) as error:
             raise MiteError(f"{signature} refuses {name}: {_reason(error)}") from error
+
+
+def _fits(given: np.dtype, wanted: tf.DType) -> bool:
+    """Whether values need no conversion that could lose something."""
+    if wanted == tf.string:
+        return given.kind in "OSU"
+    return np.can_cast(given, wanted.as_numpy_dtype, "same_kind")
 
 
 def _reason(error: Exception) -> str:

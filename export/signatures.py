@@ -46,8 +46,9 @@ def image_signatures(
 
     Returns:
         From pixels, `serving_default` takes `image_bytes` (string `[N]`, files), `pixels` takes
-        float32 and `pixels_uint8` takes uint8 `[N, H, W, 3]` in 0-255 of any size. From features,
-        `serving_default` and `features` take float32 features.
+        float32 and `pixels_uint8` takes uint8 `[N, H, W, 3]` in 0-255 of any size: a signature has
+        one type, and uint8 is a quarter of the bytes to send. From features, `serving_default` and
+        `features` take float32 features.
     """
     if preprocessing is None:
         shape = (None, *encoder.input_shape[1:])
@@ -97,7 +98,12 @@ def text_signatures(encoder: keras.Model, tokenizer: WordPieceTokenizer) -> dict
 
     def token_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         ids = _guarded(token_ids, (None, None))
-        return _embed(encoder, sized_ids(ids, tokenizer.max_length))
+        # A lookup counts negative ids from the end.
+        known = tf.debugging.Assert(
+            tf.reduce_all(ids >= 0), ["token_ids holds a negative id: the smallest is 0."]
+        )
+        with tf.control_dependencies([known]):
+            return _embed(encoder, sized_ids(ids, tokenizer.max_length))
 
     return {
         "serving_default": Signature(text, tf.TensorSpec((None,), tf.string, "text")),

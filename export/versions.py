@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import MANIFEST, read_manifest
@@ -15,7 +15,7 @@ SERVABLES = ("image", "text")
 
 
 def next_version(folder: str | Path) -> int:
-    """Returns one more than the highest version of the SavedModels in an export folder.
+    """Returns one more than the highest version in an export folder.
 
     Raises:
         MiteError: If the folder holds something else than an export.
@@ -23,12 +23,13 @@ def next_version(folder: str | Path) -> int:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise MiteError(f"{folder}: is a file. Name a folder for the export.")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / MANIFEST).exists():
-            raise MiteError(f"{folder}: is not empty and holds no export. Name another folder.")
-        read_manifest(folder)  # refuses what another version wrote
+    version = 0
+    if (folder / MANIFEST).exists():
+        version = read_manifest(folder).version
+    elif folder.is_dir() and not _is_empty(folder):
+        raise MiteError(f"{folder}: is not empty and holds no export. Name another folder.")
     versions = (path.name for path in (folder / "savedmodel").glob("*/*") if path.is_dir())
-    return max((int(name) for name in versions if name.isdigit()), default=0) + 1
+    return max([version, *(int(name) for name in versions if name.isdigit())]) + 1
 
 
 @contextmanager
@@ -40,35 +41,69 @@ def published_when_whole(folder: str | Path) -> Iterator[Path]:
 
     Args:
         folder: Where the export is to be.
+
+    Raises:
+        MiteError: If the folder cannot be written, or another export has come between.
     """
     folder = Path(folder)
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
+    # Inside a folder that is there, for it may be a mounted disk of its own.
+    place = folder if folder.exists() else folder.parent
+    staging = place / f".{folder.name}.{os.getpid()}"
+    made = [parent for parent in staging.parents if not parent.exists()]
     try:
+        with _told(folder):
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
         yield staging
-        if not folder.exists():
-            staging.replace(folder)
-        else:
-            _renew(folder, staging)
+        with _told(folder):
+            if folder.exists():
+                _renew(folder, staging)
+            else:
+                staging.replace(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):  # holds the export
+                parent.rmdir()
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MiteError(f"{folder}: cannot be written: {error}") from error
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but hidden files, as a killed export leaves."""
+    return all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def _renew(folder: Path, staging: Path) -> None:
-    """Moves a new export over an old one, each SavedModel in one step, the manifest last."""
-    old = read_manifest(folder)
-    for servable in SERVABLES:
-        for version in (staging / "savedmodel" / servable).glob("*"):
-            target = folder / "savedmodel" / servable
-            target.mkdir(parents=True, exist_ok=True)
-            version.replace(target / version.name)
+    """Moves a new export over an old one, each SavedModel and file in one step, the manifest last.
+
+    A reader of other files than SavedModels knows by the manifest's hashes when it reads between.
+    """
+    old = set(read_manifest(folder).files) if (folder / MANIFEST).exists() else set()
+    savedmodels = [path for name in SERVABLES for path in (staging / "savedmodel" / name).glob("*")]
+    targets = {path: folder / path.relative_to(staging) for path in savedmodels}
+    for target in targets.values():
+        if target.exists():
+            raise MiteError(f"{target}: another export wrote it meanwhile. Export again.")
+    for path, target in targets.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
     shutil.rmtree(staging / "savedmodel", ignore_errors=True)
-    new = sorted(staging.iterdir(), key=lambda path: path.name == MANIFEST)
-    for name in {Path(file).parts[0] for file in old.files} - {"savedmodel"}:
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)
-        else:
+    files = [path for path in staging.rglob("*") if path.is_file() and path != staging / MANIFEST]
+    for path in files:
+        target = folder / path.relative_to(staging)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    for name in old - {path.relative_to(staging).as_posix() for path in files}:
+        if not name.startswith("savedmodel/"):
             (folder / name).unlink(missing_ok=True)
-    for path in new:
-        path.replace(folder / path.name)
+            with suppress(OSError):  # holds more
+                for parent in PurePosixPath(name).parents[:-1]:
+                    (folder / parent).rmdir()
+    (staging / MANIFEST).replace(folder / MANIFEST)

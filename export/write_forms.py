@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mite_tf.data import CaptionedImages
+from mite_tf.export.describe_encoders import describe_encoders, embedding_space, write_record
 from mite_tf.export.run_data import image_inputs
 from mite_tf.export.savedmodel import write_savedmodel
 from mite_tf.export.signatures import signatures_of
@@ -23,18 +24,21 @@ _CALIBRATION_IMAGES = 128
 
 
 def write_savedmodels(folder: Path, encoders: Encoders, number: int) -> None:
-    """Writes both SavedModels with their warm-up requests, and the settings of the server.
+    """Writes both SavedModels with warm-up requests and records, and the settings of the server.
 
     Args:
         folder: The export in the making.
         encoders: Encoders of the run.
-        number: Version of the SavedModels.
+        number: Version of the export.
     """
     examples = _examples(encoders)
+    described = describe_encoders(encoders)
+    record = {"version": number, "space": embedding_space(encoders)}
     for name, signatures in signatures_of(encoders).items():
         target = folder / "savedmodel" / name / str(number)
         write_savedmodel(target, signatures)
         write_warmup(target, name, signatures, examples[name])
+        write_record(target, {**record, "model": name, **described[name]})
     with resources.as_file(resources.files("mite_tf.export") / "tf_serving") as settings:
         shutil.copytree(settings, folder / "tf_serving")
 

@@ -1,8 +1,8 @@
 """How far exported forms may be from Keras; embeddings have unit norm."""
 
-# The same kernels in another order: rounding of float32.
-SAVEDMODEL = 1e-5
-# Other kernels; found up to 4e-7 over all encoders and backbones of the tests.
+# The same operations; a batch of another size takes other kernels. Found: up to 4e-6.
+SAVEDMODEL = 1e-4
+# Other kernels. Found: up to 2e-6 over all encoders and backbones of the tests.
 ONNX = 1e-4
 # 8 bits move an embedding, odd images most; what it costs in recall is measured apart.
 # As 1 - cosine, the mean of the cases.

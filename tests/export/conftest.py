@@ -6,7 +6,7 @@ import pytest
 
 from mite_tf.data.images import Preprocessing
 from mite_tf.data.scenes import write_scenes
-from mite_tf.export import export
+from mite_tf.export import Manifest, export
 from mite_tf.models import image_encoder, image_head, small_cnn
 from mite_tf.models.text_encoder import TEXT_ENCODERS
 from mite_tf.text import WordPieceTokenizer
@@ -32,6 +32,18 @@ def exported(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / "scenes"
     export(run.path, out, int8=True, quiet=True)
     return out
+
+
+@pytest.fixture
+def manifest():
+    """A manifest that says as little as one can."""
+    texts, counts = ("name", "created"), ("version", "embedding_size")
+    tables = (
+        "image", "text", "preprocessing", "tokenizer", "training", "metrics", "recall",
+        "verification", "versions",
+    )  # fmt: skip
+    values = dict.fromkeys(texts, "") | dict.fromkeys(counts, 1)
+    return Manifest(**values, **{name: {} for name in tables}, formats=[])
 
 
 @pytest.fixture

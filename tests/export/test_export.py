@@ -1,16 +1,10 @@
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.export import Manifest, export, read_manifest, run_to_folder, verify
-from mite_tf.export.versions import next_version, published_when_whole
-
-
-def names_of(kind):
-    return [each.name for each in dataclasses.fields(kind)]
+from mite_tf.export import export, read_manifest, run_to_folder, verify
 
 
 def names(folder):
@@ -41,8 +35,49 @@ class TestFolder:
         assert manifest.training["stage"] == "adversarial"
         assert manifest.metrics["rsum"] == pytest.approx(manifest.recall["keras"]["rsum"])
         assert len(manifest.image["encoder"]) == 64
+        data = manifest.training["data"]
+        assert manifest.tokenizer["captions_compared"] == sum(data["captions"].values()) > 500
+        assert (manifest.tokenizer["max_length"], manifest.tokenizer["lower_case"]) == (40, True)
+        assert {"mite-tf", "tensorflow", "keras", "onnxruntime"} <= manifest.versions.keys()
         assert manifest.files["onnx/text_encoder.onnx"]["bytes"] > 10_000
         assert "manifest.json" not in manifest.files
+
+    def test_manifest_says_what_the_files_take_and_give(self, exported):
+        import onnx
+        import tensorflow as tf
+
+        manifest = read_manifest(exported)
+        for name in ("image", "text"):
+            described = getattr(manifest, name)
+            model = onnx.load(exported / described["onnx"]["file"])
+            [(found, dtype, shape)] = [
+                (each.name, onnx.helper.tensor_dtype_to_np_dtype(each.type.tensor_type.elem_type),
+                 [size.dim_value or None for size in each.type.tensor_type.shape.dim])
+                for each in model.graph.input
+            ]  # fmt: skip
+            assert {"input": found, "dtype": dtype.name, "shape": shape}.items() <= described[
+                "onnx"
+            ].items()
+            assert {described["onnx"]["file"], described["onnx"]["int8"]} <= manifest.files.keys()
+            [output] = model.graph.output
+            assert described["output"] == {
+                "output": output.name, "dtype": "float32", "shape": [None, 128],
+            }  # fmt: skip
+            loaded = tf.saved_model.load(str(exported / "savedmodel" / name / "1"))
+            assert described["signatures"] == {
+                key: {"input": each.name, "dtype": each.dtype.name, "shape": each.shape.as_list()}
+                for key, signature in loaded.signatures.items()
+                for each in signature.structured_input_signature[1].values()
+            }
+
+    def test_each_savedmodel_carries_its_own_record(self, exported):
+        manifest = read_manifest(exported)
+        for name in ("image", "text"):
+            path = exported / "savedmodel" / name / "1" / "assets.extra" / "mite_tf.json"
+            record = json.loads(path.read_text())
+            assert (record["model"], record["version"]) == (name, 1)
+            assert record["space"] == manifest.space
+            assert record["signatures"] == getattr(manifest, name)["signatures"]
 
     def test_onnx_finds_what_keras_finds(self, exported):
         recall = read_manifest(exported).recall
@@ -82,55 +117,6 @@ class TestServingFiles:
         paths = {each.name: each.base_path for each in config.model_config_list.config}
         assert paths == {"image": "/models/image", "text": "/models/text"}
         assert names(folder) == {"models.config", "batching.config", "monitoring.config"}
-
-
-def stop_in_the_middle(out, *, version):
-    with published_when_whole(out) as folder:
-        (folder / "savedmodel" / "text" / version).mkdir(parents=True)
-        assert not (out / "savedmodel" / "text" / version).exists()
-        raise RuntimeError("in the middle")
-
-
-class TestVersions:
-    def test_second_export_stands_beside_the_first(self, run, tmp_path):
-        first = export(run.path, tmp_path / "out", formats=["savedmodel"], quiet=True)
-        (tmp_path / "out" / "note.txt").write_text("of the operator")
-        second = export(run.path, tmp_path / "out", formats=["savedmodel"], quiet=True)
-        assert (first.version, second.version) == (1, 2)
-        for name in ("image", "text"):
-            assert names(tmp_path / "out" / "savedmodel" / name) == {"1", "2"}
-        assert read_manifest(tmp_path / "out") == second
-        assert names(tmp_path) == {"out"}
-        assert (tmp_path / "out" / "note.txt").exists()
-        verify(tmp_path / "out")
-
-    def test_forms_that_are_not_exported_again_go(self, tmp_path):
-        empty = Manifest(**dict.fromkeys(names_of(Manifest)) | {"files": {}})
-        with published_when_whole(tmp_path / "out") as folder:
-            (folder / "onnx").mkdir()
-            dataclasses.replace(empty, files={"onnx/text_encoder.onnx": {}}).write(folder)
-        with published_when_whole(tmp_path / "out") as folder:
-            empty.write(folder)
-        assert names(tmp_path / "out") == {"manifest.json"}
-
-    def test_nothing_shows_before_the_end_and_nothing_of_a_failure(self, tmp_path):
-        out = tmp_path / "out"
-        with pytest.raises(RuntimeError):
-            stop_in_the_middle(out, version="1")
-        assert not names(tmp_path)
-        with published_when_whole(out) as folder:
-            (folder / "savedmodel" / "text" / "1").mkdir(parents=True)
-            Manifest(**dict.fromkeys(names_of(Manifest)) | {"files": {}}).write(folder)
-        assert next_version(out) == 2
-        with pytest.raises(RuntimeError):
-            stop_in_the_middle(out, version="2")
-        assert names(out / "savedmodel" / "text") == {"1"}
-
-    def test_a_folder_of_something_else_is_refused(self, run, tmp_path):
-        (tmp_path / "letters").mkdir()
-        (tmp_path / "letters" / "love.txt").write_text("dear")
-        with pytest.raises(MiteError, match="is not empty and holds no export"):
-            export(run.path, tmp_path / "letters", quiet=True)
 
 
 class TestFailure:

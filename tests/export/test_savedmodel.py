@@ -90,12 +90,20 @@ def test_unusable_images_are_refused(signature, inputs, message, image):
         ("token_ids", [1, 2], r"\[2\] is not compatible"),
         ("token_ids", [[0.5]], "int32"),
         ("token_ids", [[10**6]], "1000000 is not in"),
+        ("token_ids", [[3, -1]], "negative id"),
+        ("serving_default", np.array([1, 2]), "takes text as string; received int64"),
+        ("tokens", ["a"], "Unknown signature 'tokens'; there are serving_default, token_ids"),
         ("token_ids", np.zeros((0, 3), np.int32), "The batch is empty"),
     ],
 )
 def test_unusable_text_is_refused(signature, inputs, message, text):
     with pytest.raises(MiteError, match=message):
         text.embed(inputs, signature)
+
+
+def test_bytes_that_are_no_utf8_count_as_an_unknown_character(text):
+    broken, told = text.embed([b"red \xff circle", "red \ufffd circle".encode()])
+    np.testing.assert_array_equal(broken, told)
 
 
 # As a server calls it, through the session of C++, which checks no shapes.

@@ -42,7 +42,10 @@ def test_runs_without_training_code(exported, run_python):
         (lambda f: (f / "manifest.json").unlink(), "holds no manifest.json"),
         (lambda f: (f / "manifest.json").write_text("[]"), "not a manifest"),
         (lambda f: (f / "manifest.json").write_text('{"mite_tf_export": 9}'), "of format 9"),
-        (lambda f: (f / "manifest.json").write_text('{"mite_tf_export": 1}'), "missing or unknown"),
+        (
+            lambda f: (f / "manifest.json").write_text('{"mite_tf_export": 1}'),
+            "entries are missing",
+        ),
     ],
 )
 def test_a_folder_that_is_not_whole_is_told(spoil, message, copy, capsys):
