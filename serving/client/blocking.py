@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from mite_tf.export.manifest import Manifest
 from mite_tf.serving.client.base import Base
 from mite_tf.serving.client.check import TOLERANCE
 from mite_tf.serving.client.core import Progress
@@ -17,6 +16,7 @@ from mite_tf.serving.client.replies import ModelMetadata, VersionStatus
 from mite_tf.serving.client.run_blocking import Transport, run
 
 if TYPE_CHECKING:
+    from mite_tf.export.manifest import Manifest
     from mite_tf.serving.client.connection import Connection
 
 T = TypeVar("T")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mite_tf.export.manifest import MANIFEST, Manifest, read_manifest
-from mite_tf.export.verification.golden import FOLDER, Golden, read_golden
 from mite_tf.serving.client.effects import Flow
 from mite_tf.serving.client.errors import EmbeddingError, MismatchError
 from mite_tf.serving.client.replies import ModelMetadata, Tensor
+
+if TYPE_CHECKING:
+    from mite_tf.export.manifest import Manifest
+    from mite_tf.export.verification.golden import Golden
 
 # NumPy's names, which a manifest has, to TensorFlow's, where they differ.
 _TYPE_NAMES = {"float32": "float", "float64": "double"}
@@ -26,6 +28,9 @@ def read_expected(export: Manifest | str | Path) -> tuple[Manifest, Golden | Non
     Args:
         export: A manifest, its file, or the export folder.
     """
+    from mite_tf.export.manifest import MANIFEST, Manifest, read_manifest
+    from mite_tf.export.verification.golden import FOLDER, read_golden
+
     if isinstance(export, Manifest):
         return export, None
     path = Path(export)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import Manifest
 from mite_tf.serving.client.check import check, read_expected
 from mite_tf.serving.client.deadline import Deadline
 from mite_tf.serving.client.effects import Flow
@@ -27,6 +26,7 @@ from mite_tf.serving.client.tls import ClientTLS
 from mite_tf.serving.client.versions import Versions
 
 if TYPE_CHECKING:
+    from mite_tf.export.manifest import Manifest
     from mite_tf.serving.client.connection import Connection, Token
 
 # Whether to show a bar, or what to call with the number of rows done and of all.

@@ -102,11 +102,8 @@ def _once(job: Job, deliver: Deliver, options: Options, deadline: Deadline) -> F
     except EmbeddingError as error:
         if error.code != "DEADLINE_EXCEEDED" or not result.done:
             raise
-        raise EmbeddingError(
-            f"{error} By then {result.done} of {job.count} rows were done: give a longer timeout.",
-            code=error.code,
-            server_message=error.server_message,
-        ) from error
+        told = f"{error} By then {result.done} of {job.count} rows were done."
+        raise _retold(error, told) from error
     assert result.values is not None
     return Embedded(result.values, result.version)
 
@@ -165,30 +162,48 @@ def _embed_chunk(
     except EmbeddingError as error:
         if error.code != "INVALID_ARGUMENT":
             raise
-        row, cause = yield from _refused_row(chunk, error, ask)
-        raise EmbeddingError(
-            f"{row.label}: {cause}"
-            if row
-            else f"{cause} Each row alone is taken: give a smaller "
-            f"rows_per_request than {len(chunk.rows)}.",
-            code=cause.code,
-            server_message=cause.server_message,
-        ) from cause
+        raise (yield from _named(chunk, error, ask)) from error
     return chunk, reply
 
 
-def _refused_row(
+def _named(
     chunk: Chunk, error: EmbeddingError, ask: Callable[[Chunk], Flow[Embedded]]
-) -> Flow[tuple[Row | None, EmbeddingError]]:
+) -> Flow[EmbeddingError]:
     """Halves a refused request until one row is left: servers do not say which it was."""
-    if len(chunk.rows) == 1:
-        return chunk.rows[0], error
-    middle = len(chunk.rows) // 2
-    for part in (chunk.part(0, middle), chunk.part(middle, len(chunk.rows))):
-        try:
-            yield from ask(part)
-        except EmbeddingError as smaller:
-            if smaller.code != "INVALID_ARGUMENT":
-                raise
-            return (yield from _refused_row(part, smaller, ask))
-    return None, error
+    suspects, taken = chunk, len(chunk.rows) == 1
+    while len(suspects.rows) > 1:
+        middle = len(suspects.rows) // 2
+        for part in (suspects.part(0, middle), suspects.part(middle, len(suspects.rows))):
+            refusal = yield from _refusal(part, ask)
+            if refusal:
+                suspects, error = part, refusal
+                break
+            taken = True
+        else:
+            return _retold(
+                error,
+                f"{error} Each half of these rows is taken: give a smaller rows_per_request.",
+            )
+    # A name or a version that is wrong is refused with every row, and no row is to blame for it.
+    for number in (1, len(chunk.rows) - 1):
+        if not taken:
+            taken = (yield from _refusal(chunk.part(number, number + 1), ask)) is None
+    label = suspects.rows[0].label
+    return _retold(
+        error,
+        f"{label}: {error}" if taken else f"{error} Other rows than {label} are refused, too.",
+    )
+
+
+def _refusal(part: Chunk, ask: Callable[[Chunk], Flow[Embedded]]) -> Flow[EmbeddingError | None]:
+    try:
+        yield from ask(part)
+    except EmbeddingError as error:
+        if error.code != "INVALID_ARGUMENT":
+            raise
+        return error
+    return None
+
+
+def _retold(error: EmbeddingError, message: str) -> EmbeddingError:
+    return EmbeddingError(message, code=error.code, server_message=error.server_message)

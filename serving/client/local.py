@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import read_manifest
 from mite_tf.serving.client.effects import Ask
 from mite_tf.serving.client.errors import Failure
 from mite_tf.serving.client.questions import Metadata, Predict, Status
@@ -43,6 +42,7 @@ class Local:
     def __init__(
         self, folder: str | Path, *, kind: str, threads: int, models: dict[str, str]
     ) -> None:
+        from mite_tf.export.manifest import read_manifest
         from mite_tf.serving.backends.open import check_kind
 
         check_kind(kind)
@@ -78,7 +78,7 @@ class Local:
         from mite_tf.serving.backends.open import open_backend
 
         if question.version.label is not None:
-            raise Failure("NOT_FOUND", "Versions of an export folder have no labels.")
+            raise Failure("INVALID_ARGUMENT", "Versions of an export folder have no labels.")
         with self._lock:
             if question.model not in self._backends:
                 self._backends[question.model] = open_backend(
