@@ -108,6 +108,53 @@ class TestRewrites:
         with pytest.raises(MiteError, match="PartitionedCall"):
             convert_image_encoder(tmp_path / "grouped.onnx", encoder)
 
+    def test_captured_constants_stay_inside_and_would_be_inputs(self, tmp_path):
+        import tensorflow as tf
+        import tf2onnx
+
+        inputs = keras.Input((4, 4, 3), name="pixels")
+        x = keras.layers.Rescaling([0.1, 0.2, 0.3])(inputs)  # as EfficientNet begins
+        x = keras.layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[1.0, 4.0, 9.0])(x)
+        encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+        convert_image_encoder(tmp_path / "image.onnx", encoder)
+        x = np.random.default_rng(0).random((2, 4, 4, 3), np.float32)
+        found = OnnxEncoder(tmp_path / "image.onnx").embed(x)
+        np.testing.assert_allclose(found, encoder(x).numpy(), atol=1e-6)
+        specification = tf.TensorSpec((None, 4, 4, 3), tf.float32, name="pixels")
+        without, _ = tf2onnx.convert.from_function(
+            tf.function(lambda pixels: encoder(pixels), input_signature=[specification]),
+            [specification],
+        )
+        assert len(without.graph.input) > 1
+
+
+class TestInt8:
+    def test_text_is_quantised_as_it_comes(self, exported):
+        found = set(operators(exported / "onnx" / "text_encoder.int8.onnx"))
+        assert {"DynamicQuantizeLinear", "MatMulInteger"} <= found
+
+    def test_convolutions_have_ranges_but_the_first_three(self, exported):
+        graph = onnx.load(exported / "onnx" / "image_encoder.int8.onnx").graph
+        assert not any("Dynamic" in node.op_type for node in graph.node)
+        made_by = {name: node.op_type for node in graph.node for name in node.output}
+        quantised = [
+            made_by.get(node.input[1]) == "DequantizeLinear"
+            for node in graph.node
+            if node.op_type == "Conv"
+        ]
+        assert quantised[:3] == [False] * 3
+        assert all(quantised[3:])
+        assert len(quantised) > 3
+
+
+@pytest.mark.parametrize("name", ["image", "text"])
+def test_opset_and_free_sizes(name, exported):
+    model = onnx.load(exported / "onnx" / f"{name}_encoder.onnx")
+    assert [each.version for each in model.opset_import if not each.domain] == [convert.OPSET]
+    [only_input] = model.graph.input
+    sizes = [each.dim_value for each in only_input.type.tensor_type.shape.dim]
+    assert sizes == {"image": [0, 32, 32, 3], "text": [0, 0]}[name]
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
