@@ -34,6 +34,13 @@ def remarks(result: LoadTestResult) -> list[str]:
     found = []
     if result.interrupted:
         found.append(f"Stopped after {result.seconds:.1f} s; these are the numbers until then.")
+    stuck = int((result.samples.ended >= result.seconds).sum())
+    if not result.requests and stuck:
+        longest = (result.samples.ended - result.samples.sent).max()
+        found.append(
+            f"{stuck:,} requests of the warm-up waited through all of it, up to {longest:.1f} s: "
+            "no client could send another. The server hangs, or takes longer than this lasted."
+        )
     if result.client_limited:
         found.append(
             f"A client process was busy {result.client_busy:.0%} of the time, so the client is "

@@ -69,6 +69,14 @@ def test_picture_shows_each_second_and_all_answers(result):
     assert "4 answers a second, p99 20.0 ms" in figure.get_suptitle()
 
 
+def test_server_that_hangs_from_the_warm_up_on_is_told(samples):
+    result = result_of(samples((-1, -1, 11, 0), (-1, -1, 14, 4)))
+    assert result.error_rate == 1
+    assert "2 requests of the warm-up waited through all of it, up to 15.0 s" in printed(
+        print_result, result
+    )
+
+
 def test_nothing_is_not_drawn():
     with pytest.raises(MiteError, match="no request was answered"):
         plot_result(result_of(nothing(), seconds=0.0))
