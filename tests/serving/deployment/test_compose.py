@@ -91,7 +91,7 @@ class Models(BaseHTTPRequestHandler):
     [
         ({"image": "AVAILABLE", "text": "AVAILABLE"}, True),
         ({"image": "AVAILABLE", "text": "LOADING"}, False),
-        ({"image": "AVAILABLE"}, False),
+        ({"text": "AVAILABLE"}, False),
         (None, False),
     ],
 )
