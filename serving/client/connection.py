@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 import grpc
@@ -13,7 +14,6 @@ from mite_tf.serving.client.tls import ClientTLS
 
 Token = str | Callable[[], str | Awaitable[str]]
 _SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
-_LOOPBACK = ("localhost", "127.", "[::1]", "unix:", "unix-abstract:")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,7 @@ class Connection:
                 f"{self.target}: gRPC takes no such address; give {address!r}, with "
                 "tls=ClientTLS() if the server speaks TLS."
             )
-        address = self.target.removeprefix("dns:///")
-        if self.token and not (self.tls or self.token_in_clear or address.startswith(_LOOPBACK)):
+        if self.token and not (self.tls or self.token_in_clear or _stays_here(self.target)):
             raise MiteError(
                 f"The token would go to {self.target} in the clear. Give tls=ClientTLS(), or "
                 "token_in_clear=True where something else encrypts, such as a service mesh."
@@ -71,6 +70,16 @@ class Connection:
         if self.tls and self.tls.server_name:
             settings["grpc.ssl_target_name_override"] = self.tls.server_name
         return list({**settings, **dict(self.channel_options)}.items())
+
+
+def _stays_here(target: str) -> bool:
+    if target.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = target.removeprefix("dns:///").rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def bearer(token: str) -> list[tuple[str, str]]:

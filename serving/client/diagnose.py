@@ -61,12 +61,16 @@ def _probe(host: str, port: int) -> tuple[bool, bool]:
                 return "alert" in str(error).lower(), "alert" in str(error).lower()
             with encrypted:
                 encrypted.settimeout(_ALERT)
-                try:
-                    encrypted.recv(1)
-                except ssl.SSLError as error:
-                    return True, "alert" in str(error).lower()
-                except OSError:
-                    return True, False
-                return True, False
+                return True, _hangs_up(encrypted)
     except OSError:
         return False, False
+
+
+def _hangs_up(encrypted: ssl.SSLSocket) -> bool:
+    """A server that is content speaks first, with the settings of HTTP/2."""
+    try:
+        return encrypted.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:  # an alert, or the connection is reset
+        return True

@@ -23,6 +23,8 @@ from mite_tf.errors import MiteError
 from mite_tf.serving.client.rows import Kind, Row
 
 _FILE = Kind("serving_default", "image_bytes")
+# Modes that Pillow converts to RGB by way of another only.
+_STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 # Lossless at any level; this one takes a fifth of the time for a tenth more bytes.
 _COMPRESSION = 1
 
@@ -106,7 +108,7 @@ def _png(label: str, image: Any) -> bytes:
         if mode.startswith("I;16"):  # the high byte, as a decoder of 16 bits gives it
             image = _pillow(label).fromarray((np.asarray(image) >> 8).astype(np.uint8))
         elif mode not in ("1", "L", "RGB"):
-            image = image.convert("RGB")
+            image = image.convert(_STRAIGHT.get(mode, mode)).convert("RGB")
         file = io.BytesIO()
         # What came with a picture, such as a colour profile or text, is not part of it.
         image.save(file, "PNG", compress_level=_COMPRESSION, icc_profile=None, exif=b"")

@@ -58,6 +58,8 @@ class Remote:
             return None
         value = token() if callable(token) else token
         if inspect.isawaitable(value):
+            if inspect.iscoroutine(value):
+                value.close()
             raise MiteError("This client cannot await its token; AsyncEmbeddingClient can.")
         return bearer(value)
 
