@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -21,6 +20,8 @@ from mite_tf.training import Encoders, Run
 
 # Enough that the ranges of activations have settled.
 _CALIBRATION_IMAGES = 128
+# What an export takes of the server's own files, which serving/tf_serving holds.
+_SETTINGS = ("models.config", "batching.config", "monitoring.config")
 
 
 def write_savedmodels(folder: Path, encoders: Encoders, number: int) -> None:
@@ -39,8 +40,10 @@ def write_savedmodels(folder: Path, encoders: Encoders, number: int) -> None:
         write_savedmodel(target, signatures)
         write_warmup(target, name, signatures, examples[name])
         write_record(target, {**record, "model": name, **described[name]})
-    with resources.as_file(resources.files("mite_tf.export") / "tf_serving") as settings:
-        shutil.copytree(settings, folder / "tf_serving")
+    (folder / "tf_serving").mkdir()
+    for name in _SETTINGS:
+        data = (resources.files("mite_tf.serving") / "tf_serving" / name).read_bytes()
+        (folder / "tf_serving" / name).write_bytes(data)
 
 
 def _examples(encoders: Encoders) -> dict[str, dict[str, Any]]:

@@ -47,6 +47,8 @@ def test_help_and_import_load_no_tensorflow():
         ["study"],
         ["export"],
         ["verify"],
+        ["serve"],
+        ["loadtest"],
         ["demo"],
     ],
 )

@@ -52,7 +52,7 @@ def test_wheel_holds_code_configurations_and_templates(tmp_path):
         "mite_tf/export/__init__.py",
         "mite_tf/export/model_card.md.jinja",
         "mite_tf/export/serving_ops.json",
-        "mite_tf/export/tf_serving/models.config",
+        "mite_tf/serving/tf_serving/models.config",
         "mite_tf/serving/__init__.py",
     } <= names
     assert not any(name.startswith(("export/", "serving/", "tests/")) for name in names)

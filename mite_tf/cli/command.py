@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from mite_tf._version import __version__
-from mite_tf.cli import data, demo, evaluate, export, search, study, train
+from mite_tf.cli import data, demo, evaluate, export, loadtest, search, serve, study, train
 from mite_tf.errors import MiteError
 
 
@@ -52,11 +52,13 @@ def _parser() -> argparse.ArgumentParser:
         '  mite search runs/first --data photos "a dog leaps into the water"\n'
         "  mite study photos --variants baseline,mite --seeds 5 --out studies/first\n"
         "  mite export runs/first --out exports/first  SavedModel and ONNX, verified\n"
+        "  mite serve exports/first                    a server for one machine\n"
+        "  mite loadtest localhost:8500 --clients 32   throughput and latency of a server\n"
         "\n`mite VERB --help` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"mite {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in (data, train, evaluate, search, study, export, demo):
+    for verb in (data, train, evaluate, search, study, export, serve, loadtest, demo):
         verb.add(verbs)
     return parser

@@ -1,0 +1,104 @@
+"""`mite serve`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mite_tf.cli.options import Verbs, add_verb
+from mite_tf.errors import MiteError
+
+if TYPE_CHECKING:
+    from mite_tf.serving.server import TLS, Batching
+
+
+def add(verbs: Verbs) -> None:
+    """Adds the verb `serve`."""
+    verb = add_verb(
+        verbs,
+        "serve",
+        _serve,
+        "answer TensorFlow Serving's gRPC and REST from an export, on this machine",
+        "mite serve exports/first --port 8500 --http-port 8501\n"
+        "  mite serve exports/first --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem\n"
+        "  mite serve exports/first --batching-parameters-file batching.config",
+    )
+    verb.add_argument("export", help="export folder; newer versions in it are taken up")
+    verb.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default 127.0.0.1)"
+    )
+    verb.add_argument("--port", type=int, default=8500, help="of gRPC (default 8500)")
+    verb.add_argument(
+        "--http-port",
+        type=int,
+        default=8501,
+        metavar="PORT",
+        help="of REST and metrics (default 8501; -1 for none)",
+    )
+    verb.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="onnx, onnx-int8, savedmodel, or auto (default): the best that the export has",
+    )
+    batching = verb.add_mutually_exclusive_group()
+    batching.add_argument(
+        "--batching-parameters-file",
+        metavar="FILE",
+        help="as TensorFlow Serving's (default: tf_serving/batching.config of the export)",
+    )
+    batching.add_argument(
+        "--no-batching", action="store_true", help="give each request a call of its own"
+    )
+    verb.add_argument("--tls-cert", metavar="FILE", help="certificate of the server (PEM)")
+    verb.add_argument("--tls-key", metavar="FILE", help="its private key (PEM)")
+    verb.add_argument(
+        "--tls-client-ca", metavar="FILE", help="ask clients for a certificate of this authority"
+    )
+    verb.add_argument(
+        "--max-message-mib", type=int, default=64, metavar="N", help="largest request (default 64)"
+    )
+    verb.add_argument(
+        "--log-level",
+        default="info",
+        choices=("debug", "info", "warning", "error"),
+        help="debug for a line a request (default info)",
+    )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from mite_tf.serving import serve
+
+    serve(
+        options.export,
+        host=options.host,
+        port=options.port,
+        http_port=None if options.http_port < 0 else options.http_port,
+        backend=options.backend,
+        batching=_batching(options),
+        tls=_tls(options),
+        max_message_bytes=options.max_message_mib << 20,
+        log_level=options.log_level,
+    )
+
+
+def _batching(options: argparse.Namespace) -> Batching | None:
+    from mite_tf.serving.server import Batching, read_batching
+
+    if options.no_batching:
+        return Batching(gather=False)
+    if options.batching_parameters_file:
+        return read_batching(options.batching_parameters_file)
+    return None
+
+
+def _tls(options: argparse.Namespace) -> TLS | None:
+    from mite_tf.serving.server import TLS
+
+    cert, key, client_ca = options.tls_cert, options.tls_key, options.tls_client_ca
+    if not cert and not key and not client_ca:
+        return None
+    if not cert or not key:
+        raise MiteError("TLS takes both, --tls-cert and --tls-key.")
+    return TLS(cert=Path(cert), key=Path(key), client_ca=Path(client_ca) if client_ca else None)

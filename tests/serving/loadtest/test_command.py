@@ -1,0 +1,54 @@
+"""`mite loadtest`, as it is typed."""
+
+import json
+
+import pytest
+
+from mite_tf.cli import main
+from mite_tf.serving.server import read_batching
+
+
+def run(*words):
+    return main(["loadtest", *words, "--warmup", "0"])
+
+
+def test_one_load_test_with_all_it_writes(serve_fake, tmp_path, capsys):
+    numbers, picture = tmp_path / "load.json", tmp_path / "load.png"
+    words = ("--clients", "2", "--seconds", "0.5", "--json", str(numbers), "--plot", str(picture))
+    assert run(serve_fake(seconds=0.02).address, *words) == 0
+    written = json.loads(numbers.read_text())
+    assert written["clients"] == 2
+    assert written["answered"] == written["requests"] > 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"{written['requests']:,} answered" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("most", "status"), [("0.1", 1), ("0.9", 0)])
+def test_status_tells_whether_too_much_failed(serve_fake, most, status, capsys):
+    server = serve_fake(seconds=0.02, refuse=2)
+    words = ("--clients", "1", "--seconds", "0.5", "--max-error-rate", most)
+    assert run(server.address, *words) == status
+    assert "RESOURCE_EXHAUSTED: The queue is full." in capsys.readouterr().out
+
+
+def test_sweep_writes_batching_parameters(serve_fake, tmp_path, capsys):
+    file = tmp_path / "batching.config"
+    words = ("--sweep", "1,3", "--seconds", "0.4", "--server-cores", "3", "--batching", str(file))
+    assert run(serve_fake(seconds=0.02).address, *words) == 0
+    assert read_batching(file).num_batch_threads == 3
+    assert "max_batch_size { value: 32 }" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "Name the server"),
+        (("localhost:1", "--sweep", "1", "--rate", "5"), "--rate is for one load test"),
+        (("--sweep-batching", "1"), "give --export DIR and no HOST"),
+        (("localhost:1", "--token-file", "missing"), "missing: cannot be read"),
+        (("localhost:1", "--cert", "a.pem"), "key is missing"),
+    ],
+)
+def test_misuse_is_explained(words, told, capsys):
+    assert run(*words) == 2
+    assert told in capsys.readouterr().err
