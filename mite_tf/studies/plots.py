@@ -181,10 +181,11 @@ def _over_epochs(runs: Sequence[Sequence[Mapping[str, Any]]], measure: str) -> N
 
 
 def _mark_stages(panel: Axes, history: Sequence[Mapping[str, Any]]) -> None:
+    """Draws a line where a stage begins, with its name above, clear of the curves."""
     stages = [str(entry.get("stage", "")) for entry in history]
-    for epoch in range(1, len(stages)):
-        if stages[epoch] != stages[epoch - 1]:
-            panel.axvline(epoch + 0.5, color=SOFT, linestyle="--", linewidth=1)
-            x, y = epoch + 0.6, 0.98 - 0.07 * (epoch % 2)
-            across = panel.get_xaxis_transform()
-            panel.text(x, y, stages[epoch], va="top", transform=across, fontsize=8, color=INK)
+    starts = [epoch for epoch in range(1, len(stages)) if stages[epoch] != stages[epoch - 1]]
+    for position, epoch in enumerate(starts):
+        panel.axvline(epoch + 0.5, color=SOFT, linestyle="--", linewidth=1)
+        height = 1.01 + 0.07 * (position % 2)  # so that names of short stages do not collide
+        across = panel.get_xaxis_transform()
+        panel.text(epoch + 0.6, height, stages[epoch], transform=across, fontsize=8, color=INK)
