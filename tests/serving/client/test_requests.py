@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -151,11 +152,13 @@ def test_a_request_that_is_too_long_for_batching_is_told(fake):
 
 def test_an_error_ends_what_is_under_way(fake):
     fake.faults.extend([sleep(0.2), abort("INTERNAL", "broken"), *[sleep(5)] * 10])
+    started = time.monotonic()
     with (
         EmbeddingClient(fake.target, rows_per_request=1, in_flight=4) as client,
         pytest.raises(EmbeddingError, match="INTERNAL: broken"),
     ):
         client.embed_text(TEXTS)
+    assert time.monotonic() - started < 3
     assert len(fake.requests) <= 8
     assert not [each for each in threading.enumerate() if each.name.startswith("embedding")]
 
