@@ -99,6 +99,8 @@ def _open_onnx(
     suffix = ".int8" if kind == "onnx-int8" else ""
     names = [f"onnx/{model}_encoder{suffix}.onnx", *["tokenizer.json"] * (model == "text")]
     snapshot = read_snapshot(export, names, patience=patience)
+    if model == "text" and snapshot.manifest.text.get("kind") == "bag-of-words":
+        threads = threads or 1  # done before a second thread has woken up
     return OnnxBackend(
         **_described(snapshot.manifest, model, max_image_pixels),
         model=snapshot.files[names[0]],

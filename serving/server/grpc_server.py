@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.server.grpc_service import handlers
+from mite_tf.serving.server.grpc_service import Gate, handlers
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
@@ -15,6 +18,8 @@ from mite_tf.serving.wire.messages import MODEL_SERVICE, POOL, PREDICTION_SERVIC
 
 # The last two are the names under which TensorFlow Serving reports (model_servers/server.cc).
 _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelService")
+# Seconds without a request, or in all, after which a server that stops hears no more.
+_QUIET, _PATIENCE = 0.2, 2.0
 
 
 class GrpcServer:
@@ -31,6 +36,7 @@ class GrpcServer:
 
     def __init__(self, options: ServerOptions, models: Models, metrics: Metrics) -> None:
         self._options = options
+        self._gate = Gate()
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -41,7 +47,7 @@ class GrpcServer:
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ]
         )
-        self._server.add_generic_rpc_handlers(handlers(models, metrics))
+        self._server.add_generic_rpc_handlers(handlers(models, metrics, self._gate))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
@@ -74,4 +80,8 @@ class GrpcServer:
     async def stop(self) -> None:
         """Reports not to be healthy, takes no more requests, and answers those that it has."""
         await self._health.enter_graceful_shutdown()
+        self._gate.close()
+        end = time.perf_counter() + _PATIENCE
+        while time.perf_counter() < min(end, max(end - _PATIENCE, self._gate.last) + _QUIET):
+            await asyncio.sleep(_QUIET / 4)
         await self._server.stop(self._options.grace_seconds)

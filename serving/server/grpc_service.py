@@ -14,7 +14,7 @@ from mite_tf.serving.server.metadata import model_metadata, model_status
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.predict import predict
-from mite_tf.serving.server.status import as_refusal
+from mite_tf.serving.server.status import Refusal, as_refusal
 from mite_tf.serving.wire.messages import (
     MODEL_SERVICE,
     PREDICTION_SERVICE,
@@ -29,12 +29,40 @@ from mite_tf.serving.wire.messages import (
 _log = logging.getLogger("mite_tf.serving")
 
 
-def handlers(models: Models, metrics: Metrics) -> list[grpc.GenericRpcHandler]:
+class Gate:
+    """Lets requests in, until the server stops.
+
+    gRPC itself would cancel requests that have come but that it has not handed on, which no client
+    takes for a reason to ask another server.
+
+    Attributes:
+        last: When the last request came, by `time.perf_counter`.
+    """
+
+    def __init__(self) -> None:
+        self._is_open = True
+        self.last = 0.0
+
+    def close(self) -> None:
+        """Refuses requests from now on."""
+        self._is_open = False
+
+    def enter(self, now: float) -> None:
+        """Refuses a request if the server stops."""
+        self.last = now
+        if not self._is_open:
+            raise Refusal(
+                grpc.StatusCode.UNAVAILABLE, "The server is stopping. Ask again, or another one."
+            )
+
+
+def handlers(models: Models, metrics: Metrics, gate: Gate) -> list[grpc.GenericRpcHandler]:
     """Returns the handlers of both services; what they do not name is UNIMPLEMENTED.
 
     Args:
         models: The models.
         metrics: Counts requests.
+        gate: Closes when the server stops.
     """
 
     async def metadata(request: Any) -> Any:
@@ -48,7 +76,7 @@ def handlers(models: Models, metrics: Metrics) -> list[grpc.GenericRpcHandler]:
 
     def handler(api: str, answer: Any, request: Any, response: Any) -> grpc.RpcMethodHandler:
         return grpc.unary_unary_rpc_method_handler(
-            _answered(api, answer, metrics), request.FromString, response.SerializeToString
+            _answered(api, answer, metrics, gate), request.FromString, response.SerializeToString
         )
 
     prediction = {
@@ -69,7 +97,7 @@ def handlers(models: Models, metrics: Metrics) -> list[grpc.GenericRpcHandler]:
 
 
 def _answered(
-    api: str, answer: Callable[[Any], Awaitable[Any]], metrics: Metrics
+    api: str, answer: Callable[[Any], Awaitable[Any]], metrics: Metrics, gate: Gate
 ) -> Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]:
     """Wraps a method: counts, logs, and turns errors into statuses."""
 
@@ -79,6 +107,7 @@ def _answered(
         model = model if model in MODELS else "unknown"
         code, message = "CANCELLED", ""
         try:
+            gate.enter(start)
             response = await answer(request)
             code = "OK"
             return response

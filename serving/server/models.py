@@ -26,6 +26,9 @@ from mite_tf.serving.server.warmup import warm
 LOADING, AVAILABLE, UNLOADING, END = 20, 30, 40, 50
 # Versions whose end is still reported.
 _REMEMBERED = 10
+# A model whose largest warm-up call is faster runs on the event loop: threads would take more
+# time for the lock of the interpreter than it needs itself.
+_LIGHT_SECONDS = 2e-3
 
 _log = logging.getLogger("mite_tf.serving")
 
@@ -150,33 +153,33 @@ class Models:
         for name in MODELS:
             self._set_state(name, number, State(LOADING))
         try:
-            backends = await self._in_loader(self._load)
+            loaded = await self._in_loader(self._load)
         except Exception as error:
             for name in MODELS:
                 self._set_state(name, number, State(END, str(error)))
             raise
-        await self._switch(backends)
+        await self._switch(loaded)
 
-    def _load(self) -> list[Backend]:
-        backends = []
+    def _load(self) -> list[tuple[Backend, float]]:
+        """Opens and warms both models; gives them with the seconds of their slowest call."""
+        loaded = []
         for name in MODELS:
             backend = open_backend(
                 self._export, name, self._kind, max_image_pixels=self._options.max_image_pixels
             )
-            warm(backend, self._export)
-            backends.append(backend)
-        if len({backend.version for backend in backends}) > 1:
+            loaded.append((backend, warm(backend, self._export)))
+        if len({backend.version for backend, _ in loaded}) > 1:
             raise MiteError(f"{self._export}: was renewed while it was loaded.")
-        return backends
+        return loaded
 
-    async def _switch(self, backends: list[Backend]) -> None:
+    async def _switch(self, loaded: list[tuple[Backend, float]]) -> None:
         old = list(self._served.values())
-        for backend in backends:
+        for backend, seconds in loaded:
             self._served[backend.name] = Version(
                 backend,
                 batching=self._batching,
                 decoders=self._decoders,
-                threads=self._threads,
+                threads=self._threads if seconds > _LIGHT_SECONDS else None,
                 metrics=self._metrics,
             )
             self._set_state(backend.name, backend.version, State(AVAILABLE))

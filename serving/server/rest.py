@@ -80,8 +80,9 @@ def application(options: ServerOptions, models: Models, metrics: Metrics) -> Sta
     return Starlette(
         routes=[
             Route(METRICS, show_metrics, methods=["GET"]),
-            Route("/v1/{path:path}", predict, methods=["POST"]),
-            Route("/v1/{path:path}", show, methods=["GET"]),
+            # TensorFlow Serving does not mind whether it is a small v.
+            *(Route(f"/{v}1/{{path:path}}", predict, methods=["POST"]) for v in "vV"),
+            *(Route(f"/{v}1/{{path:path}}", show, methods=["GET"]) for v in "vV"),
         ]
     )
 

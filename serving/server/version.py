@@ -24,7 +24,7 @@ class Version:
         backend: The loaded encoder.
         batching: How requests share calls.
         decoders: Threads that prepare inputs.
-        threads: Threads that run the model.
+        threads: Threads that run the model; None to run it on the event loop.
         metrics: Counts batches.
     """
 
@@ -34,7 +34,7 @@ class Version:
         *,
         batching: Batching,
         decoders: Executor,
-        threads: Executor,
+        threads: Executor | None,
         metrics: Metrics,
     ) -> None:
         self.backend = backend

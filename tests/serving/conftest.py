@@ -12,6 +12,7 @@ import tensorflow as tf
 from mite_tf.data.images import decode_image, preprocess
 from mite_tf.serving.server import start_server
 from tests.serving.exports import make_encoders, write_export
+from tests.serving.stubs import stubs_of
 
 
 class Keras:
@@ -63,3 +64,17 @@ def server(export_folder):
 def address(server):
     """Where its gRPC listens."""
     return f"127.0.0.1:{server.port}"
+
+
+@pytest.fixture
+def stubs(server):
+    """The public stubs of TensorFlow Serving, on that server."""
+    with stubs_of(server.port) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def savedmodel_server(export_folder):
+    """A local server of that export on TensorFlow."""
+    with start_server(export_folder, backend="savedmodel") as running:
+        yield running

@@ -1,0 +1,174 @@
+"""The batching file, and batches of a model that is a function."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from mite_tf.errors import MiteError
+from mite_tf.serving.backends import Rows
+from mite_tf.serving.server.batcher import Batcher
+from mite_tf.serving.server.batching import Batching, read_batching
+from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.status import Refusal
+
+
+def test_the_file_of_an_export(export_folder):
+    batching = read_batching(export_folder / "tf_serving" / "batching.config")
+    assert (batching.max_batch_size, batching.batch_timeout_micros) == (32, 0)
+    assert (batching.num_batch_threads, batching.max_enqueued_batches) == (2, 100)
+
+
+def test_splitting(tmp_path):
+    path = tmp_path / "batching.config"
+    path.write_text(
+        "max_batch_size { value: 512 } enable_large_batch_splitting { value: true } "
+        "max_execution_batch_size { value: 32 } allowed_batch_sizes: 8 allowed_batch_sizes: 32"
+    )
+    batching = read_batching(path)
+    assert (batching.max_batch_size, batching.rows_of_a_call) == (512, 32)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_batch_sizes { value: 3 }", "not a batching parameters file"),
+        ("max_batch_size { value: 0 }", "max_batch_size is 0"),
+        ("batch_timeout_micros { value: -1 }", "batch_timeout_micros is -1"),
+        ("pad_variable_length_inputs: true", "not supported"),
+        ("max_batch_size { value: 8 } allowed_batch_sizes: 4", "the last must be 8"),
+        ("max_batch_size { value: 8 } allowed_batch_sizes: [9, 8]", "must increase"),
+    ],
+)
+def test_what_tensorflow_serving_refuses(tmp_path, text, message):
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(MiteError, match=message):
+        read_batching(tmp_path / "file")
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(MiteError, match="none"):
+        read_batching(tmp_path / "none")
+
+
+def run(ask, batching, model, *, threads=True):
+    """Runs `ask(batcher)` on a loop; gives its result and the sizes of the calls."""
+    calls = []
+
+    def embed(rows):
+        calls.append((rows.key, len(rows)))
+        return model(rows)
+
+    async def main():
+        pool = ThreadPoolExecutor(batching.num_batch_threads)
+        batcher = Batcher(model="text", run=embed, batching=batching,
+                          threads=pool if threads else None, metrics=Metrics())  # fmt: skip
+        try:
+            return await ask(batcher)
+        finally:
+            pool.shutdown()
+
+    return asyncio.run(main()), calls
+
+
+def square(rows):
+    return np.square(np.asarray(rows.values, np.float32))
+
+
+def rows(*values, key="x"):
+    return Rows(key, np.array(values, np.float32)[:, None])
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_everyone_gets_the_own_rows(threads):
+    random = np.random.default_rng(0)
+    parts = [rows(*random.normal(size=random.integers(1, 5)), key=n % 3) for n in range(200)]
+
+    async def ask(batcher):
+        return await asyncio.gather(*(batcher.put(part) for part in parts))
+
+    batching = Batching(max_batch_size=8, num_batch_threads=2)
+    answers, calls = run(ask, batching, square, threads=threads)
+    for part, answer in zip(parts, answers, strict=True):
+        np.testing.assert_array_equal(answer, np.square(part.values))
+    assert max(size for _, size in calls) <= 8
+    assert len(calls) < 100
+    assert sum(size for _, size in calls) == sum(map(len, parts))
+
+
+def test_without_gathering_each_runs_alone():
+    async def ask(batcher):
+        return await asyncio.gather(*(batcher.put(rows(n)) for n in range(20)))
+
+    _, calls = run(ask, Batching(max_batch_size=8, gather=False), square)
+    assert calls == [("x", 1)] * 20
+
+
+def test_large_requests_are_split_for_the_model():
+    async def ask(batcher):
+        return await batcher.put(rows(*range(10)))
+
+    batching = Batching(max_batch_size=100, max_execution_batch_size=4)
+    answer, calls = run(ask, batching, square)
+    assert [size for _, size in calls] == [4, 4, 2]
+    assert answer.ravel().tolist() == [n * n for n in range(10)]
+
+
+def test_a_timeout_waits_for_more_but_not_when_full():
+    async def ask(batcher):
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        first = batcher.put(rows(1))
+        await asyncio.sleep(0.05)
+        await asyncio.gather(first, batcher.put(rows(2)))
+        waited = loop.time() - start
+        start = loop.time()
+        await asyncio.gather(*(batcher.put(rows(n)) for n in range(4)))
+        return waited, loop.time() - start
+
+    batching = Batching(max_batch_size=4, batch_timeout_micros=300_000)
+    (waited, full), calls = run(ask, batching, square)
+    assert calls == [("x", 2), ("x", 4)]
+    assert waited >= 0.3 > full
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_a_failure_is_of_its_batch_alone(threads):
+    def model(rows):
+        if rows.key == "bad":
+            raise RuntimeError("broken")
+        return square(rows)
+
+    async def ask(batcher):
+        parts = [rows(n, key="bad" if n % 2 else "good") for n in range(10)]
+        return await asyncio.gather(*map(batcher.put, parts), return_exceptions=True)
+
+    answers, _ = run(ask, Batching(max_batch_size=4), model, threads=threads)
+    for number, answer in enumerate(answers):
+        if number % 2:
+            assert isinstance(answer, Refusal)
+            assert answer.code.name == "INTERNAL"
+        else:
+            assert answer == number**2
+
+
+def test_who_has_gone_is_left_out():
+    go = threading.Event()
+
+    def model(rows):
+        go.wait(10)
+        return square(rows)
+
+    async def ask(batcher):
+        first = batcher.put(rows(1))
+        await asyncio.sleep(0.1)
+        gone, stays = batcher.put(rows(2)), batcher.put(rows(3))
+        gone.cancel()
+        go.set()
+        return await asyncio.gather(first, stays)
+
+    answers, calls = run(ask, Batching(max_batch_size=4, num_batch_threads=1), model)
+    assert [answer.item() for answer in answers] == [1, 9]
+    assert calls == [("x", 1), ("x", 1)]
