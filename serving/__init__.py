@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mite_tf.extras import from_extra
+
 if TYPE_CHECKING:
     from mite_tf.serving.client import (
         AsyncEmbeddingClient,
@@ -37,6 +39,8 @@ _HOMES = {
     "start_server": "mite_tf.serving.server",
 }
 
+_EXTRAS = {"load_test": "serving", "serve": "serving", "start_server": "serving"}
+
 __all__ = [
     "AsyncEmbeddingClient",
     "ClientTLS",
@@ -53,7 +57,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        with from_extra(_EXTRAS.get(name, "client"), f"mite_tf.serving.{name}"):
+            return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'mite_tf.serving' has no attribute {name!r}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mite_tf.cli.options import Verbs, add_verb
 from mite_tf.errors import MiteError
+from mite_tf.extras import from_extra
 
 
 def add(verbs: Verbs) -> None:
@@ -123,7 +124,8 @@ def _add_sweeps(verb: argparse.ArgumentParser) -> None:
 
 
 def _loadtest(options: argparse.Namespace) -> int:
-    from mite_tf.serving import loadtest
+    with from_extra("serving", "mite loadtest"):
+        from mite_tf.serving import loadtest
 
     load = {
         name: getattr(options, name)

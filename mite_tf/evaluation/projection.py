@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mite_tf.errors import MiteError
+from mite_tf.extras import from_extra
 
 PROJECTIONS = ("pca", "umap")
 
@@ -69,13 +70,8 @@ def _principal_plane(rows: NDArray) -> Plane:
 
 
 def _umap(rows: NDArray, seed: int) -> NDArray:
-    try:
+    with from_extra("umap", "The projection 'umap'"):
         from umap import UMAP
-    except ImportError as error:
-        raise MiteError(
-            "The projection 'umap' needs a package that is not installed. Install it with: "
-            "pip install 'mite-tf[umap]'"
-        ) from error
     # One job: with a seed there is never another.
     neighbours = min(15, len(rows) - 1)
     umap = UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1)

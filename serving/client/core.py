@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mite_tf.errors import MiteError
+from mite_tf.extras import from_extra
 from mite_tf.serving.client.check import check, read_expected
 from mite_tf.serving.client.deadline import Deadline
 from mite_tf.serving.client.effects import Flow
@@ -147,16 +148,9 @@ def connection(
     Raises:
         MiteError: If gRPC is not installed, or the arguments make no sense.
     """
-    try:
+    with from_extra("client", "A client of a server"):
         from mite_tf.serving.client import exchange  # noqa: F401
         from mite_tf.serving.client.connection import Connection
-    except ImportError as error:
-        if not (error.name or "").startswith(("grpc", "google")):
-            raise
-        raise MiteError(
-            f"A client of a server needs grpcio and protobuf; {error.name} is not installed. "
-            "Install with: pip install 'mite-tf[client]'"
-        ) from error
     check_seconds("keepalive", keepalive)
     return Connection(
         target=target,

@@ -11,7 +11,7 @@ import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
-            raise ImportError(f"{name} must not be loaded", name=name)
+            raise ModuleNotFoundError(f"{name} must not be loaded", name=name)
 
 BLOCKED = set(sys.argv[1].split(","))
 sys.meta_path.insert(0, Block())
