@@ -57,7 +57,11 @@ class Models:
         self._kind = options.choose_kind()
         self._batching = options.choose_batching()
         self._metrics = metrics
-        self._threads = ThreadPoolExecutor(self._batching.num_batch_threads, "mite-model")
+        # Each model has its own, so that a slow one does not hold up the other.
+        self._threads = {
+            name: ThreadPoolExecutor(self._batching.num_batch_threads, f"mite-{name}")
+            for name in MODELS
+        }
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "mite-decode")
         self._loader = ThreadPoolExecutor(1, "mite-load")
         self._served: dict[str, Version] = {}
@@ -82,7 +86,7 @@ class Models:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for version in self._served.values():
             await version.drained()
-        for pool in (self._threads, self._decoders, self._loader):
+        for pool in (*self._threads.values(), self._decoders, self._loader):
             pool.shutdown(cancel_futures=True)
 
     def find(self, spec: Any) -> Version:
@@ -179,7 +183,7 @@ class Models:
                 backend,
                 batching=self._batching,
                 decoders=self._decoders,
-                threads=self._threads if seconds > _LIGHT_SECONDS else None,
+                threads=self._threads[backend.name] if seconds > _LIGHT_SECONDS else None,
                 metrics=self._metrics,
             )
             self._set_state(backend.name, backend.version, State(AVAILABLE))

@@ -1,0 +1,164 @@
+"""Requests a second of the local server, beside a bare gRPC echo and the model alone.
+
+python -m tests.benchmarks.serving_throughput [--seconds 5] [--only bag-of-words]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mite_tf.serving.server import read_batching
+from mite_tf.serving.wire.messages import PredictRequest, PredictResponse
+from mite_tf.serving.wire.tensors import to_tensor
+from tests.benchmarks.serving_processes import echoing, serving
+
+CLIENTS = (1, 8, 32)
+TEXTS = ("bag-of-words", "recurrent", "transformer")
+BACKENDS = ("onnx", "savedmodel")
+WORDS = 5000
+
+_DIRECT = """
+import json, pickle, sys, time
+import numpy as np
+from mite_tf.serving.backends import open_backend
+export, model, kind, path = sys.argv[1:]
+backend = open_backend(export, model, kind)
+rows = pickle.loads(open(path, "rb").read())
+result = []
+for count in (1, 32):
+    array = np.empty(count, object)
+    array[:] = [rows[n % len(rows)] for n in range(count)]
+    times = []
+    while sum(times) < 2 or len(times) < 10:
+        start = time.perf_counter()
+        backend.run(backend.prepare("serving_default", array))
+        times.append(time.perf_counter() - start)
+    result.append(count / sorted(times)[len(times) // 2])
+print(json.dumps(result))
+"""
+
+
+def make_export(folder: Path, kind: str) -> None:
+    """Writes an export; in a process of its own, so that TensorFlow is gone when it is measured."""
+    script = (
+        "import sys; from tests.serving.exports import *; "
+        "from mite_tf.models import small_cnn; "
+        f"words = VOCABULARY + [f'word{{n}}' for n in range({WORDS})]; "
+        "write_export(sys.argv[1], make_encoders(text=sys.argv[2], vocabulary=words, "
+        "embedding_size=512, max_length=48, backbone=small_cnn(image_size=64)), kind=sys.argv[2])"
+    )
+    subprocess.run([sys.executable, "-c", script, str(folder), kind], check=True,
+                   capture_output=True)  # fmt: skip
+
+
+def rows_of(model: str) -> list[bytes]:
+    """What the clients ask for: captions of ten words, or picture files."""
+    if model == "image":
+        from mite_tf.export.verification.images import images
+
+        return [images()["photo.jpg"]]
+    return [
+        f"two dogs run across the wet sand word{n} word{7 * n % WORDS} .".encode()
+        for n in range(256)
+    ]
+
+
+def write_requests(path: Path, model: str, rows: list[bytes]) -> None:
+    """Writes serialised requests of one row each."""
+    requests = []
+    for row in rows:
+        request = PredictRequest()
+        request.model_spec.name = model
+        name = "text" if model == "text" else "image_bytes"
+        request.inputs[name].CopyFrom(to_tensor(np.array([row], object)))
+        requests.append(request.SerializeToString())
+    path.write_bytes(pickle.dumps(requests))
+
+
+def write_reply(path: Path) -> None:
+    """Writes the answer that the echo gives: one embedding of 512 numbers."""
+    response = PredictResponse()
+    response.model_spec.name = "text"
+    response.model_spec.version.value = 1
+    response.model_spec.signature_name = "serving_default"
+    response.outputs["embedding"].CopyFrom(to_tensor(np.full((1, 512), 0.04, np.float32)))
+    path.write_bytes(response.SerializeToString())
+
+
+def measure(port: int, requests: Path, seconds: float) -> list[dict[str, float]]:
+    """Asks with each number of clients."""
+    found = []
+    for clients in CLIENTS:
+        command = [sys.executable, "-m", "tests.benchmarks.serving_clients", str(port),
+                   str(clients), str(seconds), str(requests)]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found.append(json.loads(done.stdout))
+    return found
+
+
+def row(name: str, found: list[dict[str, float]], alone: list[float] | None = None) -> str:
+    """A row of the table."""
+    cells = [f"{each['rate']:.0f} ({each['p50']:.1f} / {each['p99']:.1f})" for each in found]
+    cells.append(" / ".join(f"{rate:.0f}" for rate in alone) if alone else "")
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--only", action="append", choices=[*TEXTS, "image"])
+    parser.add_argument("--clients", type=int, nargs="*", default=CLIENTS)
+    parser.add_argument("--backends", nargs="*", default=BACKENDS)
+    options = parser.parse_args()
+    globals()["CLIENTS"] = tuple(options.clients)
+    heads = [f"{count} client{'s' * (count > 1)}" for count in options.clients]
+    print("Requests of one row a second (p50 / p99 in ms); in process: rows a second by calls of "
+          "1 / 32 rows.\n")  # fmt: skip
+    print(f"| | {' | '.join(heads)} | in process |\n|{' --- |' * (len(heads) + 2)}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        measure_all(Path(folder), options)
+
+
+def measure_all(folder: Path, options: argparse.Namespace) -> None:
+    """Measures everything asked for, printing as it goes."""
+    log, requests, rows = folder / "log", folder / "requests", folder / "rows"
+    write_reply(folder / "reply")
+    told: set[str] = set()
+    for kind in options.only or [*TEXTS, "image"]:
+        model = "image" if kind == "image" else "text"
+        rows.write_bytes(pickle.dumps(rows_of(model)))
+        write_requests(requests, model, rows_of(model))
+        if model not in told:
+            told.add(model)
+            with echoing(folder / "reply", log) as echo:
+                name = f"bare gRPC echo, {model} messages"
+                print(row(name, measure(echo.port, requests, options.seconds)), flush=True)
+        export = folder / kind
+        make_export(export, "bag-of-words" if kind == "image" else kind)
+        batching = read_batching(export / "tf_serving" / "batching.config")
+        for backend in options.backends:
+            command = [sys.executable, "-c", _DIRECT, str(export), model, backend, str(rows)]
+            alone = json.loads(
+                subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            )
+            for gather in (True, False):
+                settings: dict[str, Any] = asdict(replace(batching, gather=gather))
+                with serving(export, log, backend=backend, batching=settings) as server:
+                    found = measure(server.port, requests, options.seconds)
+                name = f"{kind}, {backend}, {'batching' if gather else 'no batching'}"
+                print(row(name, found, alone if gather else None), flush=True)
+
+
+if __name__ == "__main__":
+    main()
