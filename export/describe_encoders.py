@@ -8,15 +8,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tensorflow as tf
 
+from mite_tf.data.feature_cache import fingerprint_of_model
 from mite_tf.export.signatures import signatures_of
 from mite_tf.files import write_text
 
 if TYPE_CHECKING:
-    import keras
-
     from mite_tf.training import Encoders
 
 RECORD = "assets.extra/mite_tf.json"
@@ -38,7 +36,7 @@ def describe_encoders(encoders: Encoders, formats: Collection[str] = ()) -> dict
     for name, signatures in signatures_of(encoders).items():
         size = models[name].output_shape[-1]
         described[name] = {
-            "encoder": _hash(models[name]),
+            "encoder": fingerprint_of_model(models[name]),
             "output": {"output": "embedding", "shape": [None, size], "dtype": "float32"},
             "signatures": {key: _described(each.input) for key, each in signatures.items()},
         }
@@ -59,8 +57,8 @@ def embedding_space(encoders: Encoders) -> str:
     """
     tokenizer = encoders.tokenizer
     whole = {
-        "image": _hash(encoders.image_encoder),
-        "text": _hash(encoders.text_encoder),
+        "image": fingerprint_of_model(encoders.image_encoder),
+        "text": fingerprint_of_model(encoders.text_encoder),
         "preprocessing": encoders.preprocessing and encoders.preprocessing.to_dict(),
         "vocabulary": tokenizer.vocabulary,
         "max_length": tokenizer.max_length,
@@ -79,14 +77,6 @@ def write_record(savedmodel: Path, record: dict[str, Any]) -> None:
         record: Model, version, space, and what `describe_encoders` says.
     """
     write_text(savedmodel / RECORD, json.dumps(record, indent=2) + "\n")
-
-
-def _hash(model: keras.Model) -> str:
-    """Hash over layers and weights; the state of dropout's seeds, new at each loading, is none."""
-    digest = hashlib.sha256(model.to_json().encode())
-    for weight in model.weights:
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()
 
 
 def _described(specification: tf.TensorSpec) -> dict[str, Any]:

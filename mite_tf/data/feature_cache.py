@@ -18,10 +18,13 @@ _BATCH = 64
 
 
 def fingerprint_of_model(model: Any) -> str:
-    """Returns a hash over the weights and the configuration of a Keras model."""
+    """Returns a hash over the configuration and the weights of a Keras model.
+
+    The seeds of dropout, new each time that a model is made or loaded, do not count.
+    """
     digest = hashlib.sha256(model.to_json().encode())
-    for variable in model.variables:
-        digest.update(np.ascontiguousarray(variable).tobytes())
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()
 
 

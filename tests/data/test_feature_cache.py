@@ -1,9 +1,10 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mite_tf.data.feature_cache import FeatureCache
+from mite_tf.data.feature_cache import FeatureCache, fingerprint_of_model
 from mite_tf.data.images import Preprocessing
 from mite_tf.errors import MiteError
 from mite_tf.models import small_cnn
@@ -35,6 +36,17 @@ def counting(backbone, calls):
             return super()._forward(pixels)
 
     return lambda folder, specification=SIZE: Counting(folder, backbone, specification)
+
+
+def test_a_backbone_with_dropout_is_known_again_when_it_is_loaded(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.Dropout(0.2)(keras.layers.Conv2D(2, 3)(inputs))
+    keras.Model(inputs, outputs).save(tmp_path / "backbone.keras")
+    first, second = (keras.models.load_model(tmp_path / "backbone.keras") for _ in range(2))
+    first.layers[-1].seed_generator.next()  # as one step of training does
+    assert fingerprint_of_model(first) == fingerprint_of_model(second)
+    second.layers[1].bias.assign([0.0, 1e-6])
+    assert fingerprint_of_model(first) != fingerprint_of_model(second)
 
 
 def test_features_are_those_of_the_backbone(tmp_path, backbone, paths):
