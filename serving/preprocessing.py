@@ -19,7 +19,9 @@ def pixels_of(data: bytes, preprocessing: Mapping[str, Any]) -> np.ndarray:
     """Decodes an image file and resizes it, as the manifest of an export says.
 
     The whole frame is squashed to the size. A rotation in EXIF is not applied, transparency is
-    dropped, of an animation the first frame counts: all as in the graph.
+    dropped, of an animation the first frame counts: all as in the graph. Two kinds of GIF
+    differ: what is transparent has the colour of the palette here and is black in the graph, and a
+    first frame smaller than the whole is padded here alone.
 
     Args:
         data: The bytes of a JPEG, PNG, GIF, BMP or WebP file.

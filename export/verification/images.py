@@ -13,13 +13,17 @@ def images() -> dict[str, bytes]:
 
     Example:
     >>> sorted(images())[:3]
-    ['alpha.png', 'cmyk.jpg', 'exif_rotated.jpg']
+    ['alpha.png', 'alpha.webp', 'animated.gif']
     """
     picture = _picture(160, 120)
     rotation = Image.Exif()
     rotation[0x0112] = 6  # turn right by 90 degrees to show
     alpha = picture.copy()
     alpha.putalpha(Image.linear_gradient("L").resize(picture.size))
+    frames: dict[str, object] = {
+        "save_all": True,
+        "append_images": [picture.transpose(Image.Transpose.ROTATE_180)],
+    }
     return {
         "photo.jpg": _file(picture, "JPEG", quality=85),
         "photo.png": _file(picture, "PNG"),
@@ -34,6 +38,9 @@ def images() -> dict[str, bytes]:
         "palette.png": _file(picture.quantize(32), "PNG"),
         "cmyk.jpg": _file(picture.convert("CMYK"), "JPEG"),
         "alpha.png": _file(alpha, "PNG"),
+        "alpha.webp": _file(alpha, "WEBP"),
+        "animated.gif": _file(picture, "GIF", **frames),
+        "animated.webp": _file(picture, "WEBP", **frames),
         "exif_rotated.jpg": _file(picture, "JPEG", exif=rotation),
         "progressive.jpg": _file(picture, "JPEG", progressive=True),
     }

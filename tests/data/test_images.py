@@ -40,14 +40,75 @@ def test_decodes_to_the_same_bits_as_pillow(kind, options, mode):
     np.testing.assert_array_equal(decode_image(tf.constant(data)), expected)
 
 
-def test_decoding_works_inside_a_graph_for_every_kind_at_once():
-    graph = tf.function(decode_image, input_signature=[tf.TensorSpec((), tf.string)])
-    for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP"):
-        assert graph(encoded(photograph(), kind)).shape == (90, 120, 3)
+def transparent(seed=0):
+    image = photograph(seed=seed)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "make"),
+    [
+        ("GIF", {}, photograph),
+        ("WEBP", {"lossless": True}, photograph),
+        ("WEBP", {}, photograph),
+        ("WEBP", {"lossless": True}, transparent),
+        ("WEBP", {"minimize_size": True}, transparent),
+    ],
+)
+def test_of_an_animation_the_first_frame_counts(kind, options, make):
+    frames = [make(seed=seed) for seed in range(3)]
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    with Image.open(io.BytesIO(data)) as file:
+        assert file.n_frames == 3
+        expected = np.asarray(file.convert("RGB"))
+    np.testing.assert_array_equal(decode_image(tf.constant(data)), expected)
+
+
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("make", [photograph, transparent])
+def test_webp_with_and_without_transparency(make, lossless, extended):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if extended else {}  # which takes an extended header
+    data = encoded(make(), "WEBP", lossless=lossless, **options)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    np.testing.assert_array_equal(decode_image(tf.constant(data)), expected)
+
+
+def test_what_a_gif_leaves_transparent_is_black():
+    image = photograph().quantize(8)
+    data = encoded(image, "GIF", transparency=3)
+    with Image.open(io.BytesIO(data)) as file:
+        alpha = np.asarray(file.convert("RGBA"))[:, :, 3]
+        colours = np.asarray(file.convert("RGB"))
+    assert 0 < (alpha == 0).mean() < 1
+    np.testing.assert_array_equal(
+        decode_image(tf.constant(data)), np.where(alpha[:, :, None] > 0, colours, 0)
+    )
+
+
+def test_every_kind_in_one_batch_inside_a_graph():
+    kinds = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+    files = [encoded(photograph(), kind) for kind in kinds] + [encoded(transparent(), "WEBP")]
+    frames = {"save_all": True, "append_images": [photograph(seed=1)]}
+    files += [encoded(photograph(), kind, **frames) for kind in ("GIF", "WEBP")]
+    graph = tf.function(
+        lambda batch: tf.map_fn(
+            decode_image, batch, fn_output_signature=tf.TensorSpec((90, 120, 3), tf.uint8)
+        ),
+        input_signature=[tf.TensorSpec((None,), tf.string)],
+    )
+    found = graph(tf.constant(files)).numpy()
+    for file, pixels in zip(files, found, strict=True):
+        np.testing.assert_array_equal(pixels, Image.open(io.BytesIO(file)).convert("RGB"))
 
 
 def test_what_is_no_image_raises():
-    for data in (b"", b"text", b"RIFF____WEBPjunk", b"BMjunk"):
+    junk = (b"", b"text", b"GIF8", b"RIFF____WEBP", b"RIFF____WEBPjunk", b"BMjunk")
+    animation = b"RIFF____WEBPVP8X" + bytes([10, 0, 0, 0, 2, 0, 0, 0, 99, 0, 0, 99, 0, 0])
+    for data in (*junk, animation, animation[:20], animation[:21]):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode_image(tf.constant(data))
 
