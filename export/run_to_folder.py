@@ -58,8 +58,8 @@ def export(
         The manifest of the export.
 
     Raises:
-        MiteError: If the run, the data or a package is missing, something cannot be converted,
-            or an exported form does not compute what Keras computes.
+        MiteError: If the run, the data, the split or a package is missing, something cannot be
+            converted, or an exported form does not compute what Keras computes.
     """
     check_formats(formats, int8=int8)
     out = Path(out)
@@ -72,6 +72,7 @@ def export(
             f"int8 is calibrated with images of the run, and the data of {run} is not where it "
             "was. Say where it is with --data."
         )
+    measured = table.split(split) if "onnx" in formats and table is not None else None
     say = (lambda _: None) if quiet else CONSOLE.print
     with published_when_whole(out) as folder:
         say("Writing the tokenizer and the cases to verify with")
@@ -97,9 +98,9 @@ def export(
             say("Quantising")
             write_int8(folder, source, encoders, table)
         recall: dict[str, Any] = {}
-        if "onnx" in formats and table is not None and split in table.splits:
+        if measured is not None:
             say(f"Measuring recall on {split}")
-            recall = {"split": split, **_recall(folder, source, encoders, table.split(split), int8)}
+            recall = {"split": split, **_recall(folder, source, encoders, measured, int8)}
         manifest = describe(source, stage, encoders, number, [*formats, *["int8"] * int8], recall)
         compared = len(table.captions) if table is not None else 0
         manifest = replace(

@@ -91,9 +91,6 @@ def main() -> None:
         kind: lambda folder, kind=kind: text_forms(kind, folder) for kind in TEXT_ENCODERS
     }
     builds["small-cnn, 64 px"] = lambda folder: image_forms(small_cnn(image_size=64), folder)
-    builds["MobileNetV3Small, 224 px"] = lambda folder: image_forms(
-        application_backbone("MobileNetV3Small", weights=None), folder
-    )
     builds["EfficientNetV2B0, 224 px"] = lambda folder: image_forms(
         application_backbone("EfficientNetV2B0", weights=None), folder
     )

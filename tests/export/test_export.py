@@ -108,15 +108,26 @@ class TestFolder:
 class TestServingFiles:
     def test_are_read_by_the_messages_of_the_server(self, exported):
         from google.protobuf import text_format
-        from tensorflow_serving.config import model_server_config_pb2
+
+        from mite_tf.serving.wire import messages
 
         folder = exported / "tf_serving"
-        config = text_format.Parse(
-            (folder / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
-        )
-        paths = {each.name: each.base_path for each in config.model_config_list.config}
-        assert paths == {"image": "/models/image", "text": "/models/text"}
         assert names(folder) == {"models.config", "batching.config", "monitoring.config"}
+
+        def parsed(name, message):
+            return text_format.Parse((folder / name).read_text(), message())
+
+        models = parsed("models.config", messages.ModelServerConfig).model_config_list.config
+        paths = {each.name: each.base_path for each in models}
+        assert paths == {"image": "/models/image", "text": "/models/text"}
+        batching = parsed("batching.config", messages.BatchingParameters)
+        sizes = list(batching.allowed_batch_sizes)
+        assert sizes == sorted(set(sizes))  # the server refuses others
+        assert sizes[-1] == batching.max_batch_size.value
+        assert not batching.pad_variable_length_inputs  # which would not pad with 0
+        monitoring = parsed("monitoring.config", messages.MonitoringConfig)
+        assert monitoring.prometheus_config.enable
+        assert monitoring.prometheus_config.path == "/monitoring/prometheus/metrics"
 
 
 class TestFailure:
@@ -143,12 +154,28 @@ class TestFailure:
             ({"formats": ["savedmodel"], "int8": True}, "add onnx"),
             ({"stage": "finetune"}, "no best encoders of a stage 'finetune'"),
             ({"data": "nowhere"}, "nowhere"),
+            ({"split": "tset"}, "There is no split 'tset'; the table has"),
         ],
     )
     def test_what_cannot_be_is_said_before_any_work(self, options, message, run, tmp_path):
         with pytest.raises(MiteError, match=message):
             export(run.path, tmp_path / "out", quiet=True, **options)
         assert not names(tmp_path)
+
+
+@pytest.mark.slow
+def test_examples_of_the_card_run_and_give_one_embedding(exported, run_python):
+    import re
+
+    blocks = re.findall(r"```python\n(.*?)```", (exported / "MODEL_CARD.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    shown = []
+    for block in blocks:
+        done = run_python(f"import os, sys\nos.chdir(sys.argv[1])\n{block}", exported)
+        assert done.returncode == 0, done.stderr
+        shown.append([float(number) for number in re.findall(r"-?\d\.\d+(?:e-?\d+)?", done.stdout)])
+    assert len(shown[0]) > 4
+    np.testing.assert_allclose(*shown, atol=1e-5)
 
 
 @pytest.mark.slow
