@@ -74,7 +74,7 @@ def demo(out: str | Path, *, config: str | Path = "scenes", quiet: bool = False)
         history=runs["MITE"].history(),
         embeddings={
             "MITE before the adversarial stage": embed(
-                runs["MITE"].path, table, stage="finetune", quiet=quiet
+                runs["MITE"].path, table, stage=runs["MITE"].stage_before_adversary(), quiet=quiet
             ),
             "MITE": embeddings["MITE"],
         },

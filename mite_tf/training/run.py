@@ -97,6 +97,24 @@ class Run:
             return False
         return read_values(self.state)["epoch"] == sum(s.epochs for s in self.config.stages)
 
+    def stage_before_adversary(self, stage: str | None = None) -> str:
+        """Returns the last stage before the adversary that leads up to a stage.
+
+        Args:
+            stage: Name of a stage; the last one by default.
+
+        Returns:
+            Its name; empty if no adversary has taken part by then.
+        """
+        stages = [each for each in self.config.stages if each.name in self.best_folders()]
+        for number, each in enumerate(stages):
+            if each.is_adversarial:
+                earlier = [before.name for before in stages[:number] if before.trains_encoders]
+                return earlier[-1] if earlier else ""
+            if each.name == stage:
+                break
+        return ""
+
     def start(
         self,
         config: Config,

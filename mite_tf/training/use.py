@@ -87,7 +87,7 @@ def evaluate(
     after = folder.best(stage).name.partition("-")[2]
     table = _table(data, split, format, root)
     stages = [after]
-    if html and (before := _stage_before_adversary(folder, after)):
+    if html and (before := folder.stage_before_adversary(after)):
         stages.insert(0, before)
     embeddings = {name: embed(run, table, stage=name, quiet=quiet) for name in stages}
     evaluations = {
@@ -166,18 +166,6 @@ def find(
     if html:
         write_contact_sheet(html, Path(image) if image else str(query), hits, **shown)
     return hits
-
-
-def _stage_before_adversary(run: Run, stage: str) -> str:
-    """The last stage before the adversary that leads up to a stage; nothing if there is none."""
-    stages = [each for each in run.config.stages if each.name in run.best_folders()]
-    for number, each in enumerate(stages):
-        if each.is_adversarial:
-            earlier = [before.name for before in stages[:number] if before.trains_encoders]
-            return earlier[-1] if earlier else ""
-        if each.name == stage:
-            break
-    return ""
 
 
 def _table(
