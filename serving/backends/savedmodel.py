@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import gc
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -60,10 +60,9 @@ class SavedModelBackend:
         self.signatures: Mapping[str, Signature] = inputs.signatures
         self.prepare = inputs.prepare
         self.is_light = inputs.is_light
-        with suppress(RuntimeError):  # TensorFlow runs already
-            tf.config.threading.set_intra_op_parallelism_threads(threads or os.cpu_count() or 1)
-            # A graph of one chain of operations has nothing to do side by side.
-            tf.config.threading.set_inter_op_parallelism_threads(1)
+        if threads:
+            with suppress(RuntimeError):  # TensorFlow runs already
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
         try:
             self._model = tf.saved_model.load(str(folder))
         except (OSError, ValueError, tf.errors.OpError) as error:
@@ -86,3 +85,4 @@ class SavedModelBackend:
     def close(self) -> None:
         """Frees the model."""
         del self._model, self._functions
+        gc.collect()  # what TensorFlow loads refers to itself, and would stay for long

@@ -196,7 +196,7 @@ class Models:
 
     async def _unload(self, version: Version) -> None:
         await version.drained()
-        version.backend.close()
+        await self._in_loader(version.backend.close)
         self._set_state(version.name, version.number, State(END))
         _log.info("version unloaded", extra={"model": version.name, "version": version.number})
 
