@@ -47,6 +47,7 @@ test-slow: $(READY) ## the tests that take minutes: twenty kills, notebooks, a w
 bench: $(READY) ## measurements, side by side in one run
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.export_latency
+	$(BIN)/python -m tests.benchmarks.serving_throughput
 
 lock: $(READY) ## renew requirements.lock
 	$(BIN)/pip-compile --quiet --all-extras --strip-extras --generate-hashes --allow-unsafe \
