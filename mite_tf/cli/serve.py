@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,13 @@ def add(verbs: Verbs) -> None:
         "--max-message-mib", type=int, default=64, metavar="N", help="largest request (default 64)"
     )
     verb.add_argument(
+        "--max-image-megapixels",
+        type=int,
+        default=64,
+        metavar="N",
+        help="largest image (default 64)",
+    )
+    verb.add_argument(
         "--log-level",
         default="info",
         choices=("debug", "info", "warning", "error"),
@@ -79,15 +87,17 @@ def _serve(options: argparse.Namespace) -> None:
         batching=_batching(options),
         tls=_tls(options),
         max_message_bytes=options.max_message_mib << 20,
+        max_image_pixels=options.max_image_megapixels * 1_000_000,
         log_level=options.log_level,
     )
 
 
 def _batching(options: argparse.Namespace) -> Batching | None:
-    from mite_tf.serving.server import Batching, read_batching
+    from mite_tf.serving.server import ServerOptions, read_batching
 
     if options.no_batching:
-        return Batching(gather=False)
+        own = ServerOptions(export=Path(options.export)).choose_batching()
+        return replace(own, gather=False)
     if options.batching_parameters_file:
         return read_batching(options.batching_parameters_file)
     return None
