@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-_FLOAT_CONVOLUTIONS = 3
+_FLOAT_SHARE = 6  # the first convolution of every six
 
 
 def quantize_dynamically(path: str | Path, quantized: str | Path) -> None:
@@ -47,9 +47,10 @@ def quantize_statically(
 ) -> None:
     """Quantises convolutions and matrix products, with ranges measured on real images.
 
-    Dynamic quantisation of convolutions is several times slower than none. The first
-    convolutions stay float: they are small, and with them in 8 bits an EfficientNet-Lite0 lost
-    3.6 points of recall on average, without them 0.3.
+    Dynamic quantisation of convolutions is several times slower than none. The first sixth
+    of the convolutions and the depthwise ones stay float: they are small, and a fine-tuned
+    EfficientNet-Lite0 loses 0.84 points of recall on average with all but the first three in 8
+    bits, 0.44 so.
 
     Args:
         path: ONNX file.
@@ -59,8 +60,11 @@ def quantize_statically(
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
-        convolutions = [
-            node.name for node in onnx.load(prepared).graph.node if node.op_type == "Conv"
+        convolutions = [node for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
+        kept = [
+            node.name
+            for number, node in enumerate(convolutions)
+            if number < max(1, len(convolutions) // _FLOAT_SHARE) or _is_grouped(node)
         ]
         quantize_static(
             prepared,
@@ -68,7 +72,7 @@ def quantize_statically(
             _Batches(batches, _input_of(prepared)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "MatMul", "Gemm"],
-            nodes_to_exclude=convolutions[:_FLOAT_CONVOLUTIONS],
+            nodes_to_exclude=kept,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -84,6 +88,10 @@ class _Batches(CalibrationDataReader):
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._batches, None)
         return None if batch is None else {self._name: batch}
+
+
+def _is_grouped(node: onnx.NodeProto) -> bool:
+    return any(each.name == "group" and each.i > 1 for each in node.attribute)
 
 
 def _input_of(path: Path) -> str:

@@ -133,7 +133,7 @@ class TestInt8:
         found = set(operators(exported / "onnx" / "text_encoder.int8.onnx"))
         assert {"DynamicQuantizeLinear", "MatMulInteger"} <= found
 
-    def test_convolutions_have_ranges_but_the_first_three(self, exported):
+    def test_convolutions_have_ranges_but_the_first(self, exported):
         graph = onnx.load(exported / "onnx" / "image_encoder.int8.onnx").graph
         assert not any("Dynamic" in node.op_type for node in graph.node)
         made_by = {name: node.op_type for node in graph.node for name in node.output}
@@ -142,9 +142,9 @@ class TestInt8:
             for node in graph.node
             if node.op_type == "Conv"
         ]
-        assert quantised[:3] == [False] * 3
-        assert all(quantised[3:])
-        assert len(quantised) > 3
+        assert 2 < len(quantised) < 12  # so that a sixth is one
+        assert quantised[0] is False
+        assert all(quantised[1:])
 
 
 @pytest.mark.parametrize("name", ["image", "text"])
