@@ -155,7 +155,8 @@ def test_training_decodes_what_passes_and_nothing_broken():
             return False
         return True
 
-    stricter = {"moving.gif", "moving.png", "moving.webp", "palette.bmp"}  # may decode, not to what is meant
+    # May decode, but not to what is meant.
+    stricter = {"moving.gif", "moving.png", "moving.webp", "palette.bmp"}
     for name, (content, _, _) in BROKEN.items():
         if name != "bomb.png" and name not in stricter:
             assert not decodes(content), name
