@@ -18,6 +18,10 @@ from mite_tf.serving.client.questions import Metadata, Predict, Question
 from mite_tf.serving.client.replies import Embedded, Reply
 from mite_tf.serving.client.rows import Row
 
+# Times that a refused request is sent: TensorFlow Serving refuses all requests that share a batch
+# with another client's undecodable image.
+_TRIES = 3
+
 
 class Deliver(Protocol):
     """Asks until there is a reply, as `retry.deliver` does."""
@@ -157,13 +161,15 @@ def _ask(
 def _embed_chunk(
     chunk: Chunk, ask: Callable[[Chunk], Flow[Embedded]]
 ) -> Flow[tuple[Chunk, Embedded]]:
-    try:
-        reply = yield from ask(chunk)
-    except EmbeddingError as error:
-        if error.code != "INVALID_ARGUMENT":
-            raise
-        raise (yield from _named(chunk, error, ask)) from error
-    return chunk, reply
+    for _ in range(_TRIES):
+        try:
+            reply = yield from ask(chunk)
+            return chunk, reply
+        except EmbeddingError as error:
+            if error.code != "INVALID_ARGUMENT":
+                raise
+            refusal = error
+    raise (yield from _named(chunk, refusal, ask)) from refusal
 
 
 def _named(

@@ -129,7 +129,7 @@ def test_the_refused_row_is_named(fake, bad):
     assert (caught.value.code, caught.value.server_message) == (
         "INVALID_ARGUMENT", "one of them is bad"
     )  # fmt: skip
-    assert len(fake.requests) < 9
+    assert len(fake.requests) < 11
 
 
 def test_no_row_is_blamed_for_what_no_row_can_help(fake):
@@ -142,12 +142,21 @@ def test_no_row_is_blamed_for_what_no_row_can_help(fake):
 
 
 def test_a_request_that_is_too_long_for_batching_is_told(fake):
-    fake.faults.append(abort("INVALID_ARGUMENT", "Task size 8 is larger than maximum 4"))
+    fake.faults.extend([abort("INVALID_ARGUMENT", "Task size 8 is larger than maximum 4")] * 3)
     with (
         EmbeddingClient(fake.target) as client,
         pytest.raises(EmbeddingError, match="smaller rows_per_request"),
     ):
         client.embed_text(TEXTS[:8])
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_what_is_refused_for_the_rows_of_others_is_sent_again(fake, count):
+    fake.faults.extend([abort("INVALID_ARGUMENT", "Expected image (JPEG, PNG, or GIF)")] * 2)
+    with EmbeddingClient(fake.target) as client:
+        found = client.embed_text(TEXTS[:count])
+    np.testing.assert_array_equal(found, EXPECTED[:count])
+    assert fake.rows() == [count] * 3
 
 
 def test_an_error_ends_what_is_under_way(fake):
