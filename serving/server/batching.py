@@ -88,10 +88,22 @@ def read_batching(path: str | Path) -> Batching:
         if value < (name in ("max_batch_size", "num_batch_threads", "max_enqueued_batches")):
             raise MiteError(f"{path}: {name} is {value}; it must be positive.")
     batching = Batching(**values)
-    sizes = list(message.allowed_batch_sizes)
-    if sizes and (sizes != sorted(set(sizes)) or sizes[-1] != batching.rows_of_a_call):
+    _check_allowed(list(message.allowed_batch_sizes), batching, path)
+    return batching
+
+
+def _check_allowed(sizes: list[int], batching: Batching, path: Path) -> None:
+    """As servables/tensorflow/bundle_factory_util.cc and batching/batching_session.cc do."""
+    if not sizes:
+        return
+    if sizes != sorted(set(sizes)) or sizes[-1] != batching.max_batch_size:
         raise MiteError(
             f"{path}: allowed_batch_sizes are {sizes}; they must increase, and the last must be "
-            f"{batching.rows_of_a_call}, as the largest batch."
+            f"{batching.max_batch_size}, as max_batch_size."
         )
-    return batching
+    if sizes[-1] != batching.rows_of_a_call:
+        raise MiteError(
+            f"{path}: max_execution_batch_size is {batching.rows_of_a_call}, but the last of "
+            f"allowed_batch_sizes, as max_batch_size, is {sizes[-1]}. TensorFlow Serving wants "
+            "them equal: leave out allowed_batch_sizes to split large requests."
+        )

@@ -25,7 +25,7 @@ def test_splitting(tmp_path):
     path = tmp_path / "batching.config"
     path.write_text(
         "max_batch_size { value: 512 } enable_large_batch_splitting { value: true } "
-        "max_execution_batch_size { value: 32 } allowed_batch_sizes: 8 allowed_batch_sizes: 32"
+        "max_execution_batch_size { value: 32 }"
     )
     batching = read_batching(path)
     assert (batching.max_batch_size, batching.rows_of_a_call) == (512, 32)
@@ -40,6 +40,11 @@ def test_splitting(tmp_path):
         ("pad_variable_length_inputs: true", "not supported"),
         ("max_batch_size { value: 8 } allowed_batch_sizes: 4", "the last must be 8"),
         ("max_batch_size { value: 8 } allowed_batch_sizes: [9, 8]", "must increase"),
+        (
+            "max_batch_size { value: 8 } allowed_batch_sizes: [4, 8] "
+            "enable_large_batch_splitting { value: true } max_execution_batch_size { value: 4 }",
+            "wants them equal: leave out",
+        ),
     ],
 )
 def test_what_tensorflow_serving_refuses(tmp_path, text, message):
