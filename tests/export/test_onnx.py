@@ -6,6 +6,7 @@ import pytest
 from mite_tf.errors import MiteError
 from mite_tf.export.onnx import convert
 from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_encoder
+from mite_tf.export.onnx.quantize import quantize_statically
 from mite_tf.export.onnx.session import OnnxEncoder
 from mite_tf.models import application_backbone, image_encoder, image_head
 
@@ -133,18 +134,32 @@ class TestInt8:
         found = set(operators(exported / "onnx" / "text_encoder.int8.onnx"))
         assert {"DynamicQuantizeLinear", "MatMulInteger"} <= found
 
-    def test_convolutions_have_ranges_but_the_first(self, exported):
-        graph = onnx.load(exported / "onnx" / "image_encoder.int8.onnx").graph
+    def test_convolutions_have_ranges_but_linear_bottlenecks(self, tmp_path):
+        path, quantized = tmp_path / "image.onnx", tmp_path / "image.int8.onnx"
+        convert_image_encoder(path, encoder_with_a_linear_bottleneck())
+        random = np.random.default_rng(0)
+        batches = [random.uniform(0, 255, (4, 32, 32, 3)).astype(np.float32) for _ in range(2)]
+        quantize_statically(path, quantized, batches)
+        graph = onnx.load(quantized).graph
         assert not any("Dynamic" in node.op_type for node in graph.node)
         made_by = {name: node.op_type for node in graph.node for name in node.output}
-        quantised = [
-            made_by.get(node.input[1]) == "DequantizeLinear"
-            for node in graph.node
-            if node.op_type == "Conv"
-        ]
-        assert 2 < len(quantised) < 12  # so that a sixth is one
-        assert quantised[0] is False
-        assert all(quantised[1:])
+        convolutions = [node for node in graph.node if node.op_type == "Conv"]
+        is_quantised = [made_by.get(node.input[1]) == "DequantizeLinear" for node in convolutions]
+        assert is_quantised == [True, False, True]
+        # Their activations are part of the ranges of what they give.
+        assert not {"Clip", "Relu"} & set(made_by.values())
+        found = OnnxEncoder(quantized).embed(batches[0])
+        assert (found * OnnxEncoder(path).embed(batches[0])).sum(axis=1).min() > 0.999
+
+
+def encoder_with_a_linear_bottleneck():
+    pixels = keras.Input((32, 32, 3))
+    rows = keras.layers.Rescaling(1 / 255)(pixels)
+    rows = keras.layers.ReLU(6)(keras.layers.Conv2D(8, 3, strides=2)(rows))
+    rows = keras.layers.Conv2D(4, 1)(rows)
+    rows = keras.layers.Conv2D(8, 3, activation="relu")(rows)
+    backbone = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(rows))
+    return image_encoder(backbone, image_head(backbone.output_shape[1:], embedding_size=16))
 
 
 @pytest.mark.parametrize("name", ["image", "text"])
