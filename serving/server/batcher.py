@@ -18,12 +18,12 @@ from mite_tf.serving.server.batching import Batching
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.status import Refusal
 
-# Turns of the event loop without a new request, after which no more is expected soon: a request
-# takes some turns from the network to the queue. A turn of an idle loop takes about 10 µs.
-_TURNS = 6
-# Calls of one request each, after which a client is taken to be alone and is not made to wait,
-# but for every so many calls, to see whether that has changed.
-_ALONE, _LOOK = 4, 16
+# Seconds without a new request, after which no more is expected soon: gRPC hands over one at a
+# time, each some 100 µs after the one before.
+_QUIET = 500e-6
+# As many requests as the largest of so many last calls had are taken for all that come, but for
+# one in so many calls, to see whether there are more now.
+_RECENT, _LOOK = 4, 64
 
 
 class _Waiting(NamedTuple):
@@ -35,15 +35,17 @@ class _Waiting(NamedTuple):
 class Batcher:
     """The queue before one version of one model; lives on the event loop.
 
-    A call starts as soon as a thread is free, with whatever waits by then; only a timeout in the
-    parameters makes it wait for more. A request whose caller has gone is left out.
+    A call starts as soon as a thread is free, with whatever waits by then. It waits for more only
+    while as many as in the calls before are expected, for half a millisecond after the last one,
+    or as long as a timeout in the parameters says. A request whose caller has gone is left out.
 
     Args:
         model: Name of the model, for metrics.
-        run: Embeds rows, in a thread.
+        run: Embeds rows.
         batching: The parameters.
-        threads: Runs the calls; None to run them on the event loop, where they take less time
-            than handing them to a thread and back.
+        threads: Runs the calls.
+        light_rows: Calls of at most so many rows run on the event loop: they take less time than
+            handing them to a thread and back.
         metrics: Counts them.
     """
 
@@ -53,18 +55,21 @@ class Batcher:
         model: str,
         run: Callable[[Rows], np.ndarray],
         batching: Batching,
-        threads: Executor | None,
+        threads: Executor,
+        light_rows: int,
         metrics: Metrics,
     ) -> None:
         self._run = run
         self._batching = batching
         self._threads = threads
+        self._light_rows = light_rows
         self._metrics = metrics.of_batches(model)
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Waiting] = deque()
         self._running = 0
-        self._seen = self._turns = self._singles = 0
         self._pumping = False
+        self._calls = 0
+        self._sizes = deque([1], _RECENT)
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, rows: Rows) -> asyncio.Future[np.ndarray]:
@@ -87,13 +92,12 @@ class Batcher:
             if self._batching.batch_timeout_micros and not self._is_time():
                 return
             if self._more_come():
-                self._pump_soon()
                 return
             batch = self._next_batch()
             if not batch:
                 return
             self._running += 1
-            if self._threads is None:
+            if sum(len(each.rows) for each in batch) <= self._light_rows:
                 self._answer(batch, *self._call(batch))
                 return  # other events first; `_answer` has asked to come back
             self._threads.submit(self._work, batch)
@@ -101,33 +105,36 @@ class Batcher:
     def _more_come(self) -> bool:
         """Whether more requests are on their way, so that a call now would waste most of its time.
 
-        Under load a turn of the loop brings one request or none, and the next are in the hands of
-        the network already.
+        Who was answered together asks again together.
         """
-        if not self._batching.gather or len(self._queue) >= self._batching.rows_of_a_call:
+        if not self._batching.gather or not self._queue or self._is_full():
             return False
-        if self._singles > _ALONE and self._singles % _LOOK and len(self._queue) == 1:
+        if len(self._queue) >= max(self._sizes) and self._calls % _LOOK:
             return False
-        if len(self._queue) > self._seen:
-            self._seen, self._turns = len(self._queue), 0
-        self._turns += 1
-        return self._turns <= _TURNS
+        left = _QUIET - (time.perf_counter() - self._queue[-1].since)
+        if left > 0:
+            self._pump_in(left)
+        return left > 0
 
     def _is_time(self) -> bool:
         """Whether the oldest request has waited long enough, or a batch is full."""
         while self._queue and self._queue[0].answer.done():
             self._queue.popleft()
-        if not self._queue:
-            return True
-        if sum(len(each.rows) for each in self._queue) >= self._batching.rows_of_a_call:
+        if not self._queue or self._is_full():
             return True
         waited = time.perf_counter() - self._queue[0].since
         left = self._batching.batch_timeout_micros / 1e6 - waited
-        if left <= 0:
-            return True
+        if left > 0:
+            self._pump_in(left)
+        return left <= 0
+
+    def _is_full(self) -> bool:
+        most = self._batching.rows_of_a_call
+        return len(self._queue) >= most or sum(len(each.rows) for each in self._queue) >= most
+
+    def _pump_in(self, seconds: float) -> None:
         if self._timer is None:
-            self._timer = self._loop.call_later(left, self._timed)
-        return False
+            self._timer = self._loop.call_later(seconds, self._timed)
 
     def _timed(self) -> None:
         self._timer = None
@@ -154,8 +161,9 @@ class Batcher:
                 left.append(each)
                 break
         self._queue.extendleft(reversed(left))
-        self._seen = self._turns = 0
-        self._singles = self._singles + 1 if len(batch) == 1 else 0
+        if batch:
+            self._calls += 1
+            self._sizes.append(len(batch))
         return batch
 
     def _work(self, batch: list[_Waiting]) -> None:

@@ -20,16 +20,12 @@ from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.status import Refusal
 from mite_tf.serving.server.version import Version
-from mite_tf.serving.server.warmup import warm
+from mite_tf.serving.server.warmup import light_rows, warm
 
 # Numbers of ModelVersionStatus.State in apis/get_model_status.proto.
 LOADING, AVAILABLE, UNLOADING, END = 20, 30, 40, 50
 # Versions whose end is still reported.
 _REMEMBERED = 10
-# A model whose largest warm-up call is faster runs on the event loop: threads would take more
-# time for the lock of the interpreter than it needs itself.
-_LIGHT_SECONDS = 2e-3
-
 _log = logging.getLogger("mite_tf.serving")
 
 
@@ -164,26 +160,28 @@ class Models:
             raise
         await self._switch(loaded)
 
-    def _load(self) -> list[tuple[Backend, float]]:
-        """Opens and warms both models; gives them with the seconds of their slowest call."""
+    def _load(self) -> list[tuple[Backend, int]]:
+        """Opens and warms both models; gives them with the rows of a light call."""
         loaded = []
         for name in MODELS:
             backend = open_backend(
                 self._export, name, self._kind, max_image_pixels=self._options.max_image_pixels
             )
-            loaded.append((backend, warm(backend, self._export)))
+            warm(backend, self._export)
+            loaded.append((backend, light_rows(backend, self._batching.rows_of_a_call)))
         if len({backend.version for backend, _ in loaded}) > 1:
             raise MiteError(f"{self._export}: was renewed while it was loaded.")
         return loaded
 
-    async def _switch(self, loaded: list[tuple[Backend, float]]) -> None:
+    async def _switch(self, loaded: list[tuple[Backend, int]]) -> None:
         old = list(self._served.values())
-        for backend, seconds in loaded:
+        for backend, rows in loaded:
             self._served[backend.name] = Version(
                 backend,
                 batching=self._batching,
                 decoders=self._decoders,
-                threads=self._threads[backend.name] if seconds > _LIGHT_SECONDS else None,
+                threads=self._threads[backend.name],
+                light_rows=rows,
                 metrics=self._metrics,
             )
             self._set_state(backend.name, backend.version, State(AVAILABLE))

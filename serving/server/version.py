@@ -24,7 +24,8 @@ class Version:
         backend: The loaded encoder.
         batching: How requests share calls.
         decoders: Threads that prepare inputs.
-        threads: Threads that run the model; None to run it on the event loop.
+        threads: Threads that run the model.
+        light_rows: Calls of at most so many rows run on the event loop.
         metrics: Counts batches.
     """
 
@@ -34,7 +35,8 @@ class Version:
         *,
         batching: Batching,
         decoders: Executor,
-        threads: Executor | None,
+        threads: Executor,
+        light_rows: int,
         metrics: Metrics,
     ) -> None:
         self.backend = backend
@@ -47,6 +49,7 @@ class Version:
             run=backend.run,
             batching=batching,
             threads=threads,
+            light_rows=light_rows,
             metrics=metrics,
         )
         self._rows = 0

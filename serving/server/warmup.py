@@ -1,4 +1,4 @@
-"""Requests that a new version answers before it takes traffic."""
+"""Requests that a new version answers before it takes traffic, and how long it takes for them."""
 
 from __future__ import annotations
 
@@ -11,48 +11,64 @@ from typing import Any
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends import Backend, Signature
+from mite_tf.serving.backends import Backend, Rows, Signature
 from mite_tf.serving.wire.messages import PredictionLog
 from mite_tf.serving.wire.tensors import to_array
 
 _FILE = "assets.extra/tf_serving_warmup_requests"
 # TensorFlow Serving takes no more (servables/tensorflow/saved_model_warmup_util.h).
 _MOST = 1000
+_CAPTION = b"two dogs run across the wet sand , and a girl in a red coat throws them a ball ."
 # The first call allocates, and other programs disturb the second.
 _ROUNDS = 3
+# A thread may have to wait so long for the lock of the interpreter.
+_LIGHT_SECONDS = 2e-3
 
 
-def warm(backend: Backend, export: Path) -> float:
+def warm(backend: Backend, export: Path) -> None:
     """Replays the warm-up requests of an export, or made-up ones where it has none.
 
     Args:
         backend: The backend to warm.
         export: Export folder.
 
-    Returns:
-        Seconds of the slowest of the requests' calls, where each was the fastest of three.
-
     Raises:
         MiteError: If the backend cannot answer one, or gives something else than embeddings.
     """
     path = export / "savedmodel" / backend.name / str(backend.version) / _FILE
     requests = list(_recorded(path)) if path.is_file() else list(_made_up(backend))
-    slowest = 0.0
     for signature, array in requests:
         rows = backend.prepare(signature, array)
-        seconds = []
-        for _ in range(_ROUNDS):
-            start = time.perf_counter()
-            embedding = backend.run(rows)
-            seconds.append(time.perf_counter() - start)
-        slowest = max(slowest, min(seconds))
+        embedding = backend.run(rows)
         expected = (len(array), backend.embedding_size)
         if embedding.shape != expected or not np.isfinite(embedding).all():
             raise MiteError(
                 f"{backend.name} version {backend.version}: {signature} gives an array of shape "
                 f"{list(embedding.shape)} where finite embeddings {list(expected)} are due."
             )
-    return slowest
+
+
+def light_rows(backend: Backend, most: int) -> int:
+    """Returns how many rows a call may have to be done sooner than a thread would have begun it.
+
+    Args:
+        backend: A warm backend.
+        most: Rows of the largest call.
+    """
+    name, array = next(_made_up(backend))
+    light = 0
+    for rows in (most >> shift for shift in reversed(range(most.bit_length()))):
+        prepared = backend.prepare(name, np.repeat(array, rows, axis=0))
+        if min(_seconds(backend, prepared) for _ in range(_ROUNDS)) > _LIGHT_SECONDS:
+            break
+        light = rows
+    return light
+
+
+def _seconds(backend: Backend, rows: Rows) -> float:
+    start = time.perf_counter()
+    backend.run(rows)
+    return time.perf_counter() - start
 
 
 def _recorded(path: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -77,5 +93,5 @@ def _made_up(backend: Backend) -> Iterator[tuple[str, np.ndarray]]:
 
 def _example(signature: Signature) -> np.ndarray:
     shape = [1, *(8 if size is None else size for size in signature.shape[1:])]
-    value: Any = b"two dogs run" if signature.dtype == "string" else 1
+    value: Any = _CAPTION if signature.dtype == "string" else 1
     return np.full(shape, value, object if signature.dtype == "string" else signature.dtype)

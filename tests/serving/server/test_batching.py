@@ -58,7 +58,7 @@ def test_a_missing_file(tmp_path):
         read_batching(tmp_path / "none")
 
 
-def run(ask, batching, model, *, threads=True):
+def run(ask, batching, model, *, light_rows=0):
     """Runs `ask(batcher)` on a loop; gives its result and the sizes of the calls."""
     calls = []
 
@@ -69,7 +69,7 @@ def run(ask, batching, model, *, threads=True):
     async def main():
         pool = ThreadPoolExecutor(batching.num_batch_threads)
         batcher = Batcher(model="text", run=embed, batching=batching,
-                          threads=pool if threads else None, metrics=Metrics())  # fmt: skip
+                          threads=pool, light_rows=light_rows, metrics=Metrics())  # fmt: skip
         try:
             return await ask(batcher)
         finally:
@@ -86,8 +86,8 @@ def rows(*values, key="x"):
     return Rows(key, np.array(values, np.float32)[:, None])
 
 
-@pytest.mark.parametrize("threads", [True, False])
-def test_everyone_gets_the_own_rows(threads):
+@pytest.mark.parametrize("light_rows", [0, 5, 8])
+def test_everyone_gets_the_own_rows(light_rows):
     random = np.random.default_rng(0)
     parts = [rows(*random.normal(size=random.integers(1, 5)), key=n % 3) for n in range(200)]
 
@@ -95,7 +95,7 @@ def test_everyone_gets_the_own_rows(threads):
         return await asyncio.gather(*(batcher.put(part) for part in parts))
 
     batching = Batching(max_batch_size=8, num_batch_threads=2)
-    answers, calls = run(ask, batching, square, threads=threads)
+    answers, calls = run(ask, batching, square, light_rows=light_rows)
     for part, answer in zip(parts, answers, strict=True):
         np.testing.assert_array_equal(answer, np.square(part.values))
     assert max(size for _, size in calls) <= 8
@@ -121,6 +121,53 @@ def test_large_requests_are_split_for_the_model():
     assert answer.ravel().tolist() == [n * n for n in range(10)]
 
 
+def test_light_calls_run_on_the_event_loop():
+    threads = []
+
+    def model(rows):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return square(rows)
+
+    async def ask(batcher):
+        for count in (1, 4, 5):
+            await batcher.put(rows(*range(count)))
+
+    run(ask, Batching(max_batch_size=8), model, light_rows=4)
+    assert threads == [True, True, False]
+
+
+async def turns(count):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_who_was_answered_together_is_waited_for():
+    async def ask(batcher):
+        for _ in range(3):
+            answers = []
+            for number in range(4):
+                answers.append(batcher.put(rows(number)))
+                await turns(5)
+            await asyncio.gather(*answers)
+
+    _, calls = run(ask, Batching(max_batch_size=8), square, light_rows=8)
+    # Until a first call has had all four, a lone request is not made to wait.
+    sizes = [size for _, size in calls]
+    assert sizes[-2:] == [4, 4]
+
+
+def test_who_is_alone_is_answered_at_once():
+    async def ask(batcher):
+        await batcher.put(rows(1))  # the first is not known to be
+        for _ in range(9):
+            answer = batcher.put(rows(1))
+            await turns(5)
+            assert answer.done()
+
+    _, calls = run(ask, Batching(max_batch_size=8), square, light_rows=8)
+    assert calls == [("x", 1)] * 10
+
+
 def test_a_timeout_waits_for_more_but_not_when_full():
     async def ask(batcher):
         loop = asyncio.get_running_loop()
@@ -139,8 +186,8 @@ def test_a_timeout_waits_for_more_but_not_when_full():
     assert waited >= 0.3 > full
 
 
-@pytest.mark.parametrize("threads", [True, False])
-def test_a_failure_is_of_its_batch_alone(threads):
+@pytest.mark.parametrize("light_rows", [0, 4])
+def test_a_failure_is_of_its_batch_alone(light_rows):
     def model(rows):
         if rows.key == "bad":
             raise RuntimeError("broken")
@@ -150,7 +197,7 @@ def test_a_failure_is_of_its_batch_alone(threads):
         parts = [rows(n, key="bad" if n % 2 else "good") for n in range(10)]
         return await asyncio.gather(*map(batcher.put, parts), return_exceptions=True)
 
-    answers, _ = run(ask, Batching(max_batch_size=4), model, threads=threads)
+    answers, _ = run(ask, Batching(max_batch_size=4), model, light_rows=light_rows)
     for number, answer in enumerate(answers):
         if number % 2:
             assert isinstance(answer, Refusal)
