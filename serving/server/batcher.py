@@ -23,7 +23,7 @@ from mite_tf.serving.server.status import Refusal
 _QUIET = 500e-6
 # As many requests as the largest of so many last calls had are taken for all that come, but for
 # one in so many calls, to see whether there are more now.
-_RECENT, _LOOK = 4, 64
+_RECENT, _LOOK = 4, 128
 
 
 class _Waiting(NamedTuple):

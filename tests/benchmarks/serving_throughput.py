@@ -1,6 +1,6 @@
 """Requests a second of the local server, beside a bare gRPC echo and the model alone.
 
-python -m tests.benchmarks.serving_throughput [--seconds 5] [--only bag-of-words]
+python -m tests.benchmarks.serving_throughput [--seconds 5] [--rounds 1] [--only bag-of-words]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,14 @@ def measure(port: int, requests: Path, seconds: float) -> list[dict[str, float]]
     return found
 
 
+def median(rounds: list[list[dict[str, float]]]) -> list[dict[str, float]]:
+    """Medians over rounds, for each number of clients."""
+    return [
+        {key: float(np.median([each[key] for each in found])) for key in found[0]}
+        for found in zip(*rounds, strict=True)
+    ]
+
+
 def row(name: str, found: list[dict[str, float]], alone: list[float] | None = None) -> str:
     """A row of the table."""
     cells = [f"{each['rate']:.0f} ({each['p50']:.1f} / {each['p99']:.1f})" for each in found]
@@ -117,6 +126,7 @@ def main() -> None:
     """Prints a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rounds", type=int, default=1, help="medians of so many, all in turn")
     parser.add_argument("--only", action="append", choices=[*TEXTS, "image"])
     parser.add_argument("--clients", type=int, nargs="*", default=CLIENTS)
     parser.add_argument("--backends", nargs="*", default=BACKENDS)
@@ -127,37 +137,36 @@ def main() -> None:
           "1 / 32 rows.\n")  # fmt: skip
     print(f"| | {' | '.join(heads)} | in process |\n|{' --- |' * (len(heads) + 2)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        measure_all(Path(folder), options)
+        for kind in options.only or [*TEXTS, "image"]:
+            measure_kind(Path(folder), kind, options)
 
 
-def measure_all(folder: Path, options: argparse.Namespace) -> None:
-    """Measures everything asked for, printing as it goes."""
-    log, requests, rows = folder / "log", folder / "requests", folder / "rows"
+def measure_kind(folder: Path, kind: str, options: argparse.Namespace) -> None:
+    """Measures an encoder on all backends beside an echo of its messages, and prints the rows."""
+    model = "image" if kind == "image" else "text"
+    export, log, rows, requests = (folder / each for each in (kind, "log", "rows", "requests"))
+    rows.write_bytes(pickle.dumps(rows_of(model)))
+    write_requests(requests, model, rows_of(model))
     write_reply(folder / "reply")
-    told: set[str] = set()
-    for kind in options.only or [*TEXTS, "image"]:
-        model = "image" if kind == "image" else "text"
-        rows.write_bytes(pickle.dumps(rows_of(model)))
-        write_requests(requests, model, rows_of(model))
-        if model not in told:
-            told.add(model)
-            with echoing(folder / "reply", log) as echo:
-                name = f"bare gRPC echo, {model} messages"
-                print(row(name, measure(echo.port, requests, options.seconds)), flush=True)
-        export = folder / kind
-        make_export(export, "bag-of-words" if kind == "image" else kind)
-        batching = read_batching(export / "tf_serving" / "batching.config")
-        for backend in options.backends:
-            command = [sys.executable, "-c", _DIRECT, str(export), model, backend, str(rows)]
-            alone = json.loads(
-                subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            )
-            for gather in (True, False):
-                settings: dict[str, Any] = asdict(replace(batching, gather=gather))
-                with serving(export, log, backend=backend, batching=settings) as server:
-                    found = measure(server.port, requests, options.seconds)
-                name = f"{kind}, {backend}, {'batching' if gather else 'no batching'}"
-                print(row(name, found, alone if gather else None), flush=True)
+    make_export(export, "bag-of-words" if kind == "image" else kind)
+    batching = read_batching(export / "tf_serving" / "batching.config")
+    servers = {f"bare gRPC echo beside {kind}": partial(echoing, folder / "reply", log)}
+    alone: dict[str, list[float]] = {}
+    for backend in options.backends:
+        for gather in (True, False):
+            settings: dict[str, Any] = asdict(replace(batching, gather=gather))
+            name = f"{kind}, {backend}, {'batching' if gather else 'no batching'}"
+            servers[name] = partial(serving, export, log, backend=backend, batching=settings)
+        command = [sys.executable, "-c", _DIRECT, str(export), model, backend, str(rows)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        alone[f"{kind}, {backend}, batching"] = json.loads(done.stdout)
+    found: dict[str, list[list[dict[str, float]]]] = {name: [] for name in servers}
+    for _ in range(options.rounds):
+        for name, start in servers.items():
+            with start() as server:
+                found[name].append(measure(server.port, requests, options.seconds))
+    for name, rounds in found.items():
+        print(row(name, median(rounds), alone.get(name)), flush=True)
 
 
 if __name__ == "__main__":
