@@ -1,0 +1,160 @@
+"""Queues that fill, callers that vanish, requests that fail, and what is counted of them."""
+
+import time
+
+import grpc
+import numpy as np
+
+from mite_tf.serving.server import start_server
+from tests.serving.server.under_test import (
+    ONE,
+    SlowModel,
+    asked_in_threads,
+    metrics,
+    wait_until,
+)
+from tests.serving.stubs import close, images, stubs_of
+
+
+def test_requests_that_wait_share_the_next_call(export_folder, export, monkeypatch):
+    model = SlowModel(monkeypatch)
+    with start_server(export_folder, batching=ONE) as running:
+        model.on = True
+        done, threads = asked_in_threads(running.port, ["first"])
+        wait_until(lambda: model.calls == [["first"]])
+        more, others = asked_in_threads(running.port, ["a", "b", "c"])
+        time.sleep(0.5)
+        model.go.set()
+        for thread in (*threads, *others):
+            thread.join()
+        assert sorted(map(sorted, model.calls)) == [["a", "b", "c"], ["first"]]
+        for caption, embedding in (done | more).items():
+            close(embedding, export.keras.text([caption]))
+        assert metrics(running)['mite_serving_batch_size_bucket{le="1.0",model_name="text"}'] == 1
+
+
+def test_a_full_queue_refuses_at_once(export_folder, monkeypatch):
+    model = SlowModel(monkeypatch)
+    with start_server(export_folder, batching=ONE) as running, stubs_of(running.port) as stubs:
+        model.on = True
+        done, threads = asked_in_threads(running.port, [f"caption {n}" for n in range(8)])
+        queue = 'mite_serving_queue_length{model_name="text"}'
+        # One full batch is running at most, and one may wait.
+        wait_until(lambda: metrics(running)[queue] + sum(map(len, model.calls)) == 8)
+        start = time.monotonic()
+        code, details = stubs.refused("text", text=["one more"])
+        assert time.monotonic() - start < 2
+        assert (code, "queue" in details) == ("RESOURCE_EXHAUSTED", True)
+        # The other model is not held up.
+        assert stubs.embed("image", image_bytes=[images()["photo.png"]]).shape == (1, 16)
+        model.go.set()
+        for thread in threads:
+            thread.join()
+        assert all(isinstance(each, np.ndarray) for each in done.values())
+        assert stubs.embed("text", text=["again"]).shape == (1, 16)
+
+
+def test_who_has_gone_is_not_computed_for(export_folder, monkeypatch):
+    model = SlowModel(monkeypatch)
+    with start_server(export_folder, batching=ONE) as running, stubs_of(running.port) as stubs:
+        model.on = True
+        done, threads = asked_in_threads(running.port, ["first"])
+        wait_until(lambda: len(model.calls) == 1)
+        cancelled = stubs.prediction.Predict.future(stubs.request(text=["cancelled"]))
+        late, late_threads = asked_in_threads(running.port, ["late"], timeout=0.3)
+        stays, stays_threads = asked_in_threads(running.port, ["stays"])
+        time.sleep(1)
+        cancelled.cancel()
+        time.sleep(0.5)
+        model.go.set()
+        for thread in (*threads, *late_threads, *stays_threads):
+            thread.join()
+        assert late == {"late": "DEADLINE_EXCEEDED"}
+        assert model.calls == [["first"], ["stays"]]
+        assert stays["stays"].shape == done["first"].shape == (1, 16)
+        assert (
+            metrics(running)[
+                ':tensorflow:serving:request_count{model_name="text",status="CANCELLED"}'
+            ]
+            == 2
+        )
+
+
+def test_a_bad_picture_fails_its_own_request_alone(stubs, export):
+    good = images()["photo.png"]
+    calls = [
+        stubs.prediction.Predict.future(
+            stubs.request("image", image_bytes=[good if number % 2 else b"bad"]), timeout=30
+        )
+        for number in range(20)
+    ]
+    import tensorflow as tf
+
+    expected = export.keras.images([good])
+    for number, call in enumerate(calls):
+        if number % 2:
+            close(tf.make_ndarray(call.result().outputs["embedding"]), expected, 2e-5)
+        else:
+            assert call.exception().code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_model_that_fails_fails_its_requests_and_not_the_server(export_folder, monkeypatch):
+    from mite_tf.serving.backends.onnx import OnnxBackend
+
+    run = OnnxBackend.run
+
+    def fail(backend, rows):
+        if "poison" in rows.values:
+            raise RuntimeError("out of memory")
+        return run(backend, rows)
+
+    monkeypatch.setattr(OnnxBackend, "run", fail)
+    with start_server(export_folder) as running, stubs_of(running.port) as stubs:
+        code, details = stubs.refused("text", text=["poison"])
+        assert (code, "out of memory" in details) == ("INTERNAL", True)
+        assert stubs.embed("text", text=["fine"]).shape == (1, 16)
+
+
+def test_large_images_are_refused_before_they_are_decoded(export_folder):
+    with (
+        start_server(export_folder, max_image_pixels=160 * 120) as running,
+        stubs_of(running.port) as stubs,
+    ):
+        assert stubs.embed("image", image_bytes=[images()["photo.png"]]).shape == (1, 16)
+        code, details = stubs.refused("image", image_bytes=[images()["huge.jpg"]])
+        assert (code, "3000 × 2000 pixels; at most 19200" in details) == ("INVALID_ARGUMENT", True)
+        pixels = np.zeros((1, 161, 120, 3), np.uint8)
+        assert (
+            "too" in details
+            or "Send a smaller"
+            in stubs.refused("image", signature="pixels_uint8", pixels=pixels)[1]
+        )
+
+
+def test_large_messages_are_refused(export_folder):
+    with (
+        start_server(export_folder, max_message_bytes=10_000, http_port=None) as running,
+        stubs_of(running.port) as stubs,
+    ):
+        code, details = stubs.refused("text", text=["a" * 20_000])
+        assert (code, "larger than max" in details) == ("RESOURCE_EXHAUSTED", True)
+        assert running.http_port is None
+
+
+def test_metrics_of_tensorflow_serving(export_folder):
+    with start_server(export_folder) as running, stubs_of(running.port) as stubs:
+        for _ in range(3):
+            stubs.embed("text", text=["a", "b"])
+        stubs.refused("text", texts=["a"])
+        stubs.refused("dog", text=["a"])
+        page = metrics(running)
+        count = ':tensorflow:serving:request_count{model_name="%s",status="%s"}'
+        assert page[count % ("text", "OK")] == 3
+        assert page[count % ("text", "INVALID_ARGUMENT")] == 1
+        assert page[count % ("unknown", "NOT_FOUND")] == 1  # no label that a caller makes up
+        labels = '{API="Predict",entrypoint="GRPC",model_name="text"}'
+        assert page[":tensorflow:serving:request_latency_count" + labels] == 3
+        assert 100 < page[":tensorflow:serving:request_latency_sum" + labels] < 3e7
+        assert page['mite_serving_batch_size_sum{model_name="text"}'] == 6
+        waits = ":tensorflow:serving:batching_session:queuing_latency_count"
+        assert page[waits + '{thread_pool_name="text"}'] == 3

@@ -1,0 +1,137 @@
+"""Versions that come and go, and folders that are served or not."""
+
+import shutil
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+
+from mite_tf.errors import MiteError
+from mite_tf.export.manifest import MANIFEST
+from mite_tf.serving.server import start_server
+from tests.serving.conftest import Keras
+from tests.serving.exports import make_encoders, write_export
+from tests.serving.server.under_test import (
+    CAPTIONS,
+    asking,
+    metrics,
+    wait_until,
+)
+from tests.serving.stubs import close, stubs_of
+
+
+@pytest.fixture(scope="session")
+def second(export_folder, tmp_path_factory):
+    """The same folder after a second export, of other weights."""
+    folder = tmp_path_factory.mktemp("second") / "export"
+    shutil.copytree(export_folder, folder)
+    encoders = make_encoders(word_size=16, hidden_size=16, seed=1)
+    write_export(folder, encoders)
+    return folder, Keras(encoders)
+
+
+def renew(folder, newer):
+    """What a second export does to a folder: the SavedModels first, the manifest last."""
+    for name in ("savedmodel", "onnx", "tokenizer.json", MANIFEST):
+        if (newer / name).is_dir():
+            shutil.copytree(newer / name, folder / name, dirs_exist_ok=True)
+        else:
+            shutil.copy(newer / name, folder / name)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "savedmodel"])
+def test_a_new_version_takes_over_under_traffic(export, second, tmp_path, backend):
+    import tensorflow as tf
+
+    newer, keras = second
+    folder = tmp_path / "export"
+    shutil.copytree(export.path, folder)
+    expected = {1: export.keras.text(CAPTIONS), 2: keras.text(CAPTIONS)}
+    assert np.abs(expected[1] - expected[2]).max() > 0.1
+    with start_server(folder, backend=backend, poll_seconds=0.1) as running:
+        with asking(running.port) as (answers, errors), stubs_of(running.port) as stubs:
+            wait_until(lambda: len(answers) > 50)
+            renew(folder, newer)
+            wait_until(lambda: stubs.status("text") == {1: 50, 2: 30})
+            known = len(answers)
+            wait_until(lambda: len(answers) > known + 50)
+            assert stubs.refused("text", version=1, text=["a"])[0] == "NOT_FOUND"
+            assert stubs.status("image") == {1: 50, 2: 30}
+        assert not errors
+        versions = [response.model_spec.version.value for _, response in answers]
+        assert set(versions) == {1, 2}
+        for caption, response in answers:
+            rows = expected[response.model_spec.version.value]
+            close(tf.make_ndarray(response.outputs["embedding"])[0], rows[CAPTIONS.index(caption)])
+        page = metrics(running)
+        name = 'mite_serving_model_version{model_name="text",version="%s"}'
+        assert (page[name % 1], page[name % 2]) == (50, 30)
+
+
+def test_half_an_export_and_a_broken_one_leave_the_old_version_serving(export, second, tmp_path):
+    newer, keras = second
+    folder = tmp_path / "export"
+    shutil.copytree(export.path, folder)
+    with start_server(folder, poll_seconds=0.05) as running, stubs_of(running.port) as stubs:
+        # The file of a new version under the manifest of the old one.
+        shutil.copy(newer / "onnx/text_encoder.onnx", folder / "onnx/text_encoder.onnx")
+        time.sleep(0.5)
+        close(stubs.embed("text", text=CAPTIONS), export.keras.text(CAPTIONS))
+        # A manifest of version 2 over a damaged file.
+        (folder / "onnx/text_encoder.onnx").write_bytes(b"broken")
+        shutil.copy(newer / MANIFEST, folder / MANIFEST)
+        wait_until(lambda: stubs.status("text") == {2: 50, 1: 30})
+        close(stubs.embed("text", text=CAPTIONS), export.keras.text(CAPTIONS))
+        renew(folder, newer)  # mended
+        wait_until(lambda: stubs.status("text") == {2: 30, 1: 50})
+        close(stubs.embed("text", text=CAPTIONS), keras.text(CAPTIONS))
+
+
+def test_nothing_is_served_of_a_damaged_export(export_folder, tmp_path):
+    folder = tmp_path / "export"
+    shutil.copytree(export_folder, folder)
+    (folder / "onnx/image_encoder.onnx").write_bytes(b"broken")
+    with pytest.raises(MiteError, match="not the file that was exported"):
+        start_server(folder)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "savedmodel"])
+def test_what_lies_outside_of_the_folder_is_not_served(export_folder, tmp_path, backend):
+    folder = tmp_path / "export"
+    shutil.copytree(export_folder, folder)
+    name = "onnx/text_encoder.onnx" if backend == "onnx" else "savedmodel/text/1/saved_model.pb"
+    outside = tmp_path / "outside"
+    (folder / name).replace(outside)
+    (folder / name).symlink_to(outside)
+    with pytest.raises(MiteError, match="leads out of the folder"):
+        start_server(folder, backend=backend)
+
+
+def test_paths_in_names_lead_nowhere(server, stubs):
+    for name in ("../text", "/etc/passwd", "savedmodel/text", "text/1", "text\0"):
+        assert stubs.refused(name, text=["a"])[0] == "NOT_FOUND"
+    for path in ("..%2ftext", "%2e%2e%2fmanifest.json", "..;/text"):
+        with pytest.raises(urllib.error.HTTPError, match=r"40[04]"):
+            urllib.request.urlopen(f"http://127.0.0.1:{server.http_port}/v1/models/{path}")
+
+
+def test_a_folder_that_is_itself_a_link_is_followed(export_folder, export, tmp_path):
+    (tmp_path / "current").symlink_to(export_folder)
+    with start_server(tmp_path / "current") as running, stubs_of(running.port) as stubs:
+        close(stubs.embed("text", text=["a dog"]), export.keras.text(["a dog"]))
+
+
+def test_features_are_served(tmp_path):
+    encoders = make_encoders(features=24, word_size=16, hidden_size=16)
+    write_export(tmp_path / "export", encoders)
+    features = np.random.default_rng(0).normal(size=(5, 24)).astype(np.float32)
+    expected = encoders.image_encoder(features, training=False)
+    for backend in ("onnx", "savedmodel"):
+        with (
+            start_server(tmp_path / "export", backend=backend) as running,
+            stubs_of(running.port) as stubs,
+        ):
+            close(stubs.embed("image", features=features), expected)
+            close(stubs.embed("image", signature="features", features=features), expected)
+            assert "expected [?,24]" in stubs.refused("image", features=features[:, :3])[1]
