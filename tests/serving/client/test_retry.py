@@ -20,9 +20,15 @@ def test_what_may_pass_is_tried_again(fake, code):
 
 @pytest.mark.parametrize(
     "code",
-    ["INTERNAL", "NOT_FOUND", "PERMISSION_DENIED", "UNIMPLEMENTED", "FAILED_PRECONDITION",
-     "INVALID_ARGUMENT", "UNKNOWN"],
-)  # fmt: skip
+    [
+        "INTERNAL",
+        "NOT_FOUND",
+        "PERMISSION_DENIED",
+        "UNIMPLEMENTED",
+        "FAILED_PRECONDITION",
+        "UNKNOWN",
+    ],
+)
 def test_what_may_not_pass_is_not(fake, code):
     fake.faults.append(abort(code, "said the server"))
     with (
