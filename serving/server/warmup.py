@@ -1,4 +1,4 @@
-"""Requests that a new version answers before it takes traffic, and how long it takes for them."""
+"""Requests that a new version answers before it takes traffic, and how light its calls are."""
 
 from __future__ import annotations
 

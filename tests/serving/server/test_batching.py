@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends import Rows
+from mite_tf.serving.backends import Rows, open_backend
+from mite_tf.serving.server import warmup
 from mite_tf.serving.server.batcher import Batcher
 from mite_tf.serving.server.batching import Batching, read_batching
 from mite_tf.serving.server.metrics import Metrics
@@ -134,6 +135,15 @@ def test_light_calls_run_on_the_event_loop():
 
     run(ask, Batching(max_batch_size=8), model, light_rows=4)
     assert threads == [True, True, False]
+
+
+@pytest.mark.parametrize(("milliseconds", "rows"), [(0.01, 32), (0.3, 4), (3.0, 0)])
+def test_as_many_rows_are_light_as_take_less_than_two_milliseconds(
+    export_folder, monkeypatch, milliseconds, rows
+):
+    monkeypatch.setattr(warmup, "_seconds", lambda _, given: len(given) * milliseconds / 1e3)
+    backend = open_backend(export_folder, "text")
+    assert warmup.light_rows(backend, 32) == rows
 
 
 async def turns(count):
