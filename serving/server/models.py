@@ -45,14 +45,18 @@ class Models:
     Args:
         options: Settings of the server.
         metrics: Where batches and versions are counted.
+        renewed: Is called when a new export has replaced one, which is freed by then.
     """
 
-    def __init__(self, options: ServerOptions, *, metrics: Metrics) -> None:
+    def __init__(
+        self, options: ServerOptions, *, metrics: Metrics, renewed: Callable[[], None]
+    ) -> None:
         self._options = options
         self._export = Path(options.export)
         self._kind = options.choose_kind()
         self._batching = options.choose_batching()
         self._metrics = metrics
+        self._renewed = renewed
         # Each model has its own, so that a slow one does not hold up the other.
         self._threads = {
             name: ThreadPoolExecutor(self._batching.num_batch_threads, f"mite-{name}")
@@ -190,7 +194,13 @@ class Models:
             )
         for version in old:
             self._set_state(version.name, version.number, State(UNLOADING))
-            self._keep(self._unload(version))
+        if old:
+            self._keep(self._replace(old))
+
+    async def _replace(self, old: list[Version]) -> None:
+        await asyncio.gather(*map(self._unload, old))
+        old.clear()
+        self._renewed()
 
     async def _unload(self, version: Version) -> None:
         await version.drained()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mite_tf.serving.server.collector import spare_what_is_loaded
 from mite_tf.serving.server.logs import log_to_stderr
 from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.server import Server
@@ -39,7 +40,7 @@ async def _serve(options: ServerOptions) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = Server(options)
+    server = Server(options, loaded=spare_what_is_loaded)
     starting = asyncio.create_task(server.start())
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
@@ -19,12 +20,14 @@ class Server:
 
     Args:
         options: Settings.
+        loaded: Is called when everything is loaded, and whenever a new version has replaced one.
     """
 
-    def __init__(self, options: ServerOptions) -> None:
+    def __init__(self, options: ServerOptions, *, loaded: Callable[[], None] | None = None) -> None:
         self._options = options
+        self._loaded = loaded or (lambda: None)
         self._metrics = Metrics()
-        self._models = Models(options, metrics=self._metrics)
+        self._models = Models(options, metrics=self._metrics, renewed=self._loaded)
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
 
@@ -44,6 +47,7 @@ class Server:
                 self._http = HttpServer(self._options, self._models, self._metrics)
                 await self._http.start()
             await self._grpc.start()
+            self._loaded()
         except BaseException:
             await self.stop()
             raise

@@ -1,15 +1,20 @@
 """Versions that come and go, and folders that are served or not."""
 
+import asyncio
 import shutil
 import time
 import urllib.request
+import weakref
 
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import MANIFEST
+from mite_tf.serving.backends import open_backend
 from mite_tf.serving.server import start_server
+from mite_tf.serving.server.options import ServerOptions
+from mite_tf.serving.server.server import Server
 from tests.serving.conftest import Keras
 from tests.serving.exports import make_encoders, write_export
 from tests.serving.server.under_test import (
@@ -67,6 +72,35 @@ def test_a_new_version_takes_over_under_traffic(export, second, tmp_path, backen
         page = metrics(running)
         name = 'mite_serving_model_version{model_name="text",version="%s"}'
         assert (page[name % 1], page[name % 2]) == (50, 30)
+
+
+def test_is_told_when_the_old_version_is_gone(export_folder, second, tmp_path, monkeypatch):
+    folder = tmp_path / "export"
+    shutil.copytree(export_folder, folder)
+    backends = []
+
+    def opened(*arguments, **options):
+        backend = open_backend(*arguments, **options)
+        backends.append(weakref.ref(backend))
+        return backend
+
+    monkeypatch.setattr("mite_tf.serving.server.models.open_backend", opened)
+    alive = []
+
+    async def serve():
+        server = Server(
+            ServerOptions(export=folder, port=0, http_port=None, poll_seconds=0.05),
+            loaded=lambda: alive.append([ref() is not None for ref in backends]),
+        )
+        await server.start()
+        assert alive == [[True, True]]
+        renew(folder, second[0])
+        while len(alive) < 2:
+            await asyncio.sleep(0.05)
+        await server.stop()
+
+    asyncio.run(asyncio.wait_for(serve(), 60))
+    assert alive[1:] == [[False, False, True, True]]
 
 
 def test_half_an_export_and_a_broken_one_leave_the_old_version_serving(export, second, tmp_path):

@@ -1,0 +1,60 @@
+"""What the garbage collector is kept from."""
+
+import gc
+import subprocess
+import sys
+import weakref
+
+import pytest
+
+from mite_tf.serving.server.collector import spare_what_is_loaded
+
+
+class Node:
+    """Refers to itself, so that only the collector frees it."""
+
+    def __init__(self):
+        self.self = self
+
+
+@pytest.fixture
+def collector():
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("collector")
+def test_what_is_loaded_is_left_out_and_freed_when_it_is_replaced():
+    loaded, unused = Node(), weakref.ref(Node())
+    spare_what_is_loaded()
+    assert unused() is None
+    assert gc.get_freeze_count() > 1000
+    assert not any(each is loaded for each in gc.get_objects())
+    old, loaded = weakref.ref(loaded), Node()
+    gc.collect()
+    assert old() is not None  # no round looks at it any more
+    spare_what_is_loaded()
+    assert old() is None
+    assert not any(each is loaded for each in gc.get_objects())
+
+
+def test_serving_begins_when_all_is_left_out(export_folder):
+    script = (
+        "import gc, logging, os, signal, sys\n"
+        "from mite_tf.serving.server import serve\n"
+        "def listen(record):\n"
+        "    if record.msg == 'serving':\n"
+        "        print(gc.get_freeze_count(), len(gc.get_objects()))\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return True\n"
+        "logging.getLogger('mite_tf.serving').addFilter(listen)\n"
+        "serve(sys.argv[1], port=0, http_port=0, backend='onnx')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(export_folder)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    left_out, looked_at = map(int, done.stdout.split())
+    assert left_out > 10 * looked_at
