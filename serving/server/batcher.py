@@ -77,8 +77,10 @@ class Batcher:
         answer: asyncio.Future[np.ndarray] = self._loop.create_future()
         self._queue.append(_Waiting(rows, answer, time.perf_counter()))
         self._metrics.queued(len(self._queue))
-        # Soon, not now: requests that were read from the network together start together.
-        self._pump_soon()
+        # While more are waited for, only the last of them changes anything.
+        if self._timer is None or len(self._queue) >= max(self._sizes) or self._is_full():
+            # Soon, not now: requests that were read from the network together start together.
+            self._pump_soon()
         return answer
 
     def _pump_soon(self) -> None:
