@@ -36,10 +36,10 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/pytest -m "not slow" --ignore tests/documentation
+	$(BIN)/pytest -m "not slow" --ignore tests/documentation --ignore tests/notebooks
 
-docs: $(READY) ## check links and examples of the documentation
-	$(BIN)/pytest tests/documentation
+docs: $(READY) ## check links and examples of the documentation, run the first notebook
+	$(BIN)/pytest -m "not slow" tests/documentation tests/notebooks
 
 test-slow: $(READY) ## the tests that take minutes: twenty kills, notebooks, a whole wheel
 	$(BIN)/pytest -m slow --timeout 3600

@@ -200,7 +200,8 @@ class Models:
     async def _replace(self, old: list[Version]) -> None:
         await asyncio.gather(*map(self._unload, old))
         old.clear()
-        self._renewed()
+        # In the thread that freed them: until it takes something else, it holds what it did last.
+        await self._in_loader(self._renewed)
 
     async def _unload(self, version: Version) -> None:
         await version.drained()

@@ -155,7 +155,10 @@ class TestResume:
         train(table, run.path, resume=True, quiet=True)
         assert run.state.read_bytes() == before
 
-    @pytest.mark.parametrize("batch", [4, 40], ids=["align", "adversarial"])
+    @pytest.mark.parametrize(
+        "batch",
+        [pytest.param(4, marks=pytest.mark.slow, id="align"), pytest.param(40, id="adversarial")],
+    )
     def test_ctrl_c_in_mid_epoch_ends_with_the_same_weights(
         self, run, table, tmp_path, make_config, monkeypatch, batch
     ):
