@@ -125,8 +125,10 @@ def test_numbers_that_make_no_sense_are_refused(wrong):
 
 
 SCRIPT = """
-import json, sys
+import json, signal, sys
 from mite_tf.serving.loadtest import load_test
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 result = load_test(sys.argv[1], clients=2, processes=2, seconds=60, warmup=0)
 print(json.dumps(result.to_dict()))
 """
