@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
@@ -23,7 +21,7 @@ def photos(tmp_path):
     return folder
 
 
-def test_help_and_import_load_no_tensorflow():
+def test_help_and_import_load_no_tensorflow(run_python):
     script = (
         "import sys, mite_tf, mite_tf.cli\n"
         "try: mite_tf.cli.main(['--help'])\n"
@@ -31,7 +29,7 @@ def test_help_and_import_load_no_tensorflow():
         "heavy = {'tensorflow', 'keras', 'numpy', 'matplotlib', 'sklearn', 'pydantic'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = run_python(script)
     assert done.returncode == 0, done.stderr
     assert "mite train photos" in done.stdout
 

@@ -78,7 +78,7 @@ class Batcher:
         self._queue.append(_Waiting(rows, answer, time.perf_counter()))
         self._metrics.queued(len(self._queue))
         # While more are waited for, only the last of them changes anything.
-        if self._timer is None or len(self._queue) >= max(self._sizes) or self._is_full():
+        if self._timer is None or self._as_many_as_before() or self._is_full():
             # Soon, not now: requests that were read from the network together start together.
             self._pump_soon()
         return answer
@@ -111,7 +111,7 @@ class Batcher:
         """
         if not self._batching.gather or not self._queue or self._is_full():
             return False
-        if len(self._queue) >= max(self._sizes) and self._calls % _LOOK:
+        if self._as_many_as_before() and self._calls % _LOOK:
             return False
         left = _QUIET - (time.perf_counter() - self._queue[-1].since)
         if left > 0:
@@ -129,6 +129,9 @@ class Batcher:
         if left > 0:
             self._pump_in(left)
         return left <= 0
+
+    def _as_many_as_before(self) -> bool:
+        return len(self._queue) >= max(self._sizes)
 
     def _is_full(self) -> bool:
         most = self._batching.rows_of_a_call

@@ -2,8 +2,6 @@
 
 import dataclasses
 import pickle
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -151,6 +149,7 @@ def test_the_summary_tells_captions_per_image(table):
     assert "hash" not in table.summary()
 
 
-def test_tensorflow_is_not_loaded():
+def test_tensorflow_is_not_loaded(run_python):
     code = "import sys, mite_tf.data.checks; assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr

@@ -1,7 +1,5 @@
 import io
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -99,10 +97,11 @@ def test_models_judged_on_different_candidates_have_their_own_chance(evaluation,
     assert "chance, full, 10 images" in header
 
 
-def test_importing_is_quick():
+def test_importing_is_quick(run_python):
     code = (
         "import sys, mite_tf.evaluation, mite_tf.search;"
         "print({'sklearn', 'matplotlib', 'jinja2', 'tensorflow', 'keras'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "set()"

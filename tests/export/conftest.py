@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -65,16 +62,3 @@ def make_encoders():
         return encoders
 
     return make
-
-
-@pytest.fixture
-def run_python():
-    """Runs a script in a fresh process; gives what it did."""
-
-    def run_script(script, *arguments):
-        return subprocess.run(
-            [sys.executable, "-c", script, *map(str, arguments)],
-            capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-
-    return run_script

@@ -1,8 +1,6 @@
 """Backends opened as a program does that asks for embeddings in its own process."""
 
 import shutil
-import subprocess
-import sys
 import threading
 import time
 
@@ -76,14 +74,12 @@ def test_no_export(tmp_path):
         choose_kind(tmp_path / "none")
 
 
-def test_no_tensorflow_is_loaded(export_folder):
+def test_no_tensorflow_is_loaded(export_folder, run_python):
     script = (
         "import sys; from mite_tf.serving.backends import open_backend; "
         "open_backend(sys.argv[1], 'text'); open_backend(sys.argv[1], 'image'); "
         "print([name for name in sys.modules if name.startswith(('tensorflow', 'keras'))])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(export_folder)],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+    done = run_python(script, export_folder)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"

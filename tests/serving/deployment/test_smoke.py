@@ -149,10 +149,11 @@ def test_mutual_tls(export_folder, tmp_path):
             assert run(host, "--wait", 1, *less).returncode == 1
 
 
-def test_no_tensorflow_is_loaded():
+def test_no_tensorflow_is_loaded(run_python):
     code = (
         "import sys; import mite_tf.serving.smoke.__main__; "
         "print([name for name in sys.modules if name.startswith(('tensorflow', 'keras'))])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"

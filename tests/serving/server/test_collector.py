@@ -1,8 +1,6 @@
 """What the garbage collector is kept from."""
 
 import gc
-import subprocess
-import sys
 import weakref
 
 import pytest
@@ -27,9 +25,11 @@ def collector():
 
 @pytest.mark.usefixtures("collector")
 def test_what_is_loaded_is_left_out_and_freed_when_it_is_replaced():
+    before = gc.get_threshold()[0]
     loaded, unused = Node(), weakref.ref(Node())
     spare_what_is_loaded()
     assert unused() is None
+    assert gc.get_threshold()[0] > before
     assert gc.get_freeze_count() > 1000
     assert not any(each is loaded for each in gc.get_objects())
     old, loaded = weakref.ref(loaded), Node()
@@ -40,7 +40,7 @@ def test_what_is_loaded_is_left_out_and_freed_when_it_is_replaced():
     assert not any(each is loaded for each in gc.get_objects())
 
 
-def test_serving_begins_when_all_is_left_out(export_folder):
+def test_serving_begins_when_all_is_left_out(export_folder, run_python):
     script = (
         "import gc, logging, os, signal, sys\n"
         "from mite_tf.serving.server import serve\n"
@@ -52,9 +52,7 @@ def test_serving_begins_when_all_is_left_out(export_folder):
         "logging.getLogger('mite_tf.serving').addFilter(listen)\n"
         "serve(sys.argv[1], port=0, http_port=0, backend='onnx')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(export_folder)],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+    done = run_python(script, export_folder)
+    assert done.returncode == 0, done.stderr
     left_out, looked_at = map(int, done.stdout.split())
     assert left_out > 10 * looked_at

@@ -107,7 +107,7 @@ def test_a_taken_port_is_told(server, export_folder):
         start_server(export_folder, http_port=server.http_port)
 
 
-def test_no_tensorflow_is_loaded(export_folder):
+def test_no_tensorflow_is_loaded(export_folder, run_python):
     script = (
         "import sys, asyncio\n"
         "from mite_tf.serving.server import start_server\n"
@@ -117,10 +117,8 @@ def test_no_tensorflow_is_loaded(export_folder):
         '    urllib.request.urlopen(url, b\'{"instances": ["a"]}\').read()\n'
         "print([name for name in sys.modules if name.startswith(('tensorflow', 'keras'))])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(export_folder)],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+    done = run_python(script, export_folder)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
     assert read_manifest(export_folder).version == 1
 

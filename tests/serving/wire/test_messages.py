@@ -1,8 +1,5 @@
 """The messages are those of `tensorflow-serving-api`, and need no TensorFlow."""
 
-import subprocess
-import sys
-
 import pytest
 
 from mite_tf.serving.wire import messages
@@ -27,10 +24,11 @@ def test_public_stubs_read_what_is_written():
     assert other.inputs["text"].string_val[0] == b"a dog"
 
 
-def test_no_tensorflow_is_loaded():
+def test_no_tensorflow_is_loaded(run_python):
     code = (
         "import sys; from mite_tf.serving.wire import messages, tensors; "
         "print([name for name in sys.modules if name.startswith(('tensorflow', 'keras'))])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
