@@ -166,6 +166,24 @@ def test_who_was_answered_together_is_waited_for():
     assert sizes[-2:] == [4, 4]
 
 
+def test_the_last_of_those_who_are_waited_for_starts_the_call(monkeypatch):
+    monkeypatch.setattr("mite_tf.serving.server.batcher._QUIET", 0.3)
+
+    async def ask(batcher):
+        for _ in range(2):
+            start = asyncio.get_running_loop().time()
+            answers = []
+            for number in range(4):
+                answers.append(batcher.put(rows(number)))
+                await turns(5)
+            await asyncio.gather(*answers)
+        return asyncio.get_running_loop().time() - start
+
+    seconds, calls = run(ask, Batching(max_batch_size=8), square, light_rows=8)
+    assert calls == [("x", 4)] * 2
+    assert seconds < 0.3
+
+
 def test_who_is_alone_is_answered_at_once():
     async def ask(batcher):
         await batcher.put(rows(1))  # the first is not known to be
@@ -187,12 +205,17 @@ def test_a_timeout_waits_for_more_but_not_when_full():
         await asyncio.gather(first, batcher.put(rows(2)))
         waited = loop.time() - start
         start = loop.time()
-        await asyncio.gather(*(batcher.put(rows(n)) for n in range(4)))
+        first = batcher.put(rows(0))
+        await asyncio.sleep(0.05)
+        await asyncio.gather(first, *(batcher.put(rows(n)) for n in range(3)))
+        first = batcher.put(rows(0))
+        await asyncio.sleep(0.05)
+        await asyncio.gather(first, batcher.put(rows(1, 2, 3)))  # fewer requests, as many rows
         return waited, loop.time() - start
 
     batching = Batching(max_batch_size=4, batch_timeout_micros=300_000)
     (waited, full), calls = run(ask, batching, square)
-    assert calls == [("x", 2), ("x", 4)]
+    assert calls == [("x", 2), ("x", 4), ("x", 4)]
     assert waited >= 0.3 > full
 
 
