@@ -9,7 +9,7 @@ from typing import Any
 
 from mite_tf.export.describe_encoders import describe_encoders, embedding_space
 from mite_tf.export.manifest import Manifest
-from mite_tf.training import Encoders, Run
+from mite_tf.runs import Encoders, Run
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
              "tokenizers", "numpy")  # fmt: skip

@@ -12,7 +12,7 @@ from mite_tf.data.batches import pixel_batches
 from mite_tf.data.images import Preprocessing
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
-from mite_tf.training import Run
+from mite_tf.runs import Run
 
 
 def data_of(run: Run, data: str | Path | CaptionedImages | None) -> CaptionedImages | None:

@@ -23,7 +23,7 @@ from mite_tf.export.verification.golden import write_golden
 from mite_tf.export.versions import next_version, published_when_whole
 from mite_tf.export.write_forms import write_int8, write_onnx, write_savedmodels
 from mite_tf.progress import CONSOLE
-from mite_tf.training import Encoders, Run
+from mite_tf.runs import Encoders, Run
 
 
 def export(

@@ -16,7 +16,7 @@ from mite_tf.export.savedmodel import write_savedmodel
 from mite_tf.export.signatures import signatures_of
 from mite_tf.export.verification.images import images
 from mite_tf.export.warmup import write_warmup
-from mite_tf.training import Encoders, Run
+from mite_tf.runs import Encoders, Run
 
 # Enough that the ranges of activations have settled.
 _CALIBRATION_IMAGES = 128

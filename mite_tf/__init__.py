@@ -19,18 +19,13 @@ from mite_tf.errors import MiteError
 
 if TYPE_CHECKING:
     from mite_tf.data import CaptionedImages, check, read
-    from mite_tf.data.scenes import write_scenes
     from mite_tf.evaluation import Evaluation, evaluate_embeddings
     from mite_tf.models import MITE
-    from mite_tf.search import VectorIndex
-    from mite_tf.studies import StudyFolder, study
-    from mite_tf.training import (
+    from mite_tf.retrieval import VectorIndex
+    from mite_tf.runs import (
         Config,
         Encoders,
-        Guard,
         Run,
-        Stage,
-        StageSchedule,
         config_names,
         embed,
         evaluate,
@@ -38,21 +33,21 @@ if TYPE_CHECKING:
         load_config,
         train,
     )
+    from mite_tf.scenes import write_scenes
+    from mite_tf.studies import StudyFolder, study
+    from mite_tf.training import Guard, Stage, StageSchedule
 
 _HOMES = {
     "mite_tf.data": ("CaptionedImages", "check", "read"),
-    "mite_tf.data.scenes": ("write_scenes",),
+    "mite_tf.scenes": ("write_scenes",),
     "mite_tf.evaluation": ("Evaluation", "evaluate_embeddings"),
     "mite_tf.models": ("MITE",),
-    "mite_tf.search": ("VectorIndex",),
+    "mite_tf.retrieval": ("VectorIndex",),
     "mite_tf.studies": ("StudyFolder", "study"),
-    "mite_tf.training": (
+    "mite_tf.runs": (
         "Config",
         "Encoders",
-        "Guard",
         "Run",
-        "Stage",
-        "StageSchedule",
         "config_names",
         "embed",
         "evaluate",
@@ -60,11 +55,12 @@ _HOMES = {
         "load_config",
         "train",
     ),
+    "mite_tf.training": ("Guard", "Stage", "StageSchedule"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "data", "evaluation", "export", "losses", "models", "search", "serving", "studies", "text",
-    "training",
+    "data", "evaluation", "export", "losses", "models", "reports", "retrieval", "runs", "scenes",
+    "serving", "studies", "text", "training",
 )  # fmt: skip
 
 __all__ = [

@@ -5,17 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mite_tf.data import read
-from mite_tf.data.scenes import ruled_out, write_scenes
-from mite_tf.evaluation import (
-    Evaluation,
-    SearchExample,
-    evaluate_embeddings,
-    near_miss_confusion,
-    print_table,
-    write_report,
-)
+from mite_tf.evaluation import Evaluation, evaluate_embeddings, near_miss_confusion
 from mite_tf.progress import CONSOLE
-from mite_tf.training import embed, find, load_config, train
+from mite_tf.reports import SearchExample, print_table, write_report
+from mite_tf.runs import embed, find, load_config, train
+from mite_tf.scenes import ruled_out, write_scenes
 
 _QUERIES = 2
 

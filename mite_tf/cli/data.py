@@ -51,7 +51,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _scenes(options: argparse.Namespace) -> None:
-    from mite_tf.data.scenes import write_scenes
+    from mite_tf.scenes import write_scenes
 
     sizes = {split: getattr(options, split) for split in ("train", "dev", "test")}
     print(write_scenes(options.path, **sizes, size=options.size, seed=options.seed))

@@ -40,8 +40,8 @@ def add(verbs: Verbs) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     load_tensorflow()
-    from mite_tf.evaluation import print_table
-    from mite_tf.training import evaluate
+    from mite_tf.reports import print_table
+    from mite_tf.runs import evaluate
 
     evaluation = evaluate(
         options.run,

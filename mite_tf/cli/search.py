@@ -30,7 +30,7 @@ def add(verbs: Verbs) -> None:
 
 def _search(options: argparse.Namespace) -> None:
     load_tensorflow()
-    from mite_tf.training import find
+    from mite_tf.runs import find
 
     hits = find(
         options.run,

@@ -43,8 +43,8 @@ def add(verbs: Verbs) -> None:
 
 def _study(options: argparse.Namespace) -> None:
     load_tensorflow()
+    from mite_tf.runs import parse_overrides
     from mite_tf.studies import study
-    from mite_tf.training import parse_overrides
 
     folder = study(
         options.path,

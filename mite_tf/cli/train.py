@@ -29,7 +29,7 @@ def add(verbs: Verbs) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     load_tensorflow()
-    from mite_tf.training import parse_overrides, train
+    from mite_tf.runs import parse_overrides, train
 
     run = train(
         options.path,

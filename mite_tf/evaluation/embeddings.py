@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
-from mite_tf.search.cosine import unit_rows
+from mite_tf.retrieval.cosine import unit_rows
 
 
 class Embeddings(NamedTuple):
@@ -81,7 +81,7 @@ def matching_similarity(embeddings: Embeddings, *, block_size: int = 1024) -> ND
         block_size: Captions compared at once.
 
     Returns:
-        Float32 array of shape `[C]`, the same bits as `mite_tf.search.cosine.similarity`.
+        Float32 array of shape `[C]`, the same bits as `mite_tf.retrieval.cosine.similarity`.
 
     Example:
         >>> matching_similarity(unit_embeddings([[1, 0], [0, 1]], [[1, 0], [1, 0]], [0, 1]))

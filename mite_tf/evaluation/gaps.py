@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import matching_similarity, one_caption_each, unit_embeddings
-from mite_tf.search.cosine import unit_rows
+from mite_tf.retrieval.cosine import unit_rows
 
 
 def centroid_gap(image_embeddings: ArrayLike, caption_embeddings: ArrayLike) -> float:

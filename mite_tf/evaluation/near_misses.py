@@ -42,7 +42,7 @@ def near_miss_confusion(
         caption_embeddings: Real numbers of shape `[C, D]`.
         caption_image: Integers of shape `[C]`: the row of each caption's image.
         ruled_out: Row of a caption, row of an image of which it is false, and in what this
-            image differs from the caption's own; see `mite_tf.data.scenes.ruled_out`.
+            image differs from the caption's own; see `mite_tf.scenes.ruled_out`.
 
     Returns:
         Confusion by kind of difference, in alphabetical order; chance is 50 %.

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import Embeddings, matching_similarity, unit_embeddings
-from mite_tf.search.cosine import similarity
+from mite_tf.retrieval.cosine import similarity
 
 _BLOCK = 1024
 
@@ -50,7 +50,7 @@ def matching_ranks(
     The rank is 1 plus the number of non-matching candidates that are at least as similar as
     the best matching one, so a tie counts against the model: if all embeddings are the same,
     all ranks are last. Similarity is cosine in float32, computed such that equal rows tie
-    exactly and blocks change nothing (see `mite_tf.search.cosine`). Two rows that hold the
+    exactly and blocks change nothing (see `mite_tf.retrieval.cosine`). Two rows that hold the
     same image stay two images: each caption's own row is right, its duplicate ties.
 
     Args:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mite_tf.training.beginning import stages_in_common, trained_stages
-from mite_tf.training.config import Config
+from mite_tf.runs.beginning import stages_in_common, trained_stages
+from mite_tf.runs.config import Config
 
 
 def shared_beginnings(config: Config, others: Sequence[Config], base: Config) -> list[Config]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mite_tf.training import Config, load_config
+from mite_tf.runs import Config, load_config
 
 Option = str | Path | bool | None
 
@@ -62,7 +62,7 @@ def settings(base: Config, config: Config) -> list[str]:
         config: The one to reach.
 
     Example:
-    >>> from mite_tf.training import load_config
+    >>> from mite_tf.runs import load_config
     >>> base = load_config("scenes")
     >>> settings(base, load_config("scenes", {"training.seed": 3, "stages.align.epochs": 2}))
     ['--set', 'training.seed=3', '--set', 'stages.align.epochs=2']

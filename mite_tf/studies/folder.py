@@ -12,9 +12,9 @@ from typing import Any
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
+from mite_tf.runs import Config, Run, load_config
 from mite_tf.studies.measurement import Measurement
 from mite_tf.studies.variants import Variant
-from mite_tf.training import Config, Run, load_config
 
 
 class StudyFolder:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from mite_tf.data import CaptionedImages
-from mite_tf.data.scenes import RuledOut
 from mite_tf.evaluation import (
     Confusion,
     Embeddings,
@@ -24,7 +23,8 @@ from mite_tf.evaluation import (
 )
 from mite_tf.evaluation.ranking import MatchingRanks
 from mite_tf.files import write_text, written_beside
-from mite_tf.training import Run, embed
+from mite_tf.runs import Run, embed
+from mite_tf.scenes import RuledOut
 
 RECALLS = tuple(
     f"{direction}_r{k}" for direction in ("image_to_text", "text_to_image") for k in (1, 5, 10)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mite_tf.evaluation.figures import COLOURS, INK, SOFT, legend_below, new_figure
+from mite_tf.reports.figures import COLOURS, INK, SOFT, legend_below, new_figure
 from mite_tf.studies.comparison import Comparison, by_variant
 from mite_tf.studies.measurement import Measurement
 from mite_tf.studies.statistics import t_interval

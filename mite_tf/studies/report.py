@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.evaluation import Embeddings, plot_modalities, plot_near_misses, plot_similarities
-from mite_tf.evaluation.figures import for_page, to_png
+from mite_tf.evaluation import Embeddings
 from mite_tf.files import write_text, written_beside
-from mite_tf.search.page import write_page
+from mite_tf.reports import plot_modalities, plot_near_misses, plot_similarities
+from mite_tf.reports.figures import for_page, to_png
+from mite_tf.reports.page import write_page
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.comparison import Comparison, by_variant, compare, last_stages
 from mite_tf.studies.folder import StudyFolder
@@ -116,7 +117,6 @@ def write_study(
     how = f"{_MEASURED[folder.config.training.select_by]}, for every variant alike."
     write_page(
         folder.path / "study.html",
-        "mite_tf.studies",
         "study.html",
         title=title,
         details=details,

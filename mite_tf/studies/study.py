@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mite_tf.data import CaptionedImages, CheckReport, read
-from mite_tf.data.scenes import ruled_out
 from mite_tf.errors import MiteError
 from mite_tf.progress import CONSOLE
+from mite_tf.runs import Config, load_config
+from mite_tf.runs.beginning import trained_stages
+from mite_tf.runs.train import usable_data
+from mite_tf.scenes import ruled_out
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.folder import StudyFolder
 from mite_tf.studies.measurement import measure
@@ -20,9 +23,6 @@ from mite_tf.studies.report import write_study
 from mite_tf.studies.tables import print_table
 from mite_tf.studies.trainer import Trainer
 from mite_tf.studies.variants import Variant, load_variants
-from mite_tf.training import Config, load_config
-from mite_tf.training.beginning import trained_stages
-from mite_tf.training.train import usable_data
 
 
 def study(

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from mite_tf.runs import Config
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.comparison import Comparison, by_variant
 from mite_tf.studies.measurement import Measurement
 from mite_tf.studies.statistics import Interval
-from mite_tf.training import Config
 
 # What tables call a measure, and its decimals.
 LABELS = {

@@ -9,10 +9,10 @@ import keras
 
 from mite_tf.data import CheckReport
 from mite_tf.progress import CONSOLE
+from mite_tf.runs import Config, Run, train
 from mite_tf.studies.beginnings import shared_beginnings
 from mite_tf.studies.folder import StudyFolder
 from mite_tf.studies.variants import Variant
-from mite_tf.training import Config, Run, train
 
 
 class Trainer:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mite_tf.errors import MiteError
-from mite_tf.training import Config, Stage
+from mite_tf.runs import Config
+from mite_tf.training import Stage
 
 _OWN = ("adversary", "weight_factor")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -29,7 +30,7 @@ class Variant:
             another scale.
 
     Example:
-    >>> from mite_tf.training import load_config
+    >>> from mite_tf.runs import load_config
     >>> variant = Variant("short", {"stages.align.epochs": 1}, adversary=False)
     >>> variant.of(load_config("scenes"), seed=3).training.seed
     3

@@ -31,7 +31,7 @@ class Checkpoint(keras.callbacks.Callback):
         interruption: Tells whether to save and stop after a batch.
         beginning: File of the state that the training begins from, while there is no file of
             its own. All that belongs to the adversary stays as it is then, since another
-            training may have had another one; see `mite_tf.training.beginning`.
+            training may have had another one; see `mite_tf.runs.beginning`.
         adversary: Those of `further_variables` that belong to the adversary.
     """
 

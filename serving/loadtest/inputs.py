@@ -91,14 +91,14 @@ def _image_files(path: Path) -> list[bytes]:
 
 
 def _sentences(count: int) -> list[bytes]:
-    from mite_tf.data.scenes import describe, sample_scenes
+    from mite_tf.scenes import describe, sample_scenes
 
     random = np.random.default_rng(0)
     return [describe(scene, random)[0].encode() for scene in sample_scenes(count)]
 
 
 def _pictures(count: int) -> list[bytes]:
-    from mite_tf.data.scenes import draw, sample_scenes
+    from mite_tf.scenes import draw, sample_scenes
 
     files = []
     for scene in sample_scenes(count):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.evaluation.figures import COLOURS, INK, SOFT, new_figure, to_png
 from mite_tf.files import written_beside
+from mite_tf.reports.figures import COLOURS, INK, SOFT, new_figure, to_png
 from mite_tf.serving.loadtest.result import LoadTestResult
 from mite_tf.serving.loadtest.table import milliseconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mite_tf.errors import MiteError
-from mite_tf.evaluation.figures import COLOURS, INK, SOFT, new_figure
+from mite_tf.reports.figures import COLOURS, INK, SOFT, new_figure
 from mite_tf.serving.loadtest.sweep import Sweep
 from mite_tf.serving.loadtest.table import count_of, milliseconds
 

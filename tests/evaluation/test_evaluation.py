@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from mite_tf.errors import MiteError
-from mite_tf.evaluation import Embeddings, evaluate_embeddings, print_table
+from mite_tf.evaluation import Embeddings, evaluate_embeddings
+from mite_tf.reports import print_table
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_models_judged_on_different_candidates_have_their_own_chance(evaluation,
 
 def test_importing_is_quick(run_python):
     code = (
-        "import sys, mite_tf.evaluation, mite_tf.search;"
+        "import sys, mite_tf.evaluation, mite_tf.retrieval;"
         "print({'sklearn', 'matplotlib', 'jinja2', 'tensorflow', 'keras'} & set(sys.modules))"
     )
     done = run_python(code)

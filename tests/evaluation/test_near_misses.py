@@ -4,16 +4,11 @@ import numpy as np
 import pytest
 
 from mite_tf.data import CaptionedImages, read
-from mite_tf.data.scenes import RuledOut, ruled_out, write_scenes
 from mite_tf.errors import MiteError
-from mite_tf.evaluation import (
-    Confusion,
-    evaluate_embeddings,
-    near_miss_confusion,
-    plot_near_misses,
-    write_report,
-)
-from mite_tf.evaluation.table import evaluation_rows
+from mite_tf.evaluation import Confusion, evaluate_embeddings, near_miss_confusion
+from mite_tf.reports import plot_near_misses, write_report
+from mite_tf.reports.table import evaluation_rows
+from mite_tf.scenes import RuledOut, ruled_out, write_scenes
 
 # A family of a base, a scene of another colour and one of another shape; and a base without any.
 SCENES = [

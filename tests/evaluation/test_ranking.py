@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import matching_ranks, matching_similarities
-from mite_tf.search.cosine import unit_rows
+from mite_tf.retrieval.cosine import unit_rows
 
 
 def _naive(images, captions, rows):

@@ -200,7 +200,7 @@ def test_features_that_come_precomputed_are_what_the_image_encoder_takes(run, tm
     import shutil
 
     from mite_tf.data import read
-    from mite_tf.training import load_config, train
+    from mite_tf.runs import load_config, train
 
     table = read(run.info["data"]["source"]["path"])
     random = np.random.default_rng(0)

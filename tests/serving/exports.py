@@ -16,8 +16,8 @@ from mite_tf.export.versions import next_version, published_when_whole
 from mite_tf.export.write_forms import write_onnx, write_savedmodels
 from mite_tf.models import image_encoder, image_head, small_cnn
 from mite_tf.models.text_encoder import TEXT_ENCODERS
+from mite_tf.runs import Encoders
 from mite_tf.text import WordPieceTokenizer
-from mite_tf.training import Encoders
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 VOCABULARY = ["[PAD]", "[UNK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), ".", ","]

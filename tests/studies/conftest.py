@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from mite_tf.data import read
-from mite_tf.data.scenes import write_scenes
-from mite_tf.training import load_config
+from mite_tf.runs import load_config
+from mite_tf.scenes import write_scenes
 
 # Two short stages, one of them adversarial, on features: no pixels, so quick.
 TINY = """

@@ -3,9 +3,9 @@ import shlex
 import pytest
 
 from mite_tf.cli import parse
+from mite_tf.runs import load_config, parse_overrides
 from mite_tf.studies import load_variants
 from mite_tf.studies.commands import Commands
-from mite_tf.training import load_config, parse_overrides
 
 COMMANDS = Commands(
     data="my photos",

@@ -11,11 +11,12 @@ import mite_tf.studies.measurement
 import mite_tf.studies.trainer
 from mite_tf.cli import main, parse
 from mite_tf.data import read
-from mite_tf.data.scenes import ruled_out
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import evaluate_embeddings
+from mite_tf.runs import embed, load_config, parse_overrides, train
+from mite_tf.scenes import ruled_out
 from mite_tf.studies import study
-from mite_tf.training import StageSchedule, embed, load_config, parse_overrides, train
+from mite_tf.training import StageSchedule
 
 CRITIC = """
 [critic]

@@ -5,8 +5,8 @@ import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.losses import adversarial_loss
+from mite_tf.runs import config_names, load_config
 from mite_tf.studies import load_variants
-from mite_tf.training import config_names, load_config
 
 PACKAGED = list(
     tomllib.loads(resources.files("mite_tf.studies").joinpath("variants.toml").read_text())

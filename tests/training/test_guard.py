@@ -17,7 +17,8 @@ from mite_tf.models import (
     image_head,
     modality_discriminator,
 )
-from mite_tf.training import Checkpoint, Guard, Limits, RetrievalMonitor, Run, StageSchedule, train
+from mite_tf.runs import Run, train
+from mite_tf.training import Checkpoint, Guard, Limits, RetrievalMonitor, StageSchedule
 from mite_tf.training.guard.signs import SIGNS, streak
 
 EARLY = Limits(settling_steps=0)  # an epoch here has eight batches

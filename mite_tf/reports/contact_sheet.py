@@ -1,0 +1,101 @@
+"""One search and its results on one HTML page that needs no other file."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mite_tf.errors import MiteError
+from mite_tf.reports.page import write_page
+from mite_tf.reports.thumbnail import thumbnail_uri
+from mite_tf.retrieval.index import Hit
+
+
+def write_contact_sheet(
+    path: str | Path,
+    query: str | Path,
+    hits: Sequence[Hit],
+    image_paths: Mapping[str, str | Path] | None = None,
+    *,
+    captions: Mapping[str, str] | None = None,
+    correct: Collection[str] | None = None,
+    title: str = "Search results",
+) -> None:
+    """Writes a page with the query and its results, each with rank and score.
+
+    Thumbnails lie inside the page, so it can be mailed or archived as one file. Sentences are
+    shown in their own direction, right to left where the script is.
+
+    Args:
+        path: HTML file to write; an existing one is replaced.
+        query: A sentence, or the `Path` of an image.
+        hits: Results, best first, as `VectorIndex.search` gives them.
+        image_paths: Image file by id, for ids that are images.
+        captions: Sentence by id, for ids that are sentences, or to show beside their image.
+        correct: Ids that truly match the query, if known: those results are marked.
+        title: Heading of the page.
+
+    Raises:
+        MiteError: If a hit's id is neither in `image_paths` nor in `captions`, or an image
+            cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> page = Path(tempfile.mkdtemp()) / "sheet.html"
+        >>> write_contact_sheet(page, "a red dog", [Hit("7", 0.5)], captions={"7": "dog <3"})
+        >>> "dog &lt;3" in page.read_text(encoding="utf-8")
+        True
+    """
+    search = describe_search(query, hits, image_paths, captions=captions, correct=correct)
+    write_page(path, "contact_sheet.html", title=title, search=search)
+
+
+def describe_search(
+    query: str | Path,
+    hits: Sequence[Hit],
+    image_paths: Mapping[str, str | Path] | None = None,
+    *,
+    captions: Mapping[str, str] | None = None,
+    correct: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """Gathers what the template `gallery.html` shows of one search.
+
+    Args:
+        query: As for `write_contact_sheet`.
+        hits: As for `write_contact_sheet`.
+        image_paths: As for `write_contact_sheet`.
+        captions: As for `write_contact_sheet`.
+        correct: As for `write_contact_sheet`.
+
+    Returns:
+        Texts and `data:` addresses of thumbnails, for the template.
+
+    Raises:
+        MiteError: If a hit cannot be shown.
+
+    Example:
+        >>> search = describe_search("a dog", [Hit("7", 0.5)], captions={"7": "my dog"})
+        >>> [(result["rank"], result["caption"]) for result in search["results"]]
+        [(1, 'my dog')]
+    """
+    image_paths, captions = image_paths or {}, captions or {}
+    results = []
+    for rank, hit in enumerate(hits, start=1):
+        if hit.id not in image_paths and hit.id not in captions:
+            raise MiteError(f"Result {hit.id!r} has neither an image file nor a sentence to show.")
+        results.append(
+            {
+                "rank": rank,
+                "id": hit.id,
+                "score": f"{hit.score:.3f}",
+                "image": thumbnail_uri(image_paths[hit.id]) if hit.id in image_paths else None,
+                "caption": captions.get(hit.id),
+                "correct": correct is not None and hit.id in correct,
+            }
+        )
+    is_image = isinstance(query, Path)
+    return {
+        "text": query.name if isinstance(query, Path) else query,
+        "image": thumbnail_uri(query) if is_image else None,
+        "results": results,
+        "judged": correct is not None,
+    }

@@ -1,0 +1,130 @@
+"""What the stages of a training read: batches of train, and dev for measuring."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mite_tf.data import CaptionedImages
+from mite_tf.data.batches import PairBatches, steps_per_epoch
+from mite_tf.data.feature_cache import FeatureCache
+from mite_tf.data.images import Preprocessing
+from mite_tf.data.precomputed import PrecomputedFeatures
+from mite_tf.evaluation import Embeddings
+from mite_tf.models import backbone_of
+from mite_tf.progress import progress
+from mite_tf.text import TokenTable
+from mite_tf.runs.config import Config
+from mite_tf.runs.encoders import Encoders
+from mite_tf.training.interruption import Interruption
+from mite_tf.training.stage import Stage
+
+
+class StageInputs:
+    """Batches and measurements for each stage, with features cached where the backbone rests.
+
+    Args:
+        train: Images and captions to train on.
+        dev: Images and captions to measure on.
+        encoders: The encoders in training.
+        config: The configuration.
+        feature_cache: Folder of cached features.
+        interruption: Checked while features are computed.
+        precomputed: Features of all images, for encoders without a backbone.
+        quiet: Whether to show no progress.
+    """
+
+    def __init__(
+        self,
+        train: CaptionedImages,
+        dev: CaptionedImages,
+        encoders: Encoders,
+        config: Config,
+        *,
+        feature_cache: Path,
+        interruption: Interruption,
+        precomputed: PrecomputedFeatures | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self.train = train
+        self.dev = dev
+        self.encoders = encoders
+        self.config = config
+        self.feature_cache = feature_cache
+        self.precomputed = precomputed
+        self.quiet = quiet
+        self._interruption = interruption
+        self.train_ids: TokenTable = encoders.tokenizer.table(train.captions)
+        self.dev_ids: TokenTable = encoders.tokenizer.table(dev.captions)
+        self._stage: Stage | None = None
+
+    def enter(self, stage: Stage) -> None:
+        """Prepares a stage: caches the features that it needs of the backbone as it is now."""
+        if stage is self._stage:
+            return
+        self._stage = stage
+        self._dev_features: np.ndarray | None = None
+        features = None
+        settings = self.config.training
+        if self.precomputed is not None:
+            features = self.precomputed.of(self.train.image_ids)[:, None]
+            self._dev_features = self.precomputed.of(self.dev.image_ids)
+        elif stage.inputs == "features":
+            features = self._features(self.train, views=stage.views or settings.views)
+            self._dev_features = self._features(self.dev)[:, 0]
+        self.batches = PairBatches(
+            self.train_ids.ids,
+            self.train.caption_image,
+            features=features,
+            paths=self.train.paths,
+            preprocessing=_resized(self.encoders.preprocessing, stage.image_size),
+            batch_size=stage.batch_size,
+            captions_per_image=stage.captions_per_image,
+            smallest_crop=stage.smallest_crop,
+            flip=stage.flip,
+            seed=settings.seed,
+        )
+
+    def steps(self, stage: Stage) -> int:
+        """Returns the number of batches of an epoch of a stage."""
+        return steps_per_epoch(
+            len(self.train),
+            len(self.train.captions),
+            stage.batch_size,
+            stage.captions_per_image,
+        )
+
+    def _features(self, table: CaptionedImages, *, views: int = 1) -> np.ndarray:
+        """Features of the first views; cut from those of all views where these are at hand."""
+        backbone = backbone_of(self.encoders.image_encoder)
+        preprocessing = self.encoders.preprocessing
+        assert preprocessing is not None
+        cache = FeatureCache(self.feature_cache, backbone, preprocessing)
+        settings = self.config.training
+        smallest = settings.smallest_crop
+        held = views > 1 and cache.holds(table.paths, views=settings.views, smallest_crop=smallest)
+        with progress("Features of the backbone", "images", quiet=self.quiet) as report:
+            features = cache.features(
+                table.paths,
+                views=settings.views if held else views,
+                smallest_crop=smallest,
+                on_progress=self._interruption.between(report),
+            )
+        return features[:, :views]
+
+    def embed_dev(self) -> Embeddings:
+        """Embeds dev with the encoders as they stand."""
+        if self._dev_features is None:
+            images = self.encoders.embed_images(self.dev.paths)
+        else:
+            images = self.encoders.embed_features(self._dev_features)
+        captions = self.encoders.embed_ids(self.dev_ids.ids)
+        return Embeddings(images, captions, self.dev.caption_image)
+
+
+def _resized(preprocessing: Preprocessing | None, image_size: int) -> Preprocessing | None:
+    if preprocessing is None or not image_size:
+        return preprocessing
+    return replace(preprocessing, height=image_size, width=image_size)

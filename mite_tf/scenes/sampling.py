@@ -1,0 +1,160 @@
+"""Random scenes in families: a base, and near misses that differ from it in one known thing."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mite_tf.errors import MiteError
+from mite_tf.scenes.near_misses import near_misses
+from mite_tf.scenes.pick import Rng, pick
+from mite_tf.scenes.scene import (
+    BACKGROUNDS,
+    COLOURS,
+    KINDS,
+    PATTERNS_OF,
+    SHAPES,
+    SIZES,
+    Scene,
+    SceneObject,
+)
+
+FAMILY_SIZE = 4
+"""Scenes of a family: the base and three near misses of three different kinds."""
+
+Spots = list[tuple[float, float]]
+
+
+def sample_scenes(n: int, seed: int | Sequence[int] = 0) -> list[Scene]:
+    """Sample `n` scenes, family after family, each base before its near misses.
+
+    Args:
+        n: How many scenes; the last family is cut short where `n` is not a multiple of four.
+        seed: Seed, or several numbers that make one. The first scenes of a seed do not depend
+            on `n`.
+
+    Returns:
+        The scenes.
+
+    Raises:
+        MiteError: `n` is negative.
+
+    Example:
+    >>> scenes = sample_scenes(8, seed=1)
+    >>> [scene.family for scene in scenes]
+    [0, 0, 0, 0, 1, 1, 1, 1]
+    >>> [scene.kind == "base" for scene in scenes[:4]]
+    [True, False, False, False]
+    """
+    if n < 0:
+        raise MiteError(f"Cannot sample {n} scenes. Expected n to be 0 or more.")
+    rng = np.random.default_rng(seed)
+    families = (_family(rng, number) for number in itertools.count())
+    return list(itertools.islice(itertools.chain.from_iterable(families), n))
+
+
+def _family(rng: Rng, number: int) -> list[Scene]:
+    while True:
+        scenes = [_base(rng, number)]
+        for kind in rng.permutation(KINDS[1:]).tolist():
+            candidates = [near for near in near_misses(scenes[0], kind) if _is_legible(near)]
+            if candidates:
+                scenes.append(pick(rng, candidates))
+            if len(scenes) == FAMILY_SIZE:
+                return scenes
+
+
+def _base(rng: Rng, family: int) -> Scene:
+    n = 2 + int(rng.choice(3, p=(0.3, 0.45, 0.25)))
+    wanted, background = pick(rng, list(_LAYOUTS)), pick(rng, BACKGROUNDS)
+    while True:
+        spots = _LAYOUTS[wanted](rng, n)
+        objects = tuple(
+            replace(thing, x=round(x, 3), y=round(y, 3), tilt=round(rng.uniform(-12, 12), 1))
+            for thing, (x, y) in zip(_objects(rng, n), spots, strict=True)
+        )
+        scene = Scene(objects, background, family)
+        if _is_legible(scene) and any(relation == wanted for _, relation, _ in scene.relations()):
+            return scene
+
+
+def _objects(rng: Rng, n: int) -> list[SceneObject]:
+    """Choose `n` objects that have no place yet; some of three or more look alike."""
+    objects = []
+    for _ in range(n):
+        shape = pick(rng, SHAPES)
+        colour, size, pattern = (pick(rng, c) for c in (COLOURS, SIZES, PATTERNS_OF[shape]))
+        objects.append(SceneObject(shape, colour, size, pattern, x=0.5, y=0.5))
+    if n > 2 and rng.random() < 0.4:
+        alike = pick(rng, (2, n - 1))
+        objects[:alike] = [objects[0]] * alike
+    return [objects[k] for k in rng.permutation(n)]
+
+
+def _apart(rng: Rng, n: int) -> Spots:
+    """Place two in a row or a column, and more in the corners of the image."""
+    if n > 2:
+        corners = [(x, y) for x in (0.25, 0.75) for y in (0.25, 0.75)]
+        return [_near(rng, corners[k]) for k in rng.permutation(4)[:n]]
+    across = rng.uniform(0.26, 0.74)
+    return _turned(rng, [_near(rng, (0.26, across)), _near(rng, (0.74, across))])
+
+
+def _nested(rng: Rng, n: int) -> Spots:
+    """Put the last object inside or on the first one, the others apart."""
+    spots = _apart(rng, max(n - 1, 2))[: n - 1]
+    return [*spots, spots[0]]
+
+
+def _overlapping(rng: Rng, n: int) -> Spots:
+    """Cover a part of the first object with the second one; others stand apart."""
+    spread, x, y = 0.6, 0.28, 0.5
+    if n == 2:
+        spread, x, y = math.pi, rng.uniform(0.36, 0.64), rng.uniform(0.36, 0.64)
+    angle, distance = math.pi / 2 + rng.uniform(-spread, spread), rng.uniform(0.20, 0.24)
+    dx, dy = distance / 2 * math.cos(angle), distance / 2 * math.sin(angle)
+    aside = {2: (), 3: (0.5,), 4: (0.25, 0.75)}[n]
+    pair = [(x - dx, y - dy), (x + dx, y + dy)]
+    return _turned(rng, pair + [_near(rng, (0.76, height)) for height in aside])
+
+
+_LAYOUTS = {
+    "left of": _apart,
+    "above": _apart,
+    "inside": _nested,
+    "on": _nested,
+    "in front of": _overlapping,
+}
+"""A relation that a base is made to show, and the layout that can show it."""
+
+
+def _near(rng: Rng, spot: tuple[float, float]) -> tuple[float, float]:
+    return spot[0] + rng.uniform(-0.04, 0.04), spot[1] + rng.uniform(-0.04, 0.04)
+
+
+def _turned(rng: Rng, spots: Spots) -> Spots:
+    """Mirror the spots, and turn rows into columns, each half of the time."""
+    if rng.random() < 0.5:
+        spots = [(1 - x, y) for x, y in spots]
+    return [(y, x) for x, y in spots] if rng.random() < 0.5 else spots
+
+
+def _is_legible(scene: Scene) -> bool:
+    """Return whether a person sees every object, tells them apart and can relate two of them."""
+    relations = {(i, j): relation for i, relation, j in scene.relations()}
+    for (i, a), (j, b) in itertools.combinations(enumerate(scene.objects), 2):
+        if (a.shape, a.colour) == (b.shape, b.colour) and a.look != b.look:
+            return False
+        if math.hypot(a.x - b.x, a.y - b.y) < a.radius + b.radius + 0.04:
+            relation = relations.get((j, i))
+            if a.colour == b.colour or relation not in ("inside", "on", "in front of"):
+                return False
+            if relation != "in front of" and "plain" not in (a.pattern, b.pattern):
+                return False
+    return bool(relations) and all(
+        thing.pattern in PATTERNS_OF[thing.shape]
+        and 1.1 * thing.radius <= min(thing.x, thing.y, 1 - thing.x, 1 - thing.y)
+        for thing in scene.objects
+    )

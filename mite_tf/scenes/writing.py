@@ -1,0 +1,168 @@
+"""Writes rendered scenes to a folder that the caption readers understand."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from mite_tf.errors import MiteError
+from mite_tf.scenes.captions import compose
+from mite_tf.scenes.drawing import SMALLEST, draw
+from mite_tf.scenes.sampling import sample_scenes
+from mite_tf.scenes.scene import Scene
+
+VERSION = 1
+"""Raised whenever the same parameters would write other scenes."""
+
+Row = dict[str, Any]
+
+
+def write_scenes(
+    path: str | Path,
+    *,
+    train: int = 2000,
+    dev: int = 300,
+    test: int = 300,
+    size: int = 96,
+    seed: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Draw scenes, caption them and write both to a folder.
+
+    The folder holds
+
+    - `images/000001.png` and so on: PNG, since flat shapes need less room than as JPEG and stay
+      exactly as drawn;
+    - `captions.jsonl`: a line for each image with `image`, five `captions` and its `split`;
+    - `scenes.jsonl`: a line for each image with its objects, `background`, `family` and `kind`
+      (how it differs from the base of its family) and with `rules_out`, which says for each
+      caption of which kinds in the family it is false;
+    - `scenes.json`: the parameters.
+
+    Families never straddle splits. The folder appears when it is complete, and one that was
+    written with the same parameters is used again.
+
+    Args:
+        path: The folder to write.
+        train: Number of training images.
+        dev: Number of images to choose by.
+        test: Number of images to judge by.
+        size: Width and height of the images in pixels, at least 32.
+        seed: Seed of everything random, 0 or more.
+        progress: Whether to show a progress bar on standard error.
+
+    Returns:
+        The path of the folder.
+
+    Raises:
+        MiteError: A parameter is out of its range, or the folder holds something else.
+
+    Example:
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_scenes(f"{folder}/scenes", train=8, dev=4, test=4, progress=False)
+    ...     sorted(item.name for item in path.iterdir())
+    ['captions.jsonl', 'images', 'scenes.json', 'scenes.jsonl']
+    """
+    splits = {"train": train, "dev": dev, "test": test}
+    parameters = {"version": VERSION, **splits, "size": size, "seed": seed}
+    _check_parameters(splits, size, seed)
+    target = Path(path).resolve()
+    if _is_written(target, parameters):
+        return Path(path)
+
+    draft = target.with_name(f".{target.name}.{uuid4().hex}.partial")
+    try:
+        (draft / "images").mkdir(parents=True)
+        _write(draft, splits, size, seed, progress)
+        (draft / "scenes.json").write_text(json.dumps(parameters, indent=2) + "\n")
+        if target.exists():
+            target.rmdir()
+        draft.rename(target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return Path(path)
+
+
+def _check_parameters(splits: dict[str, int], size: int, seed: int) -> None:
+    if min(splits.values()) < 0 or not any(splits.values()):
+        numbers = ", ".join(f"{split}={number}" for split, number in splits.items())
+        raise MiteError(f"Cannot write {numbers} images. Expected 0 or more, and one at least.")
+    if size < SMALLEST:
+        raise MiteError(f"Cannot write images {size} pixels wide. Expected at least {SMALLEST}.")
+    if seed < 0:
+        raise MiteError(f"Cannot use seed {seed}. Expected 0 or more.")
+
+
+def _is_written(target: Path, parameters: dict[str, int]) -> bool:
+    """Return whether the folder is complete; raise if it must not be written either."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return False
+    try:
+        found = json.loads((target / "scenes.json").read_text())
+    except (OSError, ValueError):
+        raise MiteError(
+            f"{target} exists and holds no rendered scenes. Choose another folder, or delete it."
+        ) from None
+    if found != parameters:
+        raise MiteError(
+            f"{target} holds scenes written with {found}, but {parameters} was asked for. "
+            "Choose another folder, or delete it to write it anew."
+        )
+    expected = sum(parameters[split] for split in ("train", "dev", "test"))
+    images = len(list((target / "images").glob("*.png")))
+    if images != expected or not (target / "captions.jsonl").exists():
+        raise MiteError(
+            f"{target} is damaged: {images} of {expected} images. Delete it to write it anew."
+        )
+    return True
+
+
+def _write(draft: Path, splits: dict[str, int], size: int, seed: int, progress: bool) -> None:
+    rows = track(
+        _rows(splits, seed),
+        description="Drawing scenes",
+        total=sum(splits.values()),
+        console=Console(stderr=True),
+        disable=not progress,
+    )
+    with (
+        (draft / "captions.jsonl").open("w", encoding="utf-8", newline="\n") as captions,
+        (draft / "scenes.jsonl").open("w", encoding="utf-8", newline="\n") as scenes,
+    ):
+        for scene, caption_row, scene_row in rows:
+            draw(scene, size).save(draft / caption_row["image"])
+            captions.write(json.dumps(caption_row) + "\n")
+            scenes.write(json.dumps(scene_row) + "\n")
+
+
+def _rows(splits: dict[str, int], seed: int) -> Iterator[tuple[Scene, Row, Row]]:
+    """Yield each scene with its lines in `captions.jsonl` and `scenes.jsonl`."""
+    image_number = family_number = 0
+    for split_number, (split, n) in enumerate(splits.items()):
+        rng = np.random.default_rng((seed, split_number, 1))
+        scenes = sample_scenes(n, (seed, split_number, 0))
+        for _, members in groupby(scenes, key=lambda scene: scene.family):
+            family = [replace(scene, family=family_number) for scene in members]
+            family_number += 1
+            for scene in family:
+                image_number += 1
+                image = f"images/{image_number:06d}.png"
+                others = [other for other in family if other is not scene]
+                captions = compose(scene, rng, unlike=others)
+                texts = [caption.text for caption in captions]
+                rules_out = [[o.kind for o in others if not c.holds(o)] for c in captions]
+                yield (
+                    scene,
+                    {"image": image, "captions": texts, "split": split},
+                    {"image": image, "split": split, **asdict(scene), "rules_out": rules_out},
+                )

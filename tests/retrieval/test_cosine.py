@@ -1,0 +1,85 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mite_tf.errors import MiteError
+from mite_tf.retrieval.cosine import similarity, unit_rows
+
+
+def test_rows_have_length_one():
+    units = unit_rows(np.random.default_rng(0).normal(size=(50, 1024)))
+    assert units.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(units, axis=1), 1.0, atol=1e-6)
+
+
+def test_similarity_is_cosine():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 20, 300))
+    cosine = x @ y.T / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
+    np.testing.assert_allclose(similarity(unit_rows(x), unit_rows(y)), cosine, atol=2e-7)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9), st.integers(1, 600))
+def test_similarity_is_the_exact_product_rounded_once(seed, rows, columns, dimension):
+    rng = np.random.default_rng(seed)
+    x = unit_rows(rng.normal(size=(rows, dimension)))
+    y = unit_rows(rng.normal(size=(columns, dimension)))
+    exact = [[np.float32(math.fsum(np.float64(a) * np.float64(b))) for b in y] for a in x]
+    assert similarity(x, y).tolist() == np.array(exact).tolist()
+
+
+def test_products_are_exact_so_the_order_of_summation_does_not_matter():
+    rng = np.random.default_rng(3)
+    x, y = (unit_rows(rng.normal(size=(50, 700))).astype(np.float64) for _ in range(2))
+    for _ in range(5):
+        order = rng.permutation(700)
+        assert (x @ y.T == x[:, order] @ y[:, order].T).all()
+
+
+def test_one_pair_has_the_same_bits_in_every_block():
+    rng = np.random.default_rng(2)
+    x, y = unit_rows(rng.normal(size=(301, 257))), unit_rows(rng.normal(size=(203, 257)))
+    whole = similarity(x, y)
+    for rows, columns in ((1, 203), (301, 1), (7, 11), (64, 100)):
+        for i in range(0, 301, rows):
+            for j in range(0, 203, columns):
+                block = similarity(x[i : i + rows], y[j : j + columns])
+                assert (block == whole[i : i + rows, j : j + columns]).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40))
+def test_a_row_does_not_depend_on_its_neighbours(seed, dimension):
+    vectors = np.random.default_rng(seed).normal(size=(5, dimension)).astype(np.float32)
+    together = unit_rows(vectors)
+    alone = np.concatenate([unit_rows(row[None]) for row in vectors])
+    fortran = unit_rows(np.asfortranarray(vectors))
+    assert (together == alone).all()
+    assert (together == fortran).all()
+    assert (together == unit_rows(together)).all()
+
+
+def test_tiny_and_huge_rows_keep_their_direction():
+    units = unit_rows([[3e-200, 4e-200], [3e200, 4e200]])
+    np.testing.assert_allclose(units, [[0.6, 0.8], [0.6, 0.8]], atol=1e-7)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused_by_row(value):
+    vectors = np.ones((3, 2))
+    vectors[2, 1] = value
+    with pytest.raises(MiteError, match=r"captions, row 2: .* not finite"):
+        unit_rows(vectors, name="captions")
+
+
+def test_a_zero_row_is_refused_unless_allowed():
+    with pytest.raises(MiteError, match="row 1: all values are zero"):
+        unit_rows([[1.0, 0.0], [0.0, 0.0]])
+    assert unit_rows([[0.0, 0.0]], allow_zero=True).tolist() == [[0.0, 0.0]]
+
+
+def test_another_shape_is_refused():
+    with pytest.raises(MiteError, match=r"received \(3,\)"):
+        unit_rows([1.0, 2.0, 3.0])

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mite_tf.data import CaptionedImages
+from mite_tf.runs import load_config
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (40, 60, 220)}
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    """Plain coloured pictures with captions that name the colour; quick to learn."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    images, captions, splits = [], [], []
+    for number in range(60):
+        name, colour = list(COLOURS.items())[number % 3]
+        noise = random.integers(-25, 25, (24, 24, 3))
+        pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        images.append(f"{number}.png")
+        captions.append([f"a {name} square", f"something {name} number {number % 7}"])
+        splits.append("train" if number < 48 else "dev")
+    return CaptionedImages.from_lists(images, captions, splits=splits, root=folder)
+
+
+OVERRIDES = {
+    "text.vocabulary_size": 60,
+    "text.minimum_count": 1,
+    "model.embedding_size": 16,
+    "model.image_size": 24,
+    "model.cnn_width": 8,
+    "model.image_hidden_size": 8,
+    "model.word_size": 8,
+    "model.text_encoder": "bag-of-words",
+    "discriminator.hidden_sizes": [8],
+    "training.select_by": "rsum",
+    "stages.align.epochs": 4,
+    "stages.classify.epochs": 1,
+    "stages.adversarial.epochs": 2,
+    "stages.finetune.epochs": 1,
+    "stages.align.batch_size": 16,
+    "stages.classify.batch_size": 16,
+    "stages.adversarial.batch_size": 16,
+    "stages.finetune.batch_size": 16,
+    "stages.align.learning_rate": 5e-3,
+    "stages.align.captions_per_image": 1,
+    "stages.adversarial.captions_per_image": 1,
+    "stages.finetune.captions_per_image": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def make_config():
+    """The four stages of `scenes`, made tiny."""
+    return lambda **more: load_config("scenes", OVERRIDES | more)

@@ -1,0 +1,301 @@
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mite_tf.data import CaptionedImages
+from mite_tf.errors import MiteError
+from mite_tf.training import Checkpoint, StageSchedule
+from mite_tf.runs import Encoders, Run, build_model, embed, evaluate, find, load_config, train
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory, make_config):
+    """One uninterrupted training through all four stages."""
+    return train(table, tmp_path_factory.mktemp("run") / "run", config=make_config(), quiet=True)
+
+
+def state_of(run):
+    with np.load(run.state) as file:
+        return {name: file[name] for name in file.files if name != "values"}
+
+
+def assert_same_state(one, other):
+    ours, theirs = state_of(one), state_of(other)
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not np.array_equal(ours[name], theirs[name])]
+    assert not different
+
+
+def assert_same_history(one, other):
+    def rows(run):
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in run.history()]
+
+    assert rows(one) == rows(other)
+
+
+class TestRunFolder:
+    def test_holds_what_it_should(self, run, table):
+        names = {path.name for path in run.path.iterdir()}
+        assert names == {
+            "best", "checkpoint", "config.toml", "features", "history.csv", "logs", "run.json",
+            "vocabulary.txt",
+        }  # fmt: skip
+        assert run.info["data"]["images"] == {"train": 48, "dev": 12}
+        assert run.info["data"]["fingerprint"] == table.fingerprint()
+        assert run.config == load_config(run.path / "config.toml")
+        assert list((run.path / "logs").glob("events.*"))
+
+    def test_history_has_a_row_an_epoch_with_its_stage(self, run):
+        history = run.history()
+        assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6, 7, 8]
+        assert [row["stage"] for row in history] == [
+            *["align"] * 4, "finetune", "classify", "adversarial", "adversarial",
+        ]  # fmt: skip
+        assert {"triplet_loss", "rsum", "centroid_gap", "image_to_text_r1"} <= set(history[0])
+        assert "discriminator_loss" not in history[0]
+        assert "discriminator_loss" in history[5]
+
+    def test_keeps_the_best_of_each_stage(self, run, table):
+        assert list(run.best_folders()) == ["align", "finetune", "classify", "adversarial"]
+        assert run.best().name.endswith("-adversarial")
+        for stage in ("align", "adversarial"):
+            best = max(row["rsum"] for row in run.history() if row["stage"] == stage)
+            found = evaluate(run.path, table, stage=stage, quiet=True)
+            assert found.rsum == pytest.approx(best)
+
+    def test_keeps_the_last_of_each_stage_when_asked(self, table, tmp_path, make_config):
+        config = make_config(
+            **{"training.select_by": "last", "stages.align.learning_rate": 1e-9},
+            **{f"stages.{s}.epochs": 0 for s in ("finetune", "classify", "adversarial")},
+        )
+        assert train(table, tmp_path / "run", config=config, quiet=True).best().name == "0004-align"
+
+    def test_classify_leaves_the_encoders_alone(self, run, table):
+        by_stage = {row["stage"]: row["rsum"] for row in run.history()}
+        assert by_stage["classify"] == run.history()[4]["rsum"]
+
+    def test_vocabulary_is_that_of_the_train_split(self, run, table):
+        words = (run.path / "vocabulary.txt").read_text().split("\n")
+        assert "square" in words
+        captions = " ".join(table.split("train").captions)
+        assert all(w in captions for w in words if w.isalpha() and len(w) > 3)
+
+
+class TestUse:
+    def test_learns_colours(self, run, table):
+        hits = find(run.path, table, "a red square", split="dev", top=4, quiet=True)
+        red = [int(hit.id.removesuffix(".png")) % 3 == 0 for hit in hits]
+        assert red[0]
+        assert sum(red) >= 3  # of the four in dev; by chance it would be one or two
+
+    def test_finds_sentences_for_an_image(self, run, table, tmp_path):
+        Image.new("RGB", (50, 40), (40, 60, 220)).save(tmp_path / "blue.png")
+        hits = find(
+            run.path, table, image=tmp_path / "blue.png", top=3, quiet=True,
+            html=tmp_path / "found.html",
+        )  # fmt: skip
+        assert all("blue" in hit.id for hit in hits)
+        assert "data:image/jpeg" in (tmp_path / "found.html").read_text()
+
+    def test_a_second_search_reads_the_index(self, run, table, monkeypatch):
+        first = find(run.path, table, "green", quiet=True)
+        monkeypatch.setattr(Encoders, "embed_images", None)
+        assert find(run.path, table, "green", quiet=True) == first
+
+    def test_evaluation_holds_the_named_keys(self, run, table, tmp_path):
+        evaluation = evaluate(run.path, table, html=tmp_path / "page.html", quiet=True)
+        evaluation.write_json(tmp_path / "result.json")
+        result = json.loads((tmp_path / "result.json").read_text())
+        ranks = {"r1", "r5", "r10", "median_rank", "mean_rank"}
+        assert set(result["image_to_text"]) == set(result["text_to_image"]) == ranks
+        assert {"probe_accuracy", "centroid_gap"} <= set(result["invariance"])
+        assert result["rsum"] == pytest.approx(evaluation.rsum)
+        assert (tmp_path / "page.html").stat().st_size > 10_000
+
+    def test_embeddings_are_unit_vectors_of_files_and_sentences(self, run, table):
+        embeddings = embed(run.path, table, split="dev", quiet=True)
+        assert embeddings.images.shape == (12, 16)
+        assert embeddings.captions.shape == (24, 16)
+        np.testing.assert_allclose(np.linalg.norm(embeddings.images, axis=1), 1, atol=1e-6)
+
+    def test_errors_say_what_to_do(self, run, table, tmp_path):
+        with pytest.raises(MiteError, match="either a sentence or an image"):
+            find(run.path, table, quiet=True)
+        with pytest.raises(MiteError, match="is empty"):
+            find(run.path, table, " ", quiet=True)
+        with pytest.raises(MiteError, match="no such image file"):
+            find(run.path, table, image=tmp_path / "none.png", quiet=True)
+        (tmp_path / "text.png").write_text("no image")
+        with pytest.raises(MiteError, match=r"text\.png cannot be decoded"):
+            find(run.path, table, image=tmp_path / "text.png", quiet=True)
+        with pytest.raises(MiteError, match="no best encoders of a stage 'warm'; there are"):
+            evaluate(run.path, table, stage="warm", quiet=True)
+        with pytest.raises(MiteError, match="no such run folder"):
+            evaluate(tmp_path / "nowhere", table, quiet=True)
+
+
+class TestResume:
+    def test_a_finished_run_stays_as_it_is(self, run, table):
+        before = run.state.read_bytes()
+        train(table, run.path, resume=True, quiet=True)
+        assert run.state.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        "batch",
+        [pytest.param(4, marks=pytest.mark.slow, id="align"), pytest.param(40, id="adversarial")],
+    )
+    def test_ctrl_c_in_mid_epoch_ends_with_the_same_weights(
+        self, run, table, tmp_path, make_config, monkeypatch, batch
+    ):
+        count = 0
+        original = StageSchedule.on_train_batch_begin
+
+        def interrupt(self, *arguments, **named):
+            nonlocal count
+            count += 1
+            if count == batch:
+                signal.raise_signal(signal.SIGINT)
+            original(self, *arguments, **named)
+
+        monkeypatch.setattr(StageSchedule, "on_train_batch_begin", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(table, tmp_path / "run", config=make_config(), quiet=True)
+        with np.load(Run(tmp_path / "run").state) as file:
+            assert json.loads(str(file["values"]))["step"] > 0
+        resumed = train(table, tmp_path / "run", resume=True, quiet=True)
+        assert_same_state(resumed, run)
+        assert_same_history(resumed, run)
+
+    def test_a_kill_in_mid_epoch_ends_with_the_same_weights(
+        self, run, table, tmp_path, make_config
+    ):
+        (tmp_path / "config.toml").write_text(make_config().to_toml())
+        captions = tmp_path / "captions.jsonl"
+        with captions.open("w") as file:
+            for row in table:
+                line = {"image": row.image, "captions": list(row.captions), "split": row.split}
+                file.write(json.dumps(line) + "\n")
+        script = f"""
+import os, signal
+from mite_tf.training import StageSchedule
+from mite_tf.runs import train
+original = StageSchedule.on_train_batch_begin
+count = 0
+def die(self, *arguments, **named):
+    global count
+    count += 1
+    if count == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    original(self, *arguments, **named)
+StageSchedule.on_train_batch_begin = die
+train({str(captions)!r}, {str(tmp_path / "run")!r}, root={str(table.root)!r},
+      config={str(tmp_path / "config.toml")!r}, quiet=True)
+"""
+        killed = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+        resumed = train(captions, tmp_path / "run", root=table.root, resume=True, quiet=True)
+        assert_same_state(resumed, run)
+
+    def test_other_data_or_configuration_is_refused(self, run, table, make_config):
+        fewer = CaptionedImages(table.rows[3:], root=table.root)
+        with pytest.raises(MiteError, match="other data"):
+            train(fewer, run.path, resume=True, quiet=True)
+        with pytest.raises(MiteError, match="another configuration"):
+            train(table, run.path, config="flickr8k", resume=True, quiet=True)
+
+    def test_an_existing_folder_is_never_overwritten(self, run, table, tmp_path):
+        with pytest.raises(MiteError, match=r"holds a run already.*--resume"):
+            train(table, run.path, quiet=True)
+        (tmp_path / "photo.jpg").touch()
+        for resume in (False, True):
+            with pytest.raises(MiteError, match="is not empty"):
+                train(table, tmp_path, resume=resume, quiet=True)
+
+    def test_a_damaged_state_is_named(self, run, tmp_path, make_config):
+        path = tmp_path / "state.npz"
+        path.write_bytes(run.state.read_bytes()[:5000])
+        model = build_model(make_config(), 20)
+        checkpoint = Checkpoint(
+            path, model, further_variables=[], values=dict, save_minutes=1, interruption=None
+        )
+        with pytest.raises(MiteError, match=r"state\.npz: not a readable training state"):
+            checkpoint.restore()
+
+
+class TestData:
+    def test_a_broken_set_is_refused_or_its_bad_rows_left_out(
+        self, table, tmp_path, make_config, capsys
+    ):
+        for row in table:
+            (tmp_path / row.image).write_bytes((table.root / row.image).read_bytes())
+        (tmp_path / "0.png").write_bytes(b"")
+        broken = CaptionedImages(table.rows, root=tmp_path)
+        with pytest.raises(MiteError, match=r"0\.png is empty(.|\n)*--skip-bad"):
+            train(broken, tmp_path / "run", config=make_config(), quiet=True)
+        assert not (tmp_path / "run").exists()
+        short = make_config(
+            **{f"stages.{s}.epochs": 0 for s in ("classify", "adversarial", "finetune")},
+            **{"stages.align.epochs": 1},
+        )
+        run = train(broken, tmp_path / "run", config=short, skip_bad=True)
+        assert run.info["data"]["images"]["train"] == 47
+        assert "left out" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            ({"model.backbone": "nowhere.keras"}, r"nowhere\.keras: no such backbone file"),
+            ({"model.backbone": "features"}, "not a file of features"),
+            ({"loss.matching": {"name": "quadruplet"}}, "Unknown loss 'quadruplet'"),
+            ({"loss.adversarial": {"name": "mmd", "widths": 1}}, "has no argument 'widths'"),
+        ],
+    )
+    def test_what_cannot_be_built_leaves_no_folder(
+        self, table, tmp_path, make_config, override, message
+    ):
+        with pytest.raises(MiteError, match=message):
+            train(table, tmp_path / "run", config=make_config(**override), quiet=True)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_missing_split_is_named(self, table, tmp_path, make_config):
+        with pytest.raises(MiteError, match="dev"):
+            train(table.split("train"), tmp_path / "run", config=make_config(), quiet=True)
+
+    def test_precomputed_features_need_no_image_files(self, table, tmp_path, make_config):
+        random = np.random.default_rng(0)
+        classes = np.arange(60) % 3
+        features = np.eye(3, dtype=np.float32)[classes] + random.normal(0, 0.1, (60, 3))
+        np.savez(tmp_path / "features.npz", ids=table.image_ids, features=features)
+        elsewhere = CaptionedImages(table.rows, root=tmp_path)
+        config = make_config(
+            **{
+                "model.backbone": "features",
+                "model.features": str(tmp_path / "features.npz"),
+                "stages.align.backbone_share": 0,
+                "stages.finetune.backbone_share": 0,
+                "stages.align.epochs": 4,
+            }
+        )
+        run = train(elsewhere, tmp_path / "run", config=config, quiet=True)
+        hits = find(run.path, elsewhere, "a green square", split="dev", top=4, quiet=True)
+        assert {int(hit.id.removesuffix(".png")) % 3 for hit in hits} == {1}
+
+
+def test_encoders_survive_a_round_trip(run, table, tmp_path):
+    encoders = run.encoders()
+    encoders.save(tmp_path / "copy")
+    copy = Encoders.load(tmp_path / "copy")
+    dev = table.split("dev")
+    for ours, theirs in zip(encoders.embed(dev), copy.embed(dev), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert copy.embed_text([]).shape == (0, 16)
+    assert copy.embed_images([]).shape == (0, 16)
+
+
+def test_the_empty_sentence_has_a_finite_embedding(run):
+    assert np.isfinite(run.encoders().embed_text(["", "🙂", "a red square"])).all()
