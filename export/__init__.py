@@ -1,9 +1,9 @@
 """Export: encoders that run without the training code, and that verify themselves.
 
 Example:
->>> import mite_tf.export
->>> mite_tf.export.__all__
-['Manifest', 'export', 'read_manifest', 'verify']
+    >>> import mite_tf.export
+    >>> mite_tf.export.__all__
+    ['Manifest', 'export', 'read_manifest', 'verify']
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ def check_formats(formats: Sequence[str], *, int8: bool) -> None:
         MiteError: If something is unknown or missing; with what to install.
 
     Example:
-    >>> check_formats(["tflite"], int8=False)
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: Unknown format 'tflite'; there are savedmodel, onnx, litert, openvino.
+        >>> check_formats(["tflite"], int8=False)
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: Unknown format 'tflite'; there are savedmodel, onnx, ...
     """
     for name in formats:
         if name not in FORMATS:

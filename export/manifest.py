@@ -80,9 +80,9 @@ def read_manifest(folder: str | Path) -> Manifest:
         MiteError: If the folder is no export, or one of a later version of this package.
 
     Example:
-    >>> read_manifest("nowhere")
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: nowhere: no such folder. Make an export with `mite export`.
+        >>> read_manifest("nowhere")
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: nowhere: no such folder. Make an export with `mite export`.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -43,9 +43,9 @@ def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
         `save(path)` writes the file.
 
     Example:
-    >>> layer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "dog", "run", "##s"])
-    >>> tokenizer_json(layer).encode("Á DOG, runs").ids
-    [2, 3, 1, 4, 5]
+        >>> layer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "dog", "run", "##s"])
+        >>> tokenizer_json(layer).encode("Á DOG, runs").ids
+        [2, 3, 1, 4, 5]
     """
     spaces, isolated = _separators()
     mapped = _normalized(tokenizer.lower_case)

@@ -4,9 +4,9 @@
 first used.
 
 Example:
->>> import mite_tf as mite
->>> "train" in dir(mite), "scenes" in mite.config_names()
-(True, True)
+    >>> import mite_tf as mite
+    >>> "train" in dir(mite), "scenes" in mite.config_names()
+    (True, True)
 """
 
 from __future__ import annotations

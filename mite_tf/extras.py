@@ -20,11 +20,11 @@ def from_extra(extra: str, what: str) -> Iterator[None]:
         MiteError: If a package is not installed.
 
     Example:
-    >>> with from_extra("umap", "The projection 'umap'"):
-    ...     import umap_of_the_moon
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: The projection 'umap' needs umap_of_the_moon, which is not installed.
-    Install with: pip install 'mite-tf[umap]'
+        >>> with from_extra("umap", "The projection 'umap'"):
+        ...     import umap_of_the_moon
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: The projection 'umap' needs umap_of_the_moon, ...
+        Install with: pip install 'mite-tf[umap]'
     """
     try:
         yield

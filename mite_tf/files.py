@@ -18,12 +18,12 @@ def written_beside(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         mode: `w` for UTF-8 text, `wb` for bytes.
 
     Example:
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with written_beside(Path(folder, "a.txt")) as file:
-    ...         _ = file.write("whole")
-    ...     Path(folder, "a.txt").read_text()
-    'whole'
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with written_beside(Path(folder, "a.txt")) as file:
+        ...         _ = file.write("whole")
+        ...     Path(folder, "a.txt").read_text()
+        'whole'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

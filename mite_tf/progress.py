@@ -41,8 +41,8 @@ def progress(description: str, unit: str = "", *, quiet: bool = False) -> Iterat
         quiet: Shows nothing at all.
 
     Example:
-    >>> with progress("Embedding", "images", quiet=True) as report:
-    ...     report(1, 2)
+        >>> with progress("Embedding", "images", quiet=True) as report:
+        ...     report(1, 2)
     """
     with bar(unit, quiet=quiet) as display:
         task = display.add_task(description, total=None)

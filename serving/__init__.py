@@ -1,9 +1,9 @@
 """Serving of exported encoders: a client, a local server, a load test.
 
 Example:
->>> import mite_tf.serving
->>> "EmbeddingClient" in dir(mite_tf.serving)
-True
+    >>> import mite_tf.serving
+    >>> "EmbeddingClient" in dir(mite_tf.serving)
+    True
 """
 
 from __future__ import annotations

@@ -34,11 +34,11 @@ def pixels_of(data: bytes, preprocessing: Mapping[str, Any]) -> np.ndarray:
         MiteError: If the bytes are no image, or the preprocessing is another one.
 
     Example:
-    >>> file = io.BytesIO()
-    >>> Image.new("RGB", (60, 40), (255, 0, 0)).save(file, "PNG")
-    >>> how = {"height": 2, "width": 2, "resize": "bilinear", "value_range": [0.0, 255.0]}
-    >>> pixels_of(file.getvalue(), how)[0, 0].tolist()
-    [255.0, 0.0, 0.0]
+        >>> file = io.BytesIO()
+        >>> Image.new("RGB", (60, 40), (255, 0, 0)).save(file, "PNG")
+        >>> how = {"height": 2, "width": 2, "resize": "bilinear", "value_range": [0.0, 255.0]}
+        >>> pixels_of(file.getvalue(), how)[0, 0].tolist()
+        [255.0, 0.0, 0.0]
     """
     known = ("bilinear", [0.0, 255.0])
     if (preprocessing["resize"], list(preprocessing["value_range"])) != known:
@@ -66,8 +66,8 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         float32 `[height, width, 3]`.
 
     Example:
-    >>> resized(np.full((4, 4, 3), 7, np.uint8), (1, 2)).tolist()
-    [[[7.0, 7.0, 7.0], [7.0, 7.0, 7.0]]]
+        >>> resized(np.full((4, 4, 3), 7, np.uint8), (1, 2)).tolist()
+        [[[7.0, 7.0, 7.0], [7.0, 7.0, 7.0]]]
     """
     if pixels.shape[:2] == size:
         return np.ascontiguousarray(pixels, np.float32)

@@ -19,9 +19,9 @@ def captions(max_length: int) -> dict[str, str]:
         max_length: Token ids that the tokenizer keeps; the longest caption has more.
 
     Example:
-    >>> cases = captions(48)
-    >>> cases["empty"], cases["one word"], len(cases["longest"].split())
-    ('', 'dog', 58)
+        >>> cases = captions(48)
+        >>> cases["empty"], cases["one word"], len(cases["longest"].split())
+        ('', 'dog', 58)
     """
     longest = max_length + 10
     return {
@@ -52,8 +52,8 @@ def random_captions(count: int, *, seed: int = 0) -> list[str]:
         seed: Decides them.
 
     Example:
-    >>> len(random_captions(3)), random_captions(3) == random_captions(3)
-    (3, True)
+        >>> len(random_captions(3)), random_captions(3) == random_captions(3)
+        (3, True)
     """
     draw = random.Random(seed)
     words = ["a", "the", "dog", "man", "two", "red", "ball", "in", "on", "with", "running's"]

@@ -60,8 +60,8 @@ def compare(name: str, found: Any, expected: Any, tolerance: float) -> Check:
         The check; arrays of different shapes are infinitely far apart.
 
     Example:
-    >>> compare("halves", np.array([0.5, 0.25]), np.array([0.5, 0.5]), 0.1).passed
-    False
+        >>> compare("halves", np.array([0.5, 0.25]), np.array([0.5, 0.5]), 0.1).passed
+        False
     """
     found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape or not np.isfinite(found).all():

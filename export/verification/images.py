@@ -12,8 +12,8 @@ def images() -> dict[str, bytes]:
     """Returns the image files to verify, by file name.
 
     Example:
-    >>> sorted(images())[:3]
-    ['alpha.png', 'alpha.webp', 'animated.gif']
+        >>> sorted(images())[:3]
+        ['alpha.png', 'alpha.webp', 'animated.gif']
     """
     picture = _picture(160, 120)
     rotation = Image.Exif()

@@ -41,13 +41,13 @@ class PairBatches:
         ValueError: If neither features nor paths are given.
 
     Example:
-    >>> batches = PairBatches(
-    ...     np.array([[3, 4], [5, 0], [6, 7]]), np.array([0, 0, 1]),
-    ...     features=np.zeros((2, 1, 8), "float16"), batch_size=2,
-    ... )
-    >>> [sorted(batch) for batch in batches.dataset(epoch=0)]
-    [['caption_image_id', 'features', 'image_id', 'token_ids'],
-     ['caption_image_id', 'features', 'image_id', 'token_ids']]
+        >>> batches = PairBatches(
+        ...     np.array([[3, 4], [5, 0], [6, 7]]), np.array([0, 0, 1]),
+        ...     features=np.zeros((2, 1, 8), "float16"), batch_size=2,
+        ... )
+        >>> [sorted(batch) for batch in batches.dataset(epoch=0)]
+        [['caption_image_id', 'features', 'image_id', 'token_ids'],
+         ['caption_image_id', 'features', 'image_id', 'token_ids']]
     """
 
     def __init__(

@@ -94,7 +94,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
         splits: Sequence[str] | None = None,
         root: str | os.PathLike[str] | None = None,
     ) -> "CaptionedImages":
-        """Make a table from Python lists, as a notebook has them.
+        """Makes a table from Python lists, as a notebook has them.
 
         An image that is named several times is joined. Empty captions and the like are left
         out and told in `problems`, as when reading a file.
@@ -158,7 +158,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
         )
 
     def split(self, name: str) -> "CaptionedImages":
-        """Take the rows of one split.
+        """Takes the rows of one split.
 
         Args:
             name: Name of the split or a synonym of it (`"val"` is `"dev"`).
@@ -214,7 +214,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
         return owner
 
     def fingerprint(self) -> str:
-        """Identify what the table says: image ids, captions and splits, in their order.
+        """Identifys what the table says: image ids, captions and splits, in their order.
 
         Root and place of reading do not count, so a corpus that was moved keeps its fingerprint.
         The bytes of the images do not count either.
@@ -234,7 +234,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
         return digest.hexdigest()
 
     def summary(self) -> str:
-        """Tell size, splits, where the splits come from, and how many problems there were.
+        """Tells size, splits, where the splits come from, and how many problems there were.
 
         Returns:
             A few lines of text.

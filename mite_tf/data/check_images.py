@@ -51,7 +51,7 @@ class Inspection(NamedTuple):
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow from warning and from judging sizes: `inspect_image` judges them itself.
+    """Keeps Pillow from warning and from judging sizes: `inspect_image` judges them itself.
 
     Both settings hold for the whole process, so this stands around a pool of threads, not in it.
     """
@@ -66,7 +66,7 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def inspect_image(path: Path, *, decode: bool = True, max_pixels: int = MAX_PIXELS) -> Inspection:
-    """Look an image file up and decode it whole; never raises.
+    """Looks an image file up and decode it whole; never raises.
 
     Args:
         path: The file.
@@ -146,7 +146,7 @@ def _inspect(stream: BufferedReader, max_pixels: int) -> Inspection:
 
 
 def _refuse(image: Image.Image, max_pixels: int) -> Fault | None:
-    """Judge the header."""
+    """Judges the header."""
     format, (width, height) = image.format, image.size
     if width * height > max_pixels:
         message = f"is gigantic: {width} x {height} pixels, more than {max_pixels} in all"
@@ -176,7 +176,7 @@ def _rotation(image: Image.Image) -> list[Fault]:
 
 
 def _verify_checksums(stream: BufferedReader) -> None:
-    """Raise where a checksum is wrong, which TensorFlow does not forgive and Pillow does."""
+    """Raises where a checksum is wrong, which TensorFlow does not forgive and Pillow does."""
     stream.seek(0)
     with Image.open(stream) as image:
         image.verify()

@@ -32,7 +32,7 @@ def similar_file(path: Path) -> str | None:
 
 @lru_cache(maxsize=8)
 def _names(folder: Path, changed: int) -> dict[str, str]:
-    """List a folder; `changed`, its time of change, keeps an old listing from being used."""
+    """Lists a folder; `changed`, its time of change, keeps an old listing from being used."""
     return {_fold(entry.name): entry.name for entry in folder.iterdir()}
 
 

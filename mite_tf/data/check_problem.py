@@ -102,7 +102,7 @@ class Problem:
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number with its noun.
+    """Writes a number with its noun.
 
     Example:
         >>> counted(1, "image"), counted(0, "image")
@@ -112,7 +112,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def quote(text: str, limit: int = 60) -> str:
-    """Quote `text` for a message, shortened to `limit` characters.
+    """Quotes `text` for a message, shortened to `limit` characters.
 
     Example:
         >>> quote("A dog runs after a red ball.", limit=10)

@@ -62,7 +62,7 @@ class CheckReport:
         return {kind: found[kind] for kind in KINDS if kind in found}
 
     def raise_if_broken(self) -> None:
-        """Refuse a corpus that has errors.
+        """Refuses a corpus that has errors.
 
         Raises:
             MiteError: There are errors; the message tells the first of them, their number by
@@ -81,7 +81,7 @@ class CheckReport:
         raise MiteError("\n".join(lines))
 
     def to_text(self, *, shown: int = _SHOWN, width: int = 100) -> str:
-        """Render the report as plain text.
+        """Renders the report as plain text.
 
         Args:
             shown: How many of the problems to print in full, errors first.
@@ -96,7 +96,7 @@ class CheckReport:
         return capture.get()
 
     def print(self, console: Console | None = None, *, shown: int = _SHOWN) -> None:
-        """Print the report.
+        """Prints the report.
 
         Args:
             console: Where to print; standard output when `None`.
@@ -125,7 +125,7 @@ class CheckReport:
             line(self._advice())
 
     def to_json(self) -> str:
-        """Render the report for other programs.
+        """Renders the report for other programs.
 
         Returns:
             A JSON object: `root`, `fingerprint`, `images` (looked up), `usable` (`images`,

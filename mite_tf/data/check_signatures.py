@@ -72,7 +72,7 @@ def describe_start(head: bytes) -> str:
 
 
 def is_whole(stream: BinaryIO) -> bool:
-    """Look for the end of a PNG, GIF or WebP, which TensorFlow needs and Pillow does without.
+    """Looks for the end of a PNG, GIF or WebP, which TensorFlow needs and Pillow does without.
 
     Args:
         stream: The file; its position is moved.

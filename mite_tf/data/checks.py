@@ -101,7 +101,7 @@ def _inspect_all(
 def _find_twins(
     rows: Sequence[CaptionedImage], digests: Sequence[bytes | None]
 ) -> Iterator[Problem]:
-    """Yield a problem for every image but the kept one among those of the same bytes."""
+    """Yields a problem for every image but the kept one among those of the same bytes."""
     groups = defaultdict(list)
     for row, digest in zip(rows, digests, strict=True):
         if digest is not None:

@@ -50,15 +50,15 @@ class FeatureCache:
         preprocessing: How files become pixels.
 
     Example:
-    >>> import tempfile
-    >>> from PIL import Image
-    >>> from mite_tf.models import small_cnn
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "grey.png")
-    ...     Image.new("RGB", (80, 60), "grey").save(path)
-    ...     cache = FeatureCache(folder, small_cnn(image_size=32), Preprocessing(32, 32))
-    ...     cache.features([path]).shape
-    (1, 1, 2, 2, 256)
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from mite_tf.models import small_cnn
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "grey.png")
+        ...     Image.new("RGB", (80, 60), "grey").save(path)
+        ...     cache = FeatureCache(folder, small_cnn(image_size=32), Preprocessing(32, 32))
+        ...     cache.features([path]).shape
+        (1, 1, 2, 2, 256)
     """
 
     def __init__(self, folder: str | Path, backbone: Any, preprocessing: Preprocessing) -> None:

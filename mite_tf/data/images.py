@@ -27,8 +27,8 @@ class Preprocessing:
         value_range: Lowest and highest pixel value.
 
     Example:
-    >>> Preprocessing(224, 224).to_dict()["resize"]
-    'bilinear'
+        >>> Preprocessing(224, 224).to_dict()["resize"]
+        'bilinear'
     """
 
     height: int

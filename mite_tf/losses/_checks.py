@@ -2,7 +2,7 @@
 
 
 def invalid(argument: str, value: object, expected: str) -> ValueError:
-    """Build the error for an argument outside its range.
+    """Builds the error for an argument outside its range.
 
     Args:
         argument: Name of the argument.

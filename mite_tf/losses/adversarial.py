@@ -37,7 +37,7 @@ class AdversarialLoss(ABC):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Compute what the discriminator minimises, penalties included.
+        """Computes what the discriminator minimises, penalties included.
 
         Args:
             discriminator: Called with `training=True`.
@@ -56,7 +56,7 @@ class AdversarialLoss(ABC):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Compute what the encoders minimise.
+        """Computes what the encoders minimise.
 
         Args:
             discriminator: Called with `training=False`; its weights are for the caller to leave
@@ -70,9 +70,9 @@ class AdversarialLoss(ABC):
 
     @abstractmethod
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values."""
+        """Returns the constructor's arguments as plain values."""
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Build the loss that `get_config` described."""
+        """Builds the loss that `get_config` described."""
         return cls(**config)

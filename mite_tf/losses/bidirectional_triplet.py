@@ -94,7 +94,7 @@ class BidirectionalTriplet(MatchingLoss):
         )
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Compute the loss of each pair.
+        """Computes the loss of each pair.
 
         Args:
             y_true: Image ids, shape `[N]`.
@@ -123,7 +123,7 @@ class BidirectionalTriplet(MatchingLoss):
                 return (1.0 - share) * every + share * hardest
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values."""
+        """Returns the constructor's arguments as plain values."""
         return {
             **super().get_config(),
             "margin": self.margin,
@@ -134,7 +134,7 @@ class BidirectionalTriplet(MatchingLoss):
 
 
 def active_hinges(image_ids: tf.Tensor, similarities: tf.Tensor, margin: float = 0.2) -> tf.Tensor:
-    """Compute the share of anchors whose hardest negative still violates the margin.
+    """Computes the share of anchors whose hardest negative still violates the margin.
 
     Every image and every caption of the batch is an anchor once. A share near 0 says that the
     batch teaches nothing any more; one that stays at 1 while the loss stays at `2 * margin`

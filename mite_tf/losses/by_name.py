@@ -32,7 +32,7 @@ ADVERSARIAL: Mapping[str, type[AdversarialLoss]] = {
 
 
 def matching_loss(name: str, **arguments: Any) -> MatchingLoss:
-    """Build a matching loss from its name in configuration files.
+    """Builds a matching loss from its name in configuration files.
 
     Args:
         name: `"triplet"`, `"infonce"` or `"siglip"`.
@@ -52,7 +52,7 @@ def matching_loss(name: str, **arguments: Any) -> MatchingLoss:
 
 
 def adversarial_loss(name: str, **arguments: Any) -> AdversarialLoss:
-    """Build an adversarial loss from its name in configuration files.
+    """Builds an adversarial loss from its name in configuration files.
 
     Args:
         name: `"flipped-labels"`, `"gradient-reversal"`, `"entropy-maximization"`,

@@ -8,7 +8,7 @@ from keras import ops
 def float32_pair(
     image_embeddings: tf.Tensor, text_embeddings: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cast the embeddings of both modalities to float32.
+    """Casts the embeddings of both modalities to float32.
 
     Args:
         image_embeddings: Shape `[N, D]`, any float dtype.
@@ -36,7 +36,7 @@ def modality_logits(
     text_embeddings: tf.Tensor,
     training: bool,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Call the discriminator once, on the embeddings of both modalities.
+    """Calls the discriminator once, on the embeddings of both modalities.
 
     Args:
         discriminator: From embeddings `[N, D]` to logits `[N, 1]`.
@@ -63,7 +63,7 @@ def modality_logits(
 
 
 def squared_gradient_norms(discriminator: keras.Model, embeddings: tf.Tensor) -> tf.Tensor:
-    """Compute how steeply the logit rises at each embedding, in training mode.
+    """Computes how steeply the logit rises at each embedding, in training mode.
 
     The result is differentiable in the discriminator's weights, as a penalty has to be.
 

@@ -47,7 +47,7 @@ class EntropyMaximization(ModalityClassification):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Compute how far the discriminator's entropy is below that of a coin toss."""
+        """Computes how far the discriminator's entropy is below that of a coin toss."""
         images, texts = modality_logits(
             discriminator, image_embeddings, text_embeddings, training=False
         )

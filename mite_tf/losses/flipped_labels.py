@@ -45,6 +45,6 @@ class FlippedLabels(ModalityClassification):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Compute the cross-entropy against the other modality's label."""
+        """Computes the cross-entropy against the other modality's label."""
         logits = modality_logits(discriminator, image_embeddings, text_embeddings, training=False)
         return cross_entropy(*logits, image_label=self.label_smoothing)

@@ -44,6 +44,6 @@ class GradientReversal(ModalityClassification):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Compute minus the discriminator's cross-entropy."""
+        """Computes minus the discriminator's cross-entropy."""
         logits = modality_logits(discriminator, image_embeddings, text_embeddings, training=False)
         return -cross_entropy(*logits, image_label=1.0 - self.label_smoothing)

@@ -49,7 +49,7 @@ class InfoNCE(MatchingLoss):
         self.temperature = temperature
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Compute the loss of each pair.
+        """Computes the loss of each pair.
 
         Args:
             y_true: Image ids, shape `[N]`.
@@ -65,5 +65,5 @@ class InfoNCE(MatchingLoss):
         return normalizers / 2.0 - ops.diagonal(logits)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values."""
+        """Returns the constructor's arguments as plain values."""
         return {**super().get_config(), "temperature": self.temperature}

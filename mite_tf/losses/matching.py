@@ -24,7 +24,7 @@ class MatchingLoss(keras.losses.Loss):
     def __call__(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Compute the reduced loss.
+        """Computes the reduced loss.
 
         Args:
             y_true: Image ids, shape `[N]`, an integer dtype.
@@ -44,7 +44,7 @@ class MatchingLoss(keras.losses.Loss):
 
 
 def negative_mask(image_ids: tf.Tensor) -> tf.Tensor:
-    """Mark the image-caption combinations that do not match.
+    """Marks the image-caption combinations that do not match.
 
     Args:
         image_ids: Shape `[N]`.
@@ -62,7 +62,7 @@ def negative_mask(image_ids: tf.Tensor) -> tf.Tensor:
 
 
 def first_rows(image_ids: tf.Tensor) -> tf.Tensor:
-    """Rename each image id to the first row that holds it.
+    """Renames each image id to the first row that holds it.
 
     Keras casts `y_true` to float32, where ids above 2**24 run into each other; row numbers are
     exact there.

@@ -52,7 +52,7 @@ class MaximumMeanDiscrepancy(AdversarialLoss):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Raise NotImplementedError: a loss of 0 would hide that nothing is being trained."""
+        """Raises NotImplementedError: a loss of 0 would hide that nothing is being trained."""
         raise NotImplementedError(
             "MaximumMeanDiscrepancy compares the embeddings directly and trains no discriminator. "
             "Call discriminator_loss only where `uses_discriminator` is True."
@@ -64,7 +64,7 @@ class MaximumMeanDiscrepancy(AdversarialLoss):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Compute the squared discrepancy; the discriminator is ignored."""
+        """Computes the squared discrepancy; the discriminator is ignored."""
         images, texts = float32_pair(image_embeddings, text_embeddings)
         return (
             self._mean_kernel(images, images)
@@ -83,5 +83,5 @@ class MaximumMeanDiscrepancy(AdversarialLoss):
         return sum(kernels) / len(kernels)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values."""
+        """Returns the constructor's arguments as plain values."""
         return {"bandwidths": list(self.bandwidths)}

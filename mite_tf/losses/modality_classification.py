@@ -48,7 +48,7 @@ class ModalityClassification(AdversarialLoss):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Compute the cross-entropy of the modality, plus the R1 penalty if there is one."""
+        """Computes the cross-entropy of the modality, plus the R1 penalty if there is one."""
         logits = modality_logits(discriminator, image_embeddings, text_embeddings, training=True)
         loss = cross_entropy(*logits, image_label=1.0 - self.label_smoothing)
         if self.r1_penalty:
@@ -58,12 +58,12 @@ class ModalityClassification(AdversarialLoss):
         return loss
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values."""
+        """Returns the constructor's arguments as plain values."""
         return {"label_smoothing": self.label_smoothing, "r1_penalty": self.r1_penalty}
 
 
 def cross_entropy(image_logits: tf.Tensor, text_logits: tf.Tensor, image_label: float) -> tf.Tensor:
-    """Compute the binary cross-entropy of both modalities, one half each.
+    """Computes the binary cross-entropy of both modalities, one half each.
 
     Args:
         image_logits: Shape `[N]`, float32.

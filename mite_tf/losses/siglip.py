@@ -57,7 +57,7 @@ class SigLIP(MatchingLoss):
         self.bias = bias
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Compute the loss of each pair.
+        """Computes the loss of each pair.
 
         Args:
             y_true: Image ids, shape `[N]`.
@@ -72,5 +72,5 @@ class SigLIP(MatchingLoss):
         return ops.softplus(-ops.diagonal(logits)) + shared
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values."""
+        """Returns the constructor's arguments as plain values."""
         return {**super().get_config(), "temperature": self.temperature, "bias": self.bias}

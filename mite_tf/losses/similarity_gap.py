@@ -7,7 +7,7 @@ from mite_tf.losses.matching import negative_mask
 
 
 def similarity_gap(image_ids: tf.Tensor, similarities: tf.Tensor) -> tf.Tensor:
-    """Compute the mean similarity of the pairs minus that of all that do not match.
+    """Computes the mean similarity of the pairs minus that of all that do not match.
 
     Unlike a loss it means the same whatever the margin, the temperature and the batch size: near
     0, matching or not makes no difference, which is what collapsed embeddings look like.

@@ -58,7 +58,7 @@ class Wasserstein(AdversarialLoss):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Compute minus the critic's estimate of the distance, plus the gradient penalty."""
+        """Computes minus the critic's estimate of the distance, plus the gradient penalty."""
         images, texts = modality_logits(
             discriminator, image_embeddings, text_embeddings, training=True
         )
@@ -77,7 +77,7 @@ class Wasserstein(AdversarialLoss):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Compute the critic's estimate of the distance."""
+        """Computes the critic's estimate of the distance."""
         images, texts = modality_logits(
             discriminator, image_embeddings, text_embeddings, training=False
         )
@@ -89,5 +89,5 @@ class Wasserstein(AdversarialLoss):
         return share * images[:pairs] + (1.0 - share) * texts[:pairs]
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain values."""
+        """Returns the constructor's arguments as plain values."""
         return {"gradient_penalty": self.gradient_penalty, "seed": self.seed}

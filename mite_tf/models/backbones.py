@@ -47,8 +47,8 @@ def small_cnn(*, image_size: int = 96, width: int = 32, name: str = "backbone") 
         `[N, S/16, S/16, 8 * width]`.
 
     Example:
-    >>> small_cnn(image_size=64, width=16).output_shape
-    (None, 4, 4, 128)
+        >>> small_cnn(image_size=64, width=16).output_shape
+        (None, 4, 4, 128)
     """
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(pixels)
@@ -94,8 +94,8 @@ def application_backbone(
         MiteError: If Keras has no such model, or its weights cannot be had.
 
     Example:
-    >>> application_backbone("MobileNetV3Small", image_size=64, weights=None).output_shape
-    (None, 2, 2, 576)
+        >>> application_backbone("MobileNetV3Small", image_size=64, weights=None).output_shape
+        (None, 2, 2, 576)
     """
     build = getattr(keras.applications, family, None)
     if not inspect.isfunction(build):
@@ -211,9 +211,9 @@ def resized_backbone(backbone: keras.Model, image_size: int) -> keras.Model:
         ValueError: If a layer depends on the size, such as a dense layer over a flattened map.
 
     Example:
-    >>> backbone = small_cnn(image_size=64, width=16)
-    >>> resized_backbone(backbone, 32).output_shape
-    (None, 2, 2, 128)
+        >>> backbone = small_cnn(image_size=64, width=16)
+        >>> resized_backbone(backbone, 32).output_shape
+        (None, 2, 2, 128)
     """
     return keras.models.clone_model(
         backbone,

@@ -33,8 +33,8 @@ def modality_discriminator(
         Functional model from embeddings `[N, D]` to logits `[N, 1]`, positive for an image.
 
     Example:
-    >>> modality_discriminator(512).output_shape
-    (None, 1)
+        >>> modality_discriminator(512).output_shape
+        (None, 1)
     """
     embedding = keras.Input((embedding_size,), name="embedding")
     x = keras.layers.Rescaling(math.sqrt(embedding_size), name="scale")(embedding)

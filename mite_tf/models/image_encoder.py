@@ -21,11 +21,11 @@ def image_encoder(
         (`encoder.get_layer("head")`), from `pixels` (or `features`) to `[N, D]`.
 
     Example:
-    >>> from mite_tf.models import image_head, small_cnn
-    >>> backbone = small_cnn(image_size=64)
-    >>> encoder = image_encoder(backbone, image_head(backbone.output_shape[1:]))
-    >>> encoder.output_shape
-    (None, 512)
+        >>> from mite_tf.models import image_head, small_cnn
+        >>> backbone = small_cnn(image_size=64)
+        >>> encoder = image_encoder(backbone, image_head(backbone.output_shape[1:]))
+        >>> encoder.output_shape
+        (None, 512)
     """
     if backbone is None:
         inputs = keras.Input(head.input_shape[1:], name="features")

@@ -41,9 +41,9 @@ def image_head(
         ValueError: If the shape is neither that of a vector nor of a map.
 
     Example:
-    >>> head = image_head((7, 7, 1280), embedding_size=256, pooling="generalized")
-    >>> head.output_shape
-    (None, 256)
+        >>> head = image_head((7, 7, 1280), embedding_size=256, pooling="generalized")
+        >>> head.output_shape
+        (None, 256)
     """
     if len(feature_shape) not in (1, 3):
         raise ValueError(

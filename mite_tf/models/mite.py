@@ -55,23 +55,23 @@ class MITE(keras.Model):
         TOMM 15(1):27, 2019, doi:10.1145/3300939.
 
     Example:
-    >>> import numpy as np
-    >>> from mite_tf.models import bag_of_words_encoder, image_encoder, image_head
-    >>> from mite_tf.models import modality_discriminator
-    >>> model = MITE(
-    ...     image_encoder(None, image_head((8,), embedding_size=16)),
-    ...     bag_of_words_encoder(50, embedding_size=16),
-    ...     modality_discriminator(16),
-    ... )
-    >>> model.compile(keras.optimizers.AdamW(1e-3))
-    >>> ids = np.arange(4)
-    >>> batch = {
-    ...     "features": np.random.rand(4, 8).astype("float32"), "image_id": ids,
-    ...     "token_ids": np.random.randint(1, 50, (4, 6)), "caption_image_id": ids,
-    ... }
-    >>> history = model.fit(batch, batch_size=4, epochs=2, verbose=0)
-    >>> sorted(history.history)[:3]
-    ['active_hinges', 'adversarial_gradient_norm', 'adversarial_loss']
+        >>> import numpy as np
+        >>> from mite_tf.models import bag_of_words_encoder, image_encoder, image_head
+        >>> from mite_tf.models import modality_discriminator
+        >>> model = MITE(
+        ...     image_encoder(None, image_head((8,), embedding_size=16)),
+        ...     bag_of_words_encoder(50, embedding_size=16),
+        ...     modality_discriminator(16),
+        ... )
+        >>> model.compile(keras.optimizers.AdamW(1e-3))
+        >>> ids = np.arange(4)
+        >>> batch = {
+        ...     "features": np.random.rand(4, 8).astype("float32"), "image_id": ids,
+        ...     "token_ids": np.random.randint(1, 50, (4, 6)), "caption_image_id": ids,
+        ... }
+        >>> history = model.fit(batch, batch_size=4, epochs=2, verbose=0)
+        >>> sorted(history.history)[:3]
+        ['active_hinges', 'adversarial_gradient_norm', 'adversarial_loss']
     """
 
     def __init__(
@@ -281,13 +281,13 @@ class MITE(keras.Model):
             similarities = tf.matmul(tf.gather(images, owner), captions, transpose_b=True)
             loss = self.matching_loss(ids, similarities)
         margin = getattr(self.matching_loss, "margin", 0.0)
-        self._means["triplet_loss"].update_state(loss)
+        self._means["matching_loss"].update_state(loss)
         self._means["active_hinges"].update_state(active_hinges(ids, similarities, margin))
         self._means["similarity_gap"].update_state(similarity_gap(ids, similarities))
         # What the loss would be if the embeddings of the batch were all alike.
         alike = tf.fill(tf.shape(similarities), tf.reduce_mean(similarities))
         self._means["loss_if_alike"].update_state(self.matching_loss(ids, alike))
-        return self._measured("triplet", tape.gradient(loss, [images, captions]))
+        return self._measured("matching", tape.gradient(loss, [images, captions]))
 
     def _adversarial_gradient(self, embeddings: Any) -> list[Any]:
         """Gradient of the weighted adversarial loss in `[images, captions]`; exactly 0 at weight 0.
@@ -345,12 +345,12 @@ class MITE(keras.Model):
 
 
 _METRICS = (
-    "triplet_loss",
+    "matching_loss",
     "active_hinges",
     "adversarial_loss",
     "discriminator_loss",
     "discriminator_accuracy",
-    "triplet_gradient_norm",
+    "matching_gradient_norm",
     "adversarial_gradient_norm",
     "similarity_gap",
     "loss_if_alike",

@@ -52,9 +52,9 @@ class AveragePooling(_SetPooling):
         float tensor `[N, C]`.
 
     Example:
-    >>> words = keras.ops.convert_to_tensor([[[1.0], [3.0], [9.0]]])
-    >>> AveragePooling()(words, mask=keras.ops.convert_to_tensor([[True, True, False]])).numpy()
-    array([[2.]], dtype=float32)
+        >>> words = keras.ops.convert_to_tensor([[[1.0], [3.0], [9.0]]])
+        >>> AveragePooling()(words, mask=keras.ops.convert_to_tensor([[True, True, False]])).numpy()
+        array([[2.]], dtype=float32)
     """
 
     def pool(self, vectors: Any, mask: Any) -> Any:
@@ -96,9 +96,9 @@ class GeneralizedPooling(_SetPooling):
         arXiv:2011.04305.
 
     Example:
-    >>> features = keras.ops.convert_to_tensor(np.random.rand(2, 7, 7, 16))
-    >>> GeneralizedPooling()(features).shape
-    TensorShape([2, 16])
+        >>> features = keras.ops.convert_to_tensor(np.random.rand(2, 7, 7, 16))
+        >>> GeneralizedPooling()(features).shape
+        TensorShape([2, 16])
     """
 
     def __init__(self, units: int = 32, encoding_size: int = 32, **kwargs: Any) -> None:

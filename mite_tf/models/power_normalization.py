@@ -35,8 +35,8 @@ class PowerNormalization(keras.layers.Layer):
         doi:10.1007/978-3-642-15561-1_11.
 
     Example:
-    >>> PowerNormalization(0.5)(ops.array([4.0, -9.0])).numpy().round(3).tolist()
-    [2.0, -3.0]
+        >>> PowerNormalization(0.5)(ops.array([4.0, -9.0])).numpy().round(3).tolist()
+        [2.0, -3.0]
     """
 
     def __init__(self, exponent: float = 0.5, **kwargs: Any) -> None:

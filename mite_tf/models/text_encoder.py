@@ -41,9 +41,9 @@ def bag_of_words_encoder(
         Padding never changes an embedding.
 
     Example:
-    >>> encoder = bag_of_words_encoder(1000, embedding_size=64)
-    >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
-    TensorShape([1, 64])
+        >>> encoder = bag_of_words_encoder(1000, embedding_size=64)
+        >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
+        TensorShape([1, 64])
     """
     token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
     pooled = pooling_layer(pooling, name="pooling")(words, mask=mask)
@@ -75,9 +75,9 @@ def recurrent_encoder(
     Arguments and result are those of `bag_of_words_encoder`.
 
     Example:
-    >>> encoder = recurrent_encoder(1000, embedding_size=64)
-    >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
-    TensorShape([1, 64])
+        >>> encoder = recurrent_encoder(1000, embedding_size=64)
+        >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
+        TensorShape([1, 64])
     """
     token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
     words = keras.layers.Dropout(dropout, name="word_vector_dropout")(words)
@@ -133,9 +133,9 @@ def transformer_encoder(
         ValueError: If `word_size` is not a multiple of `heads`.
 
     Example:
-    >>> encoder = transformer_encoder(1000, word_size=64, embedding_size=32)
-    >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
-    TensorShape([1, 32])
+        >>> encoder = transformer_encoder(1000, word_size=64, embedding_size=32)
+        >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
+        TensorShape([1, 32])
     """
     if word_size % heads:
         raise ValueError(

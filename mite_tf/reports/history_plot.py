@@ -21,7 +21,7 @@ class _Panel(NamedTuple):
 
 
 _PANELS = (
-    _Panel("loss", {"triplet_loss": "triplet", "adversarial_loss": "adversarial"}),
+    _Panel("loss", {"matching_loss": "triplet", "adversarial_loss": "adversarial"}),
     _Panel("recall sum (0 to 600)", {"rsum": "recall sum"}),
     _Panel(
         "modality accuracy (share)",
@@ -38,7 +38,7 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> "Figure":
 
     Args:
         history: One row for each epoch, in order, as numbers or as the texts of a CSV file.
-            Drawn are `triplet_loss`, `adversarial_loss`, `discriminator_accuracy`,
+            Drawn are `matching_loss`, `adversarial_loss`, `discriminator_accuracy`,
             `probe_accuracy`, `active_hinges`, `rsum` and `centroid_gap`, as far as they are
             there; `stage` gives the names of stages. Missing and empty values are left out.
 

@@ -25,10 +25,10 @@ def stages_in_common(one: Config, other: Config) -> int:
         The number of stages, not counting those of no epochs.
 
     Example:
-    >>> game = Stage(name="adversarial", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
-    >>> config = Config(stages=(Stage(name="align", epochs=4), game))
-    >>> stages_in_common(config, config.without_adversary())
-    1
+        >>> game = Stage(name="adversarial", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
+        >>> config = Config(stages=(Stage(name="align", epochs=4), game))
+        >>> stages_in_common(config, config.without_adversary())
+        1
     """
     if _without_adversary_and_stages(one) != _without_adversary_and_stages(other):
         return 0

@@ -122,9 +122,9 @@ class Config:
     """Everything that decides a training, besides the data.
 
     Example:
-    >>> config = load_config("scenes", {"stages.align.epochs": "3"})
-    >>> config.stages[0].epochs
-    3
+        >>> config = load_config("scenes", {"stages.align.epochs": "3"})
+        >>> config.stages[0].epochs
+        3
     """
 
     text: TextConfig = TextConfig()

@@ -17,7 +17,7 @@ from mite_tf.models import backbone_of
 from mite_tf.progress import progress
 from mite_tf.text import TokenTable
 from mite_tf.runs.config import Config
-from mite_tf.runs.encoders import Encoders
+from mite_tf.encoders import Encoders
 from mite_tf.training.interruption import Interruption
 from mite_tf.training.stage import Stage
 

@@ -58,7 +58,7 @@ class TrainingProgress(keras.callbacks.Callback):
         parts = [
             f"epoch {epoch + 1:>3}/{self._epochs}",
             f"{logs.get('stage', ''):<11}",
-            f"loss {logs['triplet_loss']:7.3f}",
+            f"loss {logs['matching_loss']:7.3f}",
             f"active {100 * logs['active_hinges']:3.0f}%",
             f"discriminator {100 * logs['discriminator_accuracy']:3.0f}%",
         ]

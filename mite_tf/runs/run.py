@@ -13,7 +13,7 @@ from mite_tf.errors import MiteError
 from mite_tf.files import write_text
 from mite_tf.text import write_vocabulary
 from mite_tf.runs.config import Config, load_config
-from mite_tf.runs.encoders import Encoders
+from mite_tf.encoders import Encoders
 from mite_tf.training.state import read_values
 
 
@@ -37,9 +37,9 @@ class Run:
         path: The folder.
 
     Example:
-    >>> Run("runs/none").best()
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: runs/none: no such run folder. Train one with `mite train`.
+        >>> Run("runs/none").best()
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: runs/none: no such run folder. Train one with `mite train`.
     """
 
     def __init__(self, path: str | Path) -> None:

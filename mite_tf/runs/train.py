@@ -17,7 +17,7 @@ from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
 from mite_tf.runs.beginning import check_beginning
 from mite_tf.runs.build import build_model
 from mite_tf.runs.config import Config, load_config
-from mite_tf.runs.encoders import Encoders
+from mite_tf.encoders import Encoders
 from mite_tf.runs.fit_stages import fit_stages
 from mite_tf.runs.inputs import StageInputs
 from mite_tf.training.interruption import Interruption

@@ -14,7 +14,7 @@ from mite_tf.evaluation import Embeddings, Evaluation, evaluate_embeddings
 from mite_tf.progress import progress
 from mite_tf.reports import write_contact_sheet
 from mite_tf.retrieval import Hit, VectorIndex
-from mite_tf.runs.encoders import Encoders
+from mite_tf.encoders import Encoders
 from mite_tf.runs.run import Run
 
 

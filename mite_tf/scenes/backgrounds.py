@@ -16,7 +16,7 @@ PLAIN: dict[str, Colour] = {
 
 @lru_cache(maxsize=16)
 def draw_background(name: str, side: int) -> Image.Image:
-    """Draw a background; callers copy it before they draw on it.
+    """Draws a background; callers copy it before they draw on it.
 
     Args:
         name: One of `mite_tf.scenes.scene.BACKGROUNDS`.
@@ -26,8 +26,8 @@ def draw_background(name: str, side: int) -> Image.Image:
         An RGB image of `side` × `side` pixels.
 
     Example:
-    >>> draw_background("cream", 64).getpixel((0, 0))
-    (246, 234, 205)
+        >>> draw_background("cream", 64).getpixel((0, 0))
+        (246, 234, 205)
     """
     match name:
         case "paper":

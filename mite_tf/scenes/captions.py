@@ -16,7 +16,7 @@ _TRIES = 2000
 
 
 def describe(scene: Scene, rng: np.random.Generator, unlike: Sequence[Scene] = ()) -> list[str]:
-    """Write five captions of a scene.
+    """Writes five captions of a scene.
 
     Some mention all objects and some only a part, in varied words and word orders; each is true.
 
@@ -33,21 +33,21 @@ def describe(scene: Scene, rng: np.random.Generator, unlike: Sequence[Scene] = (
         MiteError: A scene in `unlike` cannot be told from `scene` in words.
 
     Example:
-    >>> from mite_tf.scenes.sampling import sample_scenes
-    >>> scene, *others = sample_scenes(4, seed=20)
-    >>> for text in describe(scene, np.random.default_rng(0), unlike=others):
-    ...     print(text)
-    two shapes: a small crimson triangle and a small checkered yellow shape
-    the plain red triangle is higher up than a small heart
-    the heart is checkered and the triangle is plain
-    exactly one of the two shapes is checked: a small yellow heart
-    on squared paper, the plain triangle sits above a golden checkered shape
+        >>> from mite_tf.scenes.sampling import sample_scenes
+        >>> scene, *others = sample_scenes(4, seed=20)
+        >>> for text in describe(scene, np.random.default_rng(0), unlike=others):
+        ...     print(text)
+        two shapes: a small crimson triangle and a small checkered yellow shape
+        the plain red triangle is higher up than a small heart
+        the heart is checkered and the triangle is plain
+        exactly one of the two shapes is checked: a small yellow heart
+        on squared paper, the plain triangle sits above a golden checkered shape
     """
     return [caption.text for caption in compose(scene, rng, unlike)]
 
 
 def compose(scene: Scene, rng: np.random.Generator, unlike: Sequence[Scene] = ()) -> list[Caption]:
-    """Write five captions as `describe` does, and keep what they claim."""
+    """Writes five captions as `describe` does, and keep what they claim."""
     stream = sentences(scene, rng)
     chosen: dict[str, Caption] = {}
     for other in unlike:

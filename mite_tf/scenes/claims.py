@@ -19,36 +19,36 @@ class Caption:
         claims: What must hold of a scene for the sentence to be true of it.
 
     Example:
-    >>> from mite_tf.scenes.scene import SceneObject
-    >>> star = SceneObject("star", "red", "large", "plain", x=0.5, y=0.5)
-    >>> Caption("a red star", (shows({"shape": "star", "colour": "red"}),)).holds(
-    ...     Scene((star,), "white")
-    ... )
-    True
+        >>> from mite_tf.scenes.scene import SceneObject
+        >>> star = SceneObject("star", "red", "large", "plain", x=0.5, y=0.5)
+        >>> Caption("a red star", (shows({"shape": "star", "colour": "red"}),)).holds(
+        ...     Scene((star,), "white")
+        ... )
+        True
     """
 
     text: str
     claims: tuple[Claim, ...]
 
     def holds(self, scene: Scene) -> bool:
-        """Return whether the sentence is true of a scene."""
+        """Returns whether the sentence is true of a scene."""
         return all(claim(scene) for claim in self.claims)
 
 
 def shows(look: Look, count: int = 1) -> Claim:
-    """Claim what a noun phrase does: at least one for "a red star", but two for "two red stars"."""
+    """Claims what a noun phrase does: one or more for "a red star", two for "two red stars"."""
     if count > 1:
         return numbers(look, count)
     return lambda scene: scene.count(look) >= 1
 
 
 def numbers(look: Look, count: int) -> Claim:
-    """Claim that exactly `count` objects have the attributes of `look`: "only one red star"."""
+    """Claims that exactly `count` objects have the attributes of `look`: "only one red star"."""
     return lambda scene: scene.count(look) == count
 
 
 def relates(a: Look, relation: str, b: Look) -> Claim:
-    """Claim that some object like `a` is `relation` another like `b`.
+    """Claims that some object like `a` is `relation` another like `b`.
 
     The claim is false only where a lenient reader would call it false, too: see
     `Scene.may_be`.
@@ -66,5 +66,5 @@ def relates(a: Look, relation: str, b: Look) -> Claim:
 
 
 def lies_on(background: str) -> Claim:
-    """Claim that the background is this one."""
+    """Claims that the background is this one."""
     return lambda scene: scene.background == background

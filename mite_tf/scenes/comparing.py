@@ -9,7 +9,7 @@ from mite_tf.scenes.words import Look, noun, with_article, word
 
 
 def which_is_which(scene: Scene, rng: Rng) -> Caption | None:
-    """Say what each of two is: "the star is red and the circle is blue"."""
+    """Says what each of two is: "the star is red and the circle is blue"."""
     known, told = pick(rng, (("shape", "colour"), ("shape", "pattern"), ("colour", "shape")))
     looks = [thing.look for thing in scene.objects if scene.count({known: thing.look[known]}) == 1]
     pairs = [(a, b) for a, b in permutations(looks, 2) if a[told] != b[told]]
@@ -25,7 +25,7 @@ def which_is_which(scene: Scene, rng: Rng) -> Caption | None:
 
 
 def larger(scene: Scene, rng: Rng) -> Caption | None:
-    """Compare sizes: "the red star is larger than the blue circle"."""
+    """Compares sizes: "the red star is larger than the blue circle"."""
     pairs = [(a, b) for a, b in _pairs(scene) if a["size"] != b["size"]]
     if not pairs:
         return None
@@ -37,7 +37,7 @@ def larger(scene: Scene, rng: Rng) -> Caption | None:
 
 
 def both(scene: Scene, rng: Rng) -> Caption | None:
-    """Name two that share an attribute: "a star and a circle, both red"."""
+    """Names two that share an attribute: "a star and a circle, both red"."""
     shared = pick(rng, ("colour", "size", "pattern"))
     pairs = [(a, b) for a, b in _pairs(scene) if a[shared] == b[shared]]
     if not pairs:
@@ -50,7 +50,7 @@ def both(scene: Scene, rng: Rng) -> Caption | None:
 
 
 def _pairs(scene: Scene) -> list[tuple[Look, Look]]:
-    """Return the pairs of objects of which no other looks like either."""
+    """Returns the pairs of objects of which no other looks like either."""
     single = (group[0] for group in scene.groups() if len(group) == 1)
     return list(permutations((scene.objects[index].look for index in single), 2))
 

@@ -31,7 +31,7 @@ SMALLEST = 32
 
 
 def draw(scene: Scene, size: int = 96) -> Image.Image:
-    """Draw a scene.
+    """Draws a scene.
 
     Args:
         scene: The scene.
@@ -45,10 +45,10 @@ def draw(scene: Scene, size: int = 96) -> Image.Image:
         MiteError: `size` is too small.
 
     Example:
-    >>> star = SceneObject("star", "red", "large", "plain", x=0.5, y=0.5)
-    >>> image = draw(Scene((star,), "white"), size=64)
-    >>> image.size, image.getpixel((32, 32))
-    ((64, 64), (218, 30, 40))
+        >>> star = SceneObject("star", "red", "large", "plain", x=0.5, y=0.5)
+        >>> image = draw(Scene((star,), "white"), size=64)
+        >>> image.size, image.getpixel((32, 32))
+        ((64, 64), (218, 30, 40))
     """
     if size < SMALLEST:
         raise MiteError(f"Cannot draw a scene {size} pixels wide. Expected at least {SMALLEST}.")
@@ -79,7 +79,7 @@ def _draw_object(canvas: Image.Image, thing: SceneObject, side: int) -> None:
 
 
 def _draw_pattern(tile: Image.Image, pattern: str, radius: float) -> None:
-    """Cover a tile with white stripes, dots or checks in step with the radius of its object."""
+    """Covers a tile with white stripes, dots or checks in step with the radius of its object."""
     pen, middle = ImageDraw.Draw(tile), tile.width / 2
     cells = list(itertools.product(range(-5, 6), repeat=2))
     if pattern == "striped":

@@ -7,7 +7,7 @@ from mite_tf.scenes.words import NUMBERS, all_of, amount, listed, noun, word
 
 
 def names(scene: Scene, rng: Rng) -> Caption:
-    """Name all objects or some: "two green squares and a red star"."""
+    """Names all objects or some: "two green squares and a red star"."""
     groups = scene.groups()
     count = len(groups) if rng.random() < 0.7 else int(rng.integers(1, len(groups) + 1))
     phrases = [all_of(scene, groups[k], rng) for k in rng.permutation(len(groups))[:count]]
@@ -17,7 +17,7 @@ def names(scene: Scene, rng: Rng) -> Caption:
 
 
 def total_and_names(scene: Scene, rng: Rng) -> Caption | None:
-    """Say how many there are: "three shapes: two green squares and a red star"."""
+    """Says how many there are: "three shapes: two green squares and a red star"."""
     groups, total = scene.groups(), len(scene.objects)
     if total == 1:
         return None
@@ -31,7 +31,7 @@ def total_and_names(scene: Scene, rng: Rng) -> Caption | None:
 
 
 def count(scene: Scene, rng: Rng) -> Caption:
-    """Count what has some attributes: "only one red star", "exactly two small shapes"."""
+    """Counts what has some attributes: "only one red star", "exactly two small shapes"."""
     full = pick(rng, scene.objects).look
     named = rng.permutation(list(full))[: int(rng.integers(2, 4))]
     look = {name: full[name] for name in named.tolist()}
@@ -44,7 +44,7 @@ def count(scene: Scene, rng: Rng) -> Caption:
 
 
 def share(scene: Scene, rng: Rng) -> Caption | None:
-    """Name all that share an attribute: "exactly two of the three shapes are red: ..."."""
+    """Names all that share an attribute: "exactly two of the three shapes are red: ..."."""
     total = len(scene.objects)
     if total == 1:
         return None

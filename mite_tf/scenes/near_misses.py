@@ -15,7 +15,7 @@ GRID = (0.22, 0.36, 0.5, 0.64, 0.78)
 
 
 def near_misses(base: Scene, kind: str) -> list[Scene]:
-    """Return the near misses of one kind.
+    """Returns the near misses of one kind.
 
     Objects that look alike change together, so that a change of attribute never changes how
     many objects look alike. What is drawn over what, and whether anything leaves the image, is
@@ -36,11 +36,11 @@ def near_misses(base: Scene, kind: str) -> list[Scene]:
         cannot be changed so.
 
     Example:
-    >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
-    >>> disc = SceneObject("circle", "blue", "small", "striped", x=0.75, y=0.5)
-    >>> (swapped,) = near_misses(Scene((star, disc), "white"), "colour")
-    >>> [(thing.colour, thing.shape) for thing in swapped.objects]
-    [('blue', 'star'), ('red', 'circle')]
+        >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
+        >>> disc = SceneObject("circle", "blue", "small", "striped", x=0.75, y=0.5)
+        >>> (swapped,) = near_misses(Scene((star, disc), "white"), "colour")
+        >>> [(thing.colour, thing.shape) for thing in swapped.objects]
+        [('blue', 'star'), ('red', 'circle')]
     """
     scenes = (replace(base, objects=objects, kind=kind) for objects in _CHANGES[kind](base))
     return [scene for scene in scenes if _differs_in_one_thing(base, scene)]

@@ -10,7 +10,7 @@ Points = NDArray[np.float64]
 
 @lru_cache
 def outlines(shape: str) -> tuple[Points, ...]:
-    """Return the outline of a shape of radius 1, and that of its hole if it has one.
+    """Returns the outline of a shape of radius 1, and that of its hole if it has one.
 
     Corners reach a little beyond the radius and round shapes stay a little within it, so that
     all shapes look equally large.
@@ -22,8 +22,8 @@ def outlines(shape: str) -> tuple[Points, ...]:
         One or two arrays of shape `(points, 2)`; the last point joins the first.
 
     Example:
-    >>> [len(points) for points in outlines("cross")], [len(p) for p in outlines("ring")]
-    ([12], [72, 72])
+        >>> [len(points) for points in outlines("cross")], [len(p) for p in outlines("ring")]
+        ([12], [72, 72])
     """
     match shape:
         case "circle":
@@ -48,11 +48,11 @@ def outlines(shape: str) -> tuple[Points, ...]:
 
 
 def turned(points: Points, degrees: float) -> Points:
-    """Turn points clockwise about the origin.
+    """Turns points clockwise about the origin.
 
     Example:
-    >>> turned(np.array([[1.0, 0.0]]), 90).round()
-    array([[0., 1.]])
+        >>> turned(np.array([[1.0, 0.0]]), 90).round()
+        array([[0., 1.]])
     """
     angle = np.deg2rad(degrees)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -68,13 +68,13 @@ def _circle(radius: float) -> Points:
 
 
 def _arc(radius: float, start: float, stop: float) -> Points:
-    """Return points on a circle between two directions, in degrees clockwise from the right."""
+    """Returns points on a circle between two directions, in degrees clockwise from the right."""
     angles = np.deg2rad(np.linspace(start, stop, 72))
     return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def _corners(radii: list[float], start: float = -90) -> Points:
-    """Return corners at equal angles, the first one at the top unless told otherwise."""
+    """Returns corners at equal angles, the first one at the top unless told otherwise."""
     angles = np.deg2rad(start + 360 / len(radii) * np.arange(len(radii)))
     return np.array(radii)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 

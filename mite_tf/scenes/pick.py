@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def pick(rng: Rng, items: Sequence[T]) -> T:
-    """Return one of `items`, each with the same chance.
+    """Returns one of `items`, each with the same chance.
 
     NumPy's `Generator.choice` would turn strings and tuples into arrays.
     """

@@ -32,13 +32,13 @@ Triple = tuple[int, str, int]
 
 
 def relation(scene: Scene, rng: Rng) -> Caption | None:
-    """Relate two objects: "a red star left of a blue circle"."""
+    """Relates two objects: "a red star left of a blue circle"."""
     triples = _triples(scene)
     return _related(scene, pick(rng, triples), rng) if triples else None
 
 
 def relation_and_more(scene: Scene, rng: Rng) -> Caption | None:
-    """Relate two objects and name others: "..., and there are two green squares"."""
+    """Relates two objects and name others: "..., and there are two green squares"."""
     choices = [
         ((i, name, j), group)
         for i, name, j in _triples(scene)
@@ -55,7 +55,7 @@ def relation_and_more(scene: Scene, rng: Rng) -> Caption | None:
 
 
 def two_relations(scene: Scene, rng: Rng) -> Caption | None:
-    """Relate one object to two: "a red star left of a circle and above a green ring"."""
+    """Relates one object to two: "a red star left of a circle and above a green ring"."""
     choices = [
         (i, name, j, other, k)
         for (i, name, j), (h, other, k) in permutations(_triples(scene), 2)
@@ -71,7 +71,7 @@ def two_relations(scene: Scene, rng: Rng) -> Caption | None:
 
 
 def _triples(scene: Scene) -> list[Triple]:
-    """Return the relations between objects that words can tell apart."""
+    """Returns the relations between objects that words can tell apart."""
     objects = scene.objects
     return [(i, r, j) for i, r, j in scene.relations() if objects[i].look != objects[j].look]
 

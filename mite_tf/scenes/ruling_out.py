@@ -42,8 +42,8 @@ def ruled_out(table: CaptionedImages) -> list[RuledOut]:
         MiteError: If that file cannot be read, or does not fit the table.
 
     Example:
-    >>> ruled_out(CaptionedImages.from_lists(["dog.jpg"], ["A dog runs."], ["test"]))
-    []
+        >>> ruled_out(CaptionedImages.from_lists(["dog.jpg"], ["A dog runs."], ["test"]))
+        []
     """
     path = Path(table.root) / FILE
     if not path.exists():

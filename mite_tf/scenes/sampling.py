@@ -28,7 +28,7 @@ Spots = list[tuple[float, float]]
 
 
 def sample_scenes(n: int, seed: int | Sequence[int] = 0) -> list[Scene]:
-    """Sample `n` scenes, family after family, each base before its near misses.
+    """Samples `n` scenes, family after family, each base before its near misses.
 
     Args:
         n: How many scenes; the last family is cut short where `n` is not a multiple of four.
@@ -42,11 +42,11 @@ def sample_scenes(n: int, seed: int | Sequence[int] = 0) -> list[Scene]:
         MiteError: `n` is negative.
 
     Example:
-    >>> scenes = sample_scenes(8, seed=1)
-    >>> [scene.family for scene in scenes]
-    [0, 0, 0, 0, 1, 1, 1, 1]
-    >>> [scene.kind == "base" for scene in scenes[:4]]
-    [True, False, False, False]
+        >>> scenes = sample_scenes(8, seed=1)
+        >>> [scene.family for scene in scenes]
+        [0, 0, 0, 0, 1, 1, 1, 1]
+        >>> [scene.kind == "base" for scene in scenes[:4]]
+        [True, False, False, False]
     """
     if n < 0:
         raise MiteError(f"Cannot sample {n} scenes. Expected n to be 0 or more.")
@@ -81,7 +81,7 @@ def _base(rng: Rng, family: int) -> Scene:
 
 
 def _objects(rng: Rng, n: int) -> list[SceneObject]:
-    """Choose `n` objects that have no place yet; some of three or more look alike."""
+    """Chooses `n` objects that have no place yet; some of three or more look alike."""
     objects = []
     for _ in range(n):
         shape = pick(rng, SHAPES)
@@ -94,7 +94,7 @@ def _objects(rng: Rng, n: int) -> list[SceneObject]:
 
 
 def _apart(rng: Rng, n: int) -> Spots:
-    """Place two in a row or a column, and more in the corners of the image."""
+    """Places two in a row or a column, and more in the corners of the image."""
     if n > 2:
         corners = [(x, y) for x in (0.25, 0.75) for y in (0.25, 0.75)]
         return [_near(rng, corners[k]) for k in rng.permutation(4)[:n]]
@@ -103,13 +103,13 @@ def _apart(rng: Rng, n: int) -> Spots:
 
 
 def _nested(rng: Rng, n: int) -> Spots:
-    """Put the last object inside or on the first one, the others apart."""
+    """Puts the last object inside or on the first one, the others apart."""
     spots = _apart(rng, max(n - 1, 2))[: n - 1]
     return [*spots, spots[0]]
 
 
 def _overlapping(rng: Rng, n: int) -> Spots:
-    """Cover a part of the first object with the second one; others stand apart."""
+    """Covers a part of the first object with the second one; others stand apart."""
     spread, x, y = 0.6, 0.28, 0.5
     if n == 2:
         spread, x, y = math.pi, rng.uniform(0.36, 0.64), rng.uniform(0.36, 0.64)
@@ -135,14 +135,14 @@ def _near(rng: Rng, spot: tuple[float, float]) -> tuple[float, float]:
 
 
 def _turned(rng: Rng, spots: Spots) -> Spots:
-    """Mirror the spots, and turn rows into columns, each half of the time."""
+    """Mirrors the spots, and turn rows into columns, each half of the time."""
     if rng.random() < 0.5:
         spots = [(1 - x, y) for x, y in spots]
     return [(y, x) for x, y in spots] if rng.random() < 0.5 else spots
 
 
 def _is_legible(scene: Scene) -> bool:
-    """Return whether a person sees every object, tells them apart and can relate two of them."""
+    """Returns whether a person sees every object, tells them apart and can relate two of them."""
     relations = {(i, j): relation for i, relation, j in scene.relations()}
     for (i, a), (j, b) in itertools.combinations(enumerate(scene.objects), 2):
         if (a.shape, a.colour) == (b.shape, b.colour) and a.look != b.look:

@@ -56,9 +56,9 @@ class SceneObject:
         MiteError: An attribute is not one of the known values.
 
     Example:
-    >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
-    >>> star.matches({"shape": "star", "size": "large"})
-    True
+        >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
+        >>> star.matches({"shape": "star", "size": "large"})
+        True
     """
 
     shape: str
@@ -84,7 +84,7 @@ class SceneObject:
         return {name: getattr(self, name) for name in _CHOICES}
 
     def matches(self, look: Mapping[str, str]) -> bool:
-        """Return whether the object has every attribute that `look` names."""
+        """Returns whether the object has every attribute that `look` names."""
         return all(getattr(self, name) == value for name, value in look.items())
 
 
@@ -106,11 +106,11 @@ class Scene:
             few or too many objects.
 
     Example:
-    >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
-    >>> disc = SceneObject("circle", "blue", "small", "striped", x=0.75, y=0.5)
-    >>> scene = Scene((star, disc), "meadow")
-    >>> scene.relations()
-    [(0, 'left of', 1), (1, 'right of', 0)]
+        >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
+        >>> disc = SceneObject("circle", "blue", "small", "striped", x=0.75, y=0.5)
+        >>> scene = Scene((star, disc), "meadow")
+        >>> scene.relations()
+        [(0, 'left of', 1), (1, 'right of', 0)]
     """
 
     objects: tuple[SceneObject, ...]
@@ -127,11 +127,11 @@ class Scene:
             )
 
     def count(self, look: Mapping[str, str]) -> int:
-        """Return how many objects have every attribute that `look` names."""
+        """Returns how many objects have every attribute that `look` names."""
         return sum(thing.matches(look) for thing in self.objects)
 
     def groups(self) -> list[list[int]]:
-        """Return the indices of the objects, those that look alike together."""
+        """Returns the indices of the objects, those that look alike together."""
         groups: list[list[int]] = []
         for index, thing in enumerate(self.objects):
             for group in groups:
@@ -143,7 +143,7 @@ class Scene:
         return groups
 
     def relations(self) -> list[tuple[int, str, int]]:
-        """Return the relations that every observer would agree on.
+        """Returns the relations that every observer would agree on.
 
         Two objects apart from each other are related only when they stand in a row or in a
         column; two that touch, only by what covers or holds what.
@@ -156,7 +156,7 @@ class Scene:
         return [(i, relation, j) for i, relation, j in found if relation]
 
     def may_be(self, i: int, relation: str, j: int) -> bool:
-        """Return whether a lenient observer could say that `i` is `relation` `j`.
+        """Returns whether a lenient observer could say that `i` is `relation` `j`.
 
         It is wider than `relations`, so that "not `may_be`" means plainly false: of two objects
         on a diagonal one may be said to be left of the other.

@@ -31,13 +31,13 @@ WITH_BACKGROUND = 0.2
 
 
 def sentences(scene: Scene, rng: Rng) -> Iterator[Caption]:
-    """Yield captions that are true of a scene, without end and with repetitions.
+    """Yields captions that are true of a scene, without end and with repetitions.
 
     Example:
-    >>> from mite_tf.scenes.scene import SceneObject
-    >>> scene = Scene((SceneObject("star", "red", "large", "plain", x=0.5, y=0.5),), "white")
-    >>> next(sentences(scene, np.random.default_rng(0))).text
-    'on a white background, a solid star'
+        >>> from mite_tf.scenes.scene import SceneObject
+        >>> scene = Scene((SceneObject("star", "red", "large", "plain", x=0.5, y=0.5),), "white")
+        >>> next(sentences(scene, np.random.default_rng(0))).text
+        'on a white background, a solid star'
     """
     kinds, shares = list(GRAMMAR), np.array(list(GRAMMAR.values()))
     while True:
@@ -48,7 +48,7 @@ def sentences(scene: Scene, rng: Rng) -> Iterator[Caption]:
 
 
 def _placed(caption: Caption, scene: Scene, rng: Rng) -> Caption:
-    """Add the background: "on squared paper, a red star"."""
+    """Adds the background: "on squared paper, a red star"."""
     place = word(scene.background, rng)
     parts = (place, caption.text) if rng.random() < 0.5 else (caption.text, place)
     return Caption(", ".join(parts), (*caption.claims, lies_on(scene.background)))

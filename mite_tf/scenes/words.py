@@ -85,13 +85,13 @@ class Phrase:
 
 
 def word(name: str, rng: Rng) -> str:
-    """Return a word for an attribute, a relation or a background: the usual one mostly."""
+    """Returns a word for an attribute, a relation or a background: the usual one mostly."""
     words = WORDS.get(name, (name,))
     return words[0] if rng.random() < 0.6 else pick(rng, words)
 
 
 def noun(look: Look, rng: Rng, plural: bool = False, tail: bool = False) -> str:
-    """Name what has the attributes of `look`, without an article.
+    """Names what has the attributes of `look`, without an article.
 
     Args:
         look: Attributes by name; a missing shape is called a shape.
@@ -100,9 +100,9 @@ def noun(look: Look, rng: Rng, plural: bool = False, tail: bool = False) -> str:
         tail: Whether the pattern may follow the noun: "red star with white stripes".
 
     Example:
-    >>> import numpy as np
-    >>> noun({"shape": "star", "size": "large"}, np.random.default_rng(0), plural=True)
-    'big stars'
+        >>> import numpy as np
+        >>> noun({"shape": "star", "size": "large"}, np.random.default_rng(0), plural=True)
+        'big stars'
     """
     size, pattern, colour = (
         [word(look[name], rng)] if name in look else [] for name in ("size", "pattern", "colour")
@@ -119,7 +119,7 @@ def noun(look: Look, rng: Rng, plural: bool = False, tail: bool = False) -> str:
 
 
 def one(scene: Scene, index: int, rng: Rng) -> Phrase:
-    """Speak of one object, with enough attributes to tell it from all that look otherwise."""
+    """Speaks of one object, with enough attributes to tell it from all that look otherwise."""
     look = _telling_look(scene, index, rng)
     bare = noun(look, rng)
     text = with_article(bare)
@@ -128,14 +128,14 @@ def one(scene: Scene, index: int, rng: Rng) -> Phrase:
 
 
 def all_of(scene: Scene, group: Sequence[int], rng: Rng) -> Phrase:
-    """Speak of all objects that look alike: "two red stars", "a red star with white dots"."""
+    """Speaks of all objects that look alike: "two red stars", "a red star with white dots"."""
     look = _telling_look(scene, group[0], rng)
     text = amount(look, len(group), rng, tail=True)
     return Phrase(text, text, look, len(group))
 
 
 def amount(look: Look, count: int, rng: Rng, tail: bool = False) -> str:
-    """Name as many as there are: "a red star", "two red stars", "a pair of red stars"."""
+    """Names as many as there are: "a red star", "two red stars", "a pair of red stars"."""
     bare = noun(look, rng, plural=count > 1, tail=tail)
     if count == 1:
         return with_article(bare)
@@ -143,27 +143,27 @@ def amount(look: Look, count: int, rng: Rng, tail: bool = False) -> str:
 
 
 def with_article(text: str) -> str:
-    """Put "a" or "an" before a noun phrase.
+    """Puts "a" or "an" before a noun phrase.
 
     Example:
-    >>> with_article("orange star")
-    'an orange star'
+        >>> with_article("orange star")
+        'an orange star'
     """
     return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
 
 
 def listed(texts: Sequence[str]) -> str:
-    """Join texts as a sentence does.
+    """Joins texts as a sentence does.
 
     Example:
-    >>> listed(["a star", "a ring", "two hearts"])
-    'a star, a ring and two hearts'
+        >>> listed(["a star", "a ring", "two hearts"])
+        'a star, a ring and two hearts'
     """
     return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def _telling_look(scene: Scene, index: int, rng: Rng) -> Look:
-    """Choose attributes of an object, enough to tell it from all that look otherwise."""
+    """Chooses attributes of an object, enough to tell it from all that look otherwise."""
     full = scene.objects[index].look
     chances = {"shape": 0.95, "colour": 0.92, "size": 0.6, "pattern": 0.8}
     if full["pattern"] == "plain":

@@ -35,7 +35,7 @@ def write_scenes(
     seed: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Draw scenes, caption them and write both to a folder.
+    """Draws scenes, caption them and write both to a folder.
 
     The folder holds
 
@@ -66,11 +66,11 @@ def write_scenes(
         MiteError: A parameter is out of its range, or the folder holds something else.
 
     Example:
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = write_scenes(f"{folder}/scenes", train=8, dev=4, test=4, progress=False)
-    ...     sorted(item.name for item in path.iterdir())
-    ['captions.jsonl', 'images', 'scenes.json', 'scenes.jsonl']
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = write_scenes(f"{folder}/scenes", train=8, dev=4, test=4, progress=False)
+        ...     sorted(item.name for item in path.iterdir())
+        ['captions.jsonl', 'images', 'scenes.json', 'scenes.jsonl']
     """
     splits = {"train": train, "dev": dev, "test": test}
     parameters = {"version": VERSION, **splits, "size": size, "seed": seed}
@@ -104,7 +104,7 @@ def _check_parameters(splits: dict[str, int], size: int, seed: int) -> None:
 
 
 def _is_written(target: Path, parameters: dict[str, int]) -> bool:
-    """Return whether the folder is complete; raise if it must not be written either."""
+    """Returns whether the folder is complete; raise if it must not be written either."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     try:
@@ -146,7 +146,7 @@ def _write(draft: Path, splits: dict[str, int], size: int, seed: int, progress: 
 
 
 def _rows(splits: dict[str, int], seed: int) -> Iterator[tuple[Scene, Row, Row]]:
-    """Yield each scene with its lines in `captions.jsonl` and `scenes.jsonl`."""
+    """Yields each scene with its lines in `captions.jsonl` and `scenes.jsonl`."""
     image_number = family_number = 0
     for split_number, (split, n) in enumerate(splits.items()):
         rng = np.random.default_rng((seed, split_number, 1))

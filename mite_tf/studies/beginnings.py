@@ -26,12 +26,12 @@ def shared_beginnings(config: Config, others: Sequence[Config], base: Config) ->
         as the one before it.
 
     Example:
-    >>> from mite_tf.training import Stage
-    >>> game = Stage(name="adversarial", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
-    >>> mite = Config(stages=(Stage(name="align", epochs=4), game))
-    >>> [beginning] = shared_beginnings(mite, [mite.without_adversary()], mite)
-    >>> [stage.name for stage in beginning.stages]
-    ['align']
+        >>> from mite_tf.training import Stage
+        >>> game = Stage(name="game", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
+        >>> mite = Config(stages=(Stage(name="align", epochs=4), game))
+        >>> [beginning] = shared_beginnings(mite, [mite.without_adversary()], mite)
+        >>> [stage.name for stage in beginning.stages]
+        ['align']
     """
     stages = trained_stages(config)
     with_adversary = replace(base, training=config.training)

@@ -62,10 +62,10 @@ def settings(base: Config, config: Config) -> list[str]:
         config: The one to reach.
 
     Example:
-    >>> from mite_tf.runs import load_config
-    >>> base = load_config("scenes")
-    >>> settings(base, load_config("scenes", {"training.seed": 3, "stages.align.epochs": 2}))
-    ['--set', 'training.seed=3', '--set', 'stages.align.epochs=2']
+        >>> from mite_tf.runs import load_config
+        >>> base = load_config("scenes")
+        >>> settings(base, load_config("scenes", {"training.seed": 3, "stages.align.epochs": 2}))
+        ['--set', 'training.seed=3', '--set', 'stages.align.epochs=2']
     """
     old, new = _flat(base), _flat(config)
     changed = [f"{key}={_toml(value)}" for key, value in new.items() if old.get(key) != value]

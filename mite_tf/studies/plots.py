@@ -107,10 +107,10 @@ def plot_courses(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]])
         a stage of the first variant begins.
 
     Example:
-    >>> rows = [{"stage": "align", "rsum": 200.0}, {"stage": "finetune", "rsum": 210.0}]
-    >>> [panel] = plot_courses({"mite": [rows, rows]}).axes
-    >>> panel.get_ylabel()
-    'recall sum (0 to 600)'
+        >>> rows = [{"stage": "align", "rsum": 200.0}, {"stage": "finetune", "rsum": 210.0}]
+        >>> [panel] = plot_courses({"mite": [rows, rows]}).axes
+        >>> panel.get_ylabel()
+        'recall sum (0 to 600)'
     """
     series = {
         measure: {name: _over_epochs(runs, measure) for name, runs in histories.items()}

@@ -179,8 +179,8 @@ def _time_left(seconds: float, done: int, runs: int) -> str:
     """Tells the time that runs still take if they take as long as those before them.
 
     Example:
-    >>> _time_left(60.0, done=2, runs=5)
-    ', about 0:01:30 left'
+        >>> _time_left(60.0, done=2, runs=5)
+        ', about 0:01:30 left'
     """
     if not done:
         return ""

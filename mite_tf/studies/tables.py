@@ -66,15 +66,15 @@ class Table(NamedTuple):
         """Returns heading, note and table in Markdown.
 
         Example:
-        >>> print(Table("Runs", "Two.", ["run", "command"], [["a", "mite demo"]]).to_markdown())
-        ## Runs
-        <BLANKLINE>
-        Two.
-        <BLANKLINE>
-        | run | command |
-        | --- | --- |
-        | a | `mite demo` |
-        <BLANKLINE>
+            >>> print(Table("Runs", "Two.", ["run", "command"], [["a", "mite demo"]]).to_markdown())
+            ## Runs
+            <BLANKLINE>
+            Two.
+            <BLANKLINE>
+            | run | command |
+            | --- | --- |
+            | a | `mite demo` |
+            <BLANKLINE>
         """
         rows = [[*row[:-1], f"`{row[-1]}`" if row[-1] else ""] for row in self.rows]
         lines = [self.header, ["---"] * len(self.header), *rows]
@@ -252,8 +252,8 @@ def spread(values: Sequence[float], decimals: int) -> str:
     """Writes the mean of some values, with their standard deviation if there are several.
 
     Example:
-    >>> spread([1.0, 2.0, 3.0], 1)
-    '2.0 ± 1.0'
+        >>> spread([1.0, 2.0, 3.0], 1)
+        '2.0 ± 1.0'
     """
     mean = f"{np.mean(values):.{decimals}f}"
     return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{decimals}f}"
@@ -263,8 +263,8 @@ def ends(interval: Interval | None, decimals: int) -> str:
     """Writes an interval; nothing where there is none.
 
     Example:
-    >>> ends(Interval(-1.23, 4.0), 1)
-    '-1.2 to +4.0'
+        >>> ends(Interval(-1.23, 4.0), 1)
+        '-1.2 to +4.0'
     """
     return " to ".join(f"{end:+.{decimals}f}" for end in interval or ())
 

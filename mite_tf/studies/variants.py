@@ -30,10 +30,10 @@ class Variant:
             another scale.
 
     Example:
-    >>> from mite_tf.runs import load_config
-    >>> variant = Variant("short", {"stages.align.epochs": 1}, adversary=False)
-    >>> variant.of(load_config("scenes"), seed=3).training.seed
-    3
+        >>> from mite_tf.runs import load_config
+        >>> variant = Variant("short", {"stages.align.epochs": 1}, adversary=False)
+        >>> variant.of(load_config("scenes"), seed=3).training.seed
+        3
     """
 
     name: str
@@ -67,8 +67,8 @@ def load_variants(names: Sequence[str], file: str | Path | None = None) -> list[
         MiteError: If a name is unknown or given twice, or the file cannot be used.
 
     Example:
-    >>> [variant.adversary for variant in load_variants(["baseline", "mite"])]
-    [False, True]
+        >>> [variant.adversary for variant in load_variants(["baseline", "mite"])]
+        [False, True]
     """
     packaged = resources.files("mite_tf.studies").joinpath("variants.toml")
     known = _read("variants.toml", packaged.read_text("utf-8"))

@@ -47,9 +47,9 @@ class WordPieceTokenizer(keras.layers.Layer):
         int32 tensor `[N, L]` with L at most `max_length`.
 
     Example:
-    >>> tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "dog", "run", "##s"])
-    >>> tokenizer(tf.constant(["A dog runs", "dog"])).numpy().tolist()
-    [[2, 3, 4, 5], [3, 0, 0, 0]]
+        >>> tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "dog", "run", "##s"])
+        >>> tokenizer(tf.constant(["A dog runs", "dog"])).numpy().tolist()
+        [[2, 3, 4, 5], [3, 0, 0, 0]]
     """
 
     def __init__(

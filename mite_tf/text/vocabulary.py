@@ -37,9 +37,9 @@ def learn_vocabulary(
         MiteError: If the captions hold no word at all.
 
     Example:
-    >>> words = learn_vocabulary(["a red dog", "a dog runs"] * 5, size=60, minimum_count=2)
-    >>> words[:2], "dog" in words
-    (['[PAD]', '[UNK]'], True)
+        >>> words = learn_vocabulary(["a red dog", "a dog runs"] * 5, size=60, minimum_count=2)
+        >>> words[:2], "dog" in words
+        (['[PAD]', '[UNK]'], True)
     """
     import tensorflow as tf
     from tensorflow_text.tools.wordpiece_vocab.bert_vocab_from_dataset import (

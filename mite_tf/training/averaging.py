@@ -27,13 +27,13 @@ class WeightAveraging(keras.callbacks.Callback):
             slowly moving weights is the same, and its cost, a pass over all weights, is less.
 
     Example:
-    >>> variable = keras.Variable([0.0])
-    >>> averaging = WeightAveraging([variable], momentum=0.5, every=1)
-    >>> _ = variable.assign([1.0])
-    >>> averaging.on_train_batch_end(0)
-    >>> with averaging.lent():
-    ...     print(round(float(variable[0]), 2))
-    0.9
+        >>> variable = keras.Variable([0.0])
+        >>> averaging = WeightAveraging([variable], momentum=0.5, every=1)
+        >>> _ = variable.assign([1.0])
+        >>> averaging.on_train_batch_end(0)
+        >>> with averaging.lent():
+        ...     print(round(float(variable[0]), 2))
+        0.9
     """
 
     def __init__(

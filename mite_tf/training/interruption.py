@@ -16,10 +16,10 @@ class Interruption:
     signals cannot be caught and nothing changes.
 
     Example:
-    >>> with Interruption() as interruption:
-    ...     signal.raise_signal(signal.SIGTERM)  # what Ctrl-C or `kill` does
-    ...     interruption.requested
-    True
+        >>> with Interruption() as interruption:
+        ...     signal.raise_signal(signal.SIGTERM)  # what Ctrl-C or `kill` does
+        ...     interruption.requested
+        True
     """
 
     def __init__(self) -> None:

@@ -32,9 +32,10 @@ class StageSchedule(keras.callbacks.Callback):
         ValueError: If two stages have the same name, or none has any epoch.
 
     Example:
-    >>> schedule = StageSchedule([Stage(name="align", epochs=8), Stage(name="finetune", epochs=2)])
-    >>> schedule.epochs, schedule.stage_at(8).name
-    (10, 'finetune')
+        >>> stages = [Stage(name="align", epochs=8), Stage(name="finetune", epochs=2)]
+        >>> schedule = StageSchedule(stages)
+        >>> schedule.epochs, schedule.stage_at(8).name
+        (10, 'finetune')
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class StageSchedule(keras.callbacks.Callback):
 
     @property
     def boundaries(self) -> list[tuple[str, int]]:
-        """Name and first epoch of each stage."""
+        """Names and first epoch of each stage."""
         return [(stage.name, self.first_epoch(stage)) for stage in self.stages]
 
     def first_epoch(self, stage: Stage) -> int:

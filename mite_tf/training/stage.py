@@ -52,9 +52,9 @@ class Stage:
         flip: For pixels: whether to mirror at random.
 
     Example:
-    >>> stage = Stage(name="align", epochs=10, adversarial_weight=[(2, 0.0), (4, 0.1)])
-    >>> stage.value_at("adversarial_weight", 3.0)
-    0.05
+        >>> stage = Stage(name="align", epochs=10, adversarial_weight=[(2, 0.0), (4, 0.1)])
+        >>> stage.value_at("adversarial_weight", 3.0)
+        0.05
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]

@@ -79,8 +79,8 @@ def together(parts: Sequence[Rows]) -> Rows:
     """Puts rows of equal keys together, in order.
 
     Example:
-    >>> together([Rows("text", ["a"]), Rows("text", ["b", "c"])]).values
-    ['a', 'b', 'c']
+        >>> together([Rows("text", ["a"]), Rows("text", ["b", "c"])]).values
+        ['a', 'b', 'c']
     """
     first = parts[0]
     if len(parts) == 1:

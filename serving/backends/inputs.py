@@ -103,9 +103,9 @@ def check_shape(wanted: Signature, shape: tuple[int, ...]) -> None:
     """Refuses a shape that a signature does not take, and no rows.
 
     Example:
-    >>> check_shape(Signature("pixels", "float32", (None, None, None, 3)), (2, 8, 8, 1))
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: pixels: of shape [2,8,8,1]; expected [?,?,?,3].
+        >>> check_shape(Signature("pixels", "float32", (None, None, None, 3)), (2, 8, 8, 1))
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: pixels: of shape [2,8,8,1]; expected [?,?,?,3].
     """
     fits = len(shape) == len(wanted.shape) and all(
         size is None or size == given for size, given in zip(wanted.shape, shape, strict=True)

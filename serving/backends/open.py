@@ -73,9 +73,9 @@ def check_kind(kind: str) -> None:
     """Refuses an unknown kind, or one whose packages are not installed.
 
     Example:
-    >>> check_kind("tflite")
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: Unknown backend 'tflite'; there are onnx, onnx-int8, savedmodel.
+        >>> check_kind("tflite")
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: Unknown backend 'tflite'; there are onnx, onnx-int8, savedmodel.
     """
     if kind not in KINDS:
         raise MiteError(f"Unknown backend {kind!r}; there are {', '.join(KINDS)}.")

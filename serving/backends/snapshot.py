@@ -87,9 +87,9 @@ def inside(folder: Path, name: str) -> Path:
         MiteError: If it leads out of the folder.
 
     Example:
-    >>> inside(Path("/exports/first"), "../second/manifest.json")
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: /exports/first: ../second/manifest.json leads out of the folder.
+        >>> inside(Path("/exports/first"), "../second/manifest.json")
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: /exports/first: ../second/manifest.json leads out of the folder.
     """
     path = (folder / name).resolve()
     if not path.is_relative_to(folder):

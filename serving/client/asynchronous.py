@@ -29,12 +29,12 @@ class AsyncEmbeddingClient(Base):
     read and arrays are encoded in threads. `token` may also be a coroutine function.
 
     Example:
-    >>> import asyncio
-    >>> async def embed():
-    ...     async with AsyncEmbeddingClient("localhost:8500") as client:
-    ...         return await client.embed_text([""])
-    >>> asyncio.iscoroutinefunction(embed)
-    True
+        >>> import asyncio
+        >>> async def embed():
+        ...     async with AsyncEmbeddingClient("localhost:8500") as client:
+        ...         return await client.embed_text([""])
+        >>> asyncio.iscoroutinefunction(embed)
+        True
     """
 
     _transport: AsyncTransport

@@ -57,10 +57,11 @@ class EmbeddingClient(Base):
         MiteError: If an argument makes no sense, or grpcio is not installed.
 
     Example:
-    >>> with EmbeddingClient("localhost:1", timeout=0.2, wait_for_ready=False, retries=0) as client:
-    ...     client.embed_text(["a dog"])
-    Traceback (most recent call last):
-    mite_tf.serving.client.errors.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
+        >>> nobody = {"timeout": 0.2, "wait_for_ready": False, "retries": 0}
+        >>> with EmbeddingClient("localhost:1", **nobody) as client:
+        ...     client.embed_text(["a dog"])
+        Traceback (most recent call last):
+        mite_tf.serving.client.errors.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
     """
 
     _transport: Transport

@@ -27,7 +27,7 @@ class Chunk(NamedTuple):
 
     @property
     def values(self) -> Any:
-        """List of `bytes`, or array with the rows along its first axis."""
+        """Lists of `bytes`, or array with the rows along its first axis."""
         values = [row.value for row in self.rows]
         return np.stack(values) if isinstance(values[0], np.ndarray) else values
 
@@ -48,10 +48,10 @@ def chunked(rows: Iterable[Row], *, most: int, most_bytes: int) -> Iterator[Chun
         MiteError: If a row alone is too large.
 
     Example:
-    >>> from mite_tf.serving.client.rows import text_rows
-    >>> [(each.start, len(each.rows)) for each in
-    ...  chunked(text_rows(["a", "b", "c"]), most=2, most_bytes=1024)]
-    [(0, 2), (2, 1)]
+        >>> from mite_tf.serving.client.rows import text_rows
+        >>> [(each.start, len(each.rows)) for each in
+        ...  chunked(text_rows(["a", "b", "c"]), most=2, most_bytes=1024)]
+        [(0, 2), (2, 1)]
     """
     chunk, size = Chunk(0, []), _ENVELOPE
     for number, row in enumerate(rows):

@@ -89,8 +89,8 @@ def bearer(token: str) -> list[tuple[str, str]]:
         MiteError: If it cannot stand in a header.
 
     Example:
-    >>> bearer("secret")
-    [('authorization', 'Bearer secret')]
+        >>> bearer("secret")
+        [('authorization', 'Bearer secret')]
     """
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
         raise MiteError("The token must be a str of printable ASCII characters, without a newline.")

@@ -12,8 +12,8 @@ class Deadline:
         timeout: Seconds; None for no limit.
 
     Example:
-    >>> Deadline(None).left() is None, 9 < Deadline(10).left() <= 10
-    (True, True)
+        >>> Deadline(None).left() is None, 9 < Deadline(10).left() <= 10
+        (True, True)
     """
 
     def __init__(self, timeout: float | None) -> None:

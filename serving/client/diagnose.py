@@ -20,7 +20,7 @@ def explain(target: str, tls: ClientTLS | None, details: str) -> str | None:
         details: What gRPC said.
 
     Example:
-    >>> explain("localhost:1", None, "Connection refused")
+        >>> explain("localhost:1", None, "Connection refused")
     """
     if "failed to connect" not in details or "Socket closed" not in details:
         return None

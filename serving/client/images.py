@@ -40,9 +40,9 @@ def image_rows(images: Sequence[Any]) -> Iterator[Row]:
         MiteError: If one cannot be read or is none of these; named by index and path.
 
     Example:
-    >>> [row] = image_rows([np.zeros((2, 2, 3), np.float32)])
-    >>> row.label, row.kind.signature
-    ('images[0]', 'pixels')
+        >>> [row] = image_rows([np.zeros((2, 2, 3), np.float32)])
+        >>> row.label, row.kind.signature
+        ('images[0]', 'pixels')
     """
     for index, image in enumerate(images):
         label = f"images[{index}]"

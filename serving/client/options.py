@@ -24,9 +24,9 @@ class Options:
         MiteError: If a value makes no sense.
 
     Example:
-    >>> Options(in_flight=0)
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: in_flight is 0; give at least 1.
+        >>> Options(in_flight=0)
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: in_flight is 0; give at least 1.
     """
 
     timeout: float | None = 60.0

@@ -55,9 +55,9 @@ def as_list(items: Any, name: str) -> list[Any]:
         name: What the items are, for the error.
 
     Example:
-    >>> as_list("a dog", "texts")
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: texts is a single str; put it into a list.
+        >>> as_list("a dog", "texts")
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: texts is a single str; put it into a list.
     """
     if isinstance(items, str | bytes | bytearray | dict) or not hasattr(items, "__iter__"):
         raise MiteError(f"{name} is a single {type(items).__name__}; put it into a list.")

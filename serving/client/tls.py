@@ -24,9 +24,9 @@ class ClientTLS:
         MiteError: If certificate and key are not given together.
 
     Example:
-    >>> ClientTLS(certificate="client.pem")
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: Mutual TLS takes both, certificate and key; key is missing.
+        >>> ClientTLS(certificate="client.pem")
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: Mutual TLS takes both, certificate and key; key is missing.
     """
 
     ca: Pem | None = None

@@ -18,15 +18,15 @@ def batching_text(batching: Batching) -> str:
         batching: The parameters.
 
     Example:
-    >>> small = Batching(max_batch_size=3, num_batch_threads=2, max_enqueued_batches=5)
-    >>> print(batching_text(small), end="")
-    max_batch_size { value: 3 }
-    batch_timeout_micros { value: 0 }
-    max_enqueued_batches { value: 5 }
-    num_batch_threads { value: 2 }
-    allowed_batch_sizes: 1
-    allowed_batch_sizes: 2
-    allowed_batch_sizes: 3
+        >>> small = Batching(max_batch_size=3, num_batch_threads=2, max_enqueued_batches=5)
+        >>> print(batching_text(small), end="")
+        max_batch_size { value: 3 }
+        batch_timeout_micros { value: 0 }
+        max_enqueued_batches { value: 5 }
+        num_batch_threads { value: 2 }
+        allowed_batch_sizes: 1
+        allowed_batch_sizes: 2
+        allowed_batch_sizes: 3
     """
     lines = [f"{name} {{ value: {getattr(batching, name)} }}" for name in _NAMES]
     powers = (2**n for n in range(batching.max_batch_size.bit_length()))
@@ -53,8 +53,8 @@ def small_batch_remark(batching: Batching) -> str:
     """Returns what clients must mind if requests of their usual size would be refused.
 
     Example:
-    >>> small_batch_remark(Batching(max_batch_size=8))
-    'Requests of more than 8 rows are refused: EmbeddingClient takes rows_per_request=8.'
+        >>> small_batch_remark(Batching(max_batch_size=8))
+        'Requests of more than 8 rows are refused: EmbeddingClient takes rows_per_request=8.'
     """
     most = batching.max_batch_size
     if most >= ROWS_PER_REQUEST:

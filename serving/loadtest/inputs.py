@@ -45,8 +45,8 @@ def make_inputs(
         MiteError: If the path holds nothing that fits, or nothing fits the signature.
 
     Example:
-    >>> make_inputs(dtype="string", shape=(), images=False, count=1)[0].decode().isprintable()
-    True
+        >>> make_inputs(dtype="string", shape=(), images=False, count=1)[0].decode().isprintable()
+        True
     """
     count = count or (_PICTURES if images else _COUNT)
     if dtype == "string":

@@ -35,9 +35,9 @@ def latencies(seconds: np.ndarray) -> Latencies:
         seconds: float `[N]`, durations in seconds.
 
     Example:
-    >>> found = latencies(np.arange(1, 101) / 1000)
-    >>> found.p50, found.p99, found.max
-    (50.0, 99.0, 100.0)
+        >>> found = latencies(np.arange(1, 101) / 1000)
+        >>> found.p50, found.p99, found.max
+        (50.0, 99.0, 100.0)
     """
     if not len(seconds):
         return Latencies(**dict.fromkeys(("mean", "p50", "p95", "p99", "max"), float("nan")))

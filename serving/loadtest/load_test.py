@@ -78,9 +78,9 @@ def load_test(
         MiteError: If a number is not positive, or the server does not answer a first request.
 
     Example:
-    >>> load_test("localhost:8500", clients=0)
-    Traceback (most recent call last):
-    mite_tf.errors.MiteError: clients must be positive; received 0.
+        >>> load_test("localhost:8500", clients=0)
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: clients must be positive; received 0.
     """
     positive = {"clients": clients, "seconds": seconds, "batch": batch, "deadline": deadline}
     for name, value in {**positive, "rate": rate, "processes": processes}.items():

@@ -77,8 +77,8 @@ def make_target(host: str, *, tls: bool | ClientTLS = False, token: str | None =
         MiteError: If a certificate cannot be read.
 
     Example:
-    >>> make_target("localhost").address, make_target("[::1]:9000").host
-    ('localhost:8500', '::1')
+        >>> make_target("localhost").address, make_target("[::1]:9000").host
+        ('localhost:8500', '::1')
     """
     name, _, port = host.rpartition(":")
     address = host if name and port.isdigit() else f"{host or 'localhost'}:{PORT}"

@@ -209,8 +209,8 @@ def to_json(embedding: np.ndarray, *, by_row: bool) -> str:
         by_row: Whether the request was of the row format.
 
     Example:
-    >>> to_json(np.array([[0.5, 1.0]], np.float32), by_row=True)
-    '{"predictions": [[0.5, 1.0]]}'
+        >>> to_json(np.array([[0.5, 1.0]], np.float32), by_row=True)
+        '{"predictions": [[0.5, 1.0]]}'
     """
     # The shortest digits that give the same float32 again, rather than those of a double.
     rows = ", ".join(f"[{', '.join(row)}]" for row in embedding.astype(str).tolist())

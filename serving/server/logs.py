@@ -15,9 +15,9 @@ class JsonFormatter(logging.Formatter):
     """Writes time, level, message and the extra values of a record.
 
     Example:
-    >>> record = logging.makeLogRecord({"msg": "serving", "levelname": "INFO", "port": 8500})
-    >>> json.loads(JsonFormatter().format(record))["port"]
-    8500
+        >>> record = logging.makeLogRecord({"msg": "serving", "levelname": "INFO", "port": 8500})
+        >>> json.loads(JsonFormatter().format(record))["port"]
+        8500
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -79,8 +79,8 @@ def picture(seed: int = 0) -> bytes:
     """Returns a PNG file of smooth colours.
 
     Example:
-    >>> picture()[1:4]
-    b'PNG'
+        >>> picture()[1:4]
+        b'PNG'
     """
     from PIL import Image
 

@@ -82,7 +82,7 @@ class Subject:
 
     @cached_property
     def image_input(self) -> str:
-        """Name of the image model's input: `image_bytes`, or `features`."""
+        """Names of the image model's input: `image_bytes`, or `features`."""
         signature = self.client.metadata()["image"].signatures["serving_default"]
         [name] = signature.inputs
         return name

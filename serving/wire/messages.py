@@ -34,8 +34,8 @@ def message_class(name: str) -> Any:
     """Returns a message class by its full name.
 
     Example:
-    >>> message_class("tensorflow.serving.ModelSpec")(name="text").name
-    'text'
+        >>> message_class("tensorflow.serving.ModelSpec")(name="text").name
+        'text'
     """
     return GetMessageClass(POOL.FindMessageTypeByName(name))
 

@@ -31,8 +31,8 @@ def type_name(number: int) -> str:
     """Returns the name of a type of the protocol as TensorFlow writes it, such as `float`.
 
     Example:
-    >>> type_name(1), type_name(7)
-    ('float', 'string')
+        >>> type_name(1), type_name(7)
+        ('float', 'string')
     """
     known = _ENUM.values_by_number.get(number)
     return known.name.removeprefix("DT_").lower() if known else f"type {number}"
@@ -42,8 +42,8 @@ def type_number(dtype: str) -> int:
     """Returns the number of a type by NumPy's or TensorFlow's name, such as `float32`, `string`.
 
     Example:
-    >>> type_number("float32"), type_number("string")
-    (1, 7)
+        >>> type_number("float32"), type_number("string")
+        (1, 7)
     """
     return _NUMBERS[np.dtype(object if dtype == "string" else dtype)]
 
@@ -58,8 +58,8 @@ def to_tensor(array: Any) -> Any:
         MiteError: If the protocol knows no such type.
 
     Example:
-    >>> to_array(to_tensor(np.eye(2, dtype=np.float32))).tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
+        >>> to_array(to_tensor(np.eye(2, dtype=np.float32))).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
     array = np.asarray(array)
     number = _NUMBERS.get(array.dtype)

@@ -165,7 +165,7 @@ def test_metrics_against_numpy(make_mite, make_batch):
     off = ~np.eye(6, dtype=bool)
     rows = np.maximum(0, 0.2 - own[:, None] + scores) * off
     columns = np.maximum(0, 0.2 - own[None, :] + scores) * off
-    assert logs["triplet_loss"] == pytest.approx((rows.sum(1) + columns.sum(0)).mean(), rel=1e-5)
+    assert logs["matching_loss"] == pytest.approx((rows.sum(1) + columns.sum(0)).mean(), rel=1e-5)
     active = np.concatenate([rows.max(1) > 0, columns.max(0) > 0])
     assert logs["active_hinges"] == pytest.approx(active.mean())
     logits = [np.array(model.discriminator(x))[:, 0] for x in (images, captions)]
@@ -235,7 +235,7 @@ def test_changing_weight_and_rate_makes_no_new_graph(make_mite, make_batch):
 def test_fit_on_a_dictionary_learns(make_mite, make_batch):
     model = make_mite()
     history = model.fit(make_batch(images=32), batch_size=32, epochs=30, verbose=0).history
-    assert history["triplet_loss"][-1] < 0.5 * history["triplet_loss"][0]
+    assert history["matching_loss"][-1] < 0.5 * history["matching_loss"][0]
 
 
 def test_errors_name_the_rule(make_mite, make_batch):

@@ -112,10 +112,10 @@ def test_similarities_count_every_caption_once(embeddings, tmp_path):
 
 def test_history_skips_missing_values_and_marks_stages(tmp_path):
     history = [
-        {"epoch": "1", "stage": "align", "triplet_loss": "0.4", "adversarial_loss": ""},
-        {"epoch": "2", "stage": "align", "triplet_loss": "0.3"},
-        {"epoch": "3", "stage": "adversarial", "triplet_loss": "", "adversarial_loss": "0.7"},
-        {"epoch": "4", "stage": "adversarial", "triplet_loss": 0.1, "rsum": 250.0},
+        {"epoch": "1", "stage": "align", "matching_loss": "0.4", "adversarial_loss": ""},
+        {"epoch": "2", "stage": "align", "matching_loss": "0.3"},
+        {"epoch": "3", "stage": "adversarial", "matching_loss": "", "adversarial_loss": "0.7"},
+        {"epoch": "4", "stage": "adversarial", "matching_loss": 0.1, "rsum": 250.0},
     ]
     figure = plot_history(history)
     _saved(figure, tmp_path)
@@ -136,5 +136,5 @@ def test_a_history_without_stages_has_no_boundaries():
 
 
 def test_a_history_without_known_columns_is_refused():
-    with pytest.raises(MiteError, match="none of the columns triplet_loss, "):
+    with pytest.raises(MiteError, match="none of the columns matching_loss, "):
         plot_history([{"epoch": 1, "speed": 3.0}])

@@ -56,7 +56,7 @@ class TestRunFolder:
         assert [row["stage"] for row in history] == [
             *["align"] * 4, "finetune", "classify", "adversarial", "adversarial",
         ]  # fmt: skip
-        assert {"triplet_loss", "rsum", "centroid_gap", "image_to_text_r1"} <= set(history[0])
+        assert {"matching_loss", "rsum", "centroid_gap", "image_to_text_r1"} <= set(history[0])
         assert "discriminator_loss" not in history[0]
         assert "discriminator_loss" in history[5]
 

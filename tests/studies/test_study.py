@@ -99,7 +99,7 @@ class TestTraining:
     def test_variants_differ_after_their_common_beginning(self, folder):
         rows = {name: folder.run(name, 0).history() for name in ("baseline", "mite", "critic")}
         for epoch, same in enumerate([True, True, False, False]):
-            losses = {history[epoch]["triplet_loss"] for history in rows.values()}
+            losses = {history[epoch]["matching_loss"] for history in rows.values()}
             assert (len(losses) == 1) == same, epoch
 
     def test_what_is_common_is_trained_once_a_seed_and_a_study_grows_by_what_is_missing(

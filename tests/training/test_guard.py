@@ -125,7 +125,7 @@ class TestCollapse:
         model = make_model(negatives="hardest", rate=0.4)
         history = fit(model, guard, epochs=18, probe=False)
         assert set(kinds(guard)) == {"collapse"}
-        assert history["triplet_loss"][-1] < 0.8 * history["loss_if_alike"][-1]
+        assert history["matching_loss"][-1] < 0.8 * history["loss_if_alike"][-1]
         halvings = len(guard.findings)
         assert float(model.optimizer.learning_rate) == pytest.approx(0.4 / 2**halvings)
 
@@ -159,7 +159,7 @@ def test_a_loss_that_diverges_leads_back_to_the_best_epoch():
 class TestNotFinite:
     def test_training_stops_at_the_batch(self):
         guard = Guard()
-        with pytest.raises(MiteError, match=r"In epoch 3 triplet_loss is not a finite .* batch 6"):
+        with pytest.raises(MiteError, match=r"In epoch 3 matching_loss is not a finite .* batch 6"):
             fit(make_model(), guard, 5, BrokenBatch(), probe=False)
         assert kinds(guard) == ["not finite"]
 
@@ -177,7 +177,7 @@ class TestNotFinite:
         guard = Guard("act", on_finding=lambda finding: None)
         history = fit(make_model(), guard, 6, BrokenBatch(), probe=False)
         assert kinds(guard) == ["not finite"]
-        assert np.isfinite(history["triplet_loss"]).all()
+        assert np.isfinite(history["matching_loss"]).all()
         assert history["rsum"][-1] > history["rsum"][1]
 
     def test_attempts_that_do_not_help_end(self):
@@ -236,9 +236,9 @@ class TestAdversary:
 
 COLLAPSED = {
     "stage": "", "acted": False, "steps": 500, "trains_encoders": True, "similarity_gap": 0.01,
-    "triplet_loss": 0.4, "loss_if_alike": 0.4,
+    "matching_loss": 0.4, "loss_if_alike": 0.4,
 }  # fmt: skip
-FINE = COLLAPSED | {"similarity_gap": 0.3, "triplet_loss": 0.2}
+FINE = COLLAPSED | {"similarity_gap": 0.3, "matching_loss": 0.2}
 
 
 class TestPatience:

@@ -12,7 +12,7 @@ from mite_tf.data.formats.text import read_json
 
 
 def find_annotations(path: Path) -> list[Path]:
-    """Find `captions_*.json` in a folder or in its `annotations`.
+    """Finds `captions_*.json` in a folder or in its `annotations`.
 
     Args:
         path: Folder, or a JSON file, which is looked into when its name does not tell.
@@ -29,7 +29,7 @@ def find_annotations(path: Path) -> list[Path]:
 
 
 def read_annotations(files: Sequence[Path], gathering: Gathering) -> None:
-    """Read `images[]` (`id`, `file_name`) and `annotations[]` (`image_id`, `caption`).
+    """Reads `images[]` (`id`, `file_name`) and `annotations[]` (`image_id`, `caption`).
 
     The file's name gives the split (train is train, val is dev) and the folder of its images.
 

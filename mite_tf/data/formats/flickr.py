@@ -15,7 +15,7 @@ _LINE = re.compile(r"(?P<image>.+?)#\d+\t(?P<caption>.*)", re.DOTALL)
 
 
 def find_tokens(path: Path) -> list[Path]:
-    """Find the token files in a folder or one level below it.
+    """Finds the token files in a folder or one level below it.
 
     Args:
         path: Folder, or a token file itself.
@@ -30,7 +30,7 @@ def find_tokens(path: Path) -> list[Path]:
 
 
 def read_tokens(files: Sequence[Path], gathering: Gathering) -> None:
-    """Read lines `NAME.jpg#K<TAB>sentence` and the split lists that lie beside them.
+    """Reads lines `NAME.jpg#K<TAB>sentence` and the split lists that lie beside them.
 
     Where there are lists, captions of an image that none of them names are left out, with one
     note: the original Flickr8k token file holds such lines.

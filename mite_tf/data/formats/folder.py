@@ -12,7 +12,7 @@ from mite_tf.data.formats.text import read_text
 
 
 def find_pairs(path: Path) -> list[Path]:
-    """Tell whether an image with a text file beside it lies somewhere below a folder.
+    """Tells whether an image with a text file beside it lies somewhere below a folder.
 
     Args:
         path: Folder.
@@ -27,7 +27,7 @@ def find_pairs(path: Path) -> list[Path]:
 
 
 def read_pairs(files: Sequence[Path], gathering: Gathering) -> None:
-    """Read images and the captions beside them; a subfolder named after a split gives the split.
+    """Reads images and the captions beside them; a subfolder named after a split gives the split.
 
     Args:
         files: The folder alone.
@@ -53,7 +53,7 @@ def read_pairs(files: Sequence[Path], gathering: Gathering) -> None:
 
 
 def _walk(folder: Path, gathering: Gathering, above: frozenset[Path]) -> Iterator[Path]:
-    """Yield files, and folders that are named like images, leaving out hidden ones."""
+    """Yields files, and folders that are named like images, leaving out hidden ones."""
     above |= {folder.resolve()}
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))

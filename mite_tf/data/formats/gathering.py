@@ -51,11 +51,11 @@ class Gathering:
     def report(
         self, kind: str, message: str, where: Place | None, image: str | None = None
     ) -> None:
-        """Note a problem, once; the arguments are those of `Problem`."""
+        """Notes a problem, once; the arguments are those of `Problem`."""
         self.problems[Problem(kind, message, where, image)] = None
 
     def image(self, name: str, where: Place | None, split: str | None = None) -> None:
-        """Note that the source names an image, with or without captions.
+        """Notes that the source names an image, with or without captions.
 
         Args:
             name: Path of the image as the source writes it.
@@ -67,7 +67,7 @@ class Gathering:
     def caption(
         self, name: str, text: object, where: Place | None, split: str | None = None
     ) -> None:
-        """Note a caption of an image.
+        """Notes a caption of an image.
 
         Args:
             name: Path of the image as the source writes it.
@@ -100,7 +100,7 @@ class Gathering:
         entry.told = True
 
     def table(self, format: str) -> CaptionedImages:
-        """Close the gathering.
+        """Closes the gathering.
 
         Args:
             format: Name of the format that was read.

@@ -12,7 +12,7 @@ _SAMPLE = 16
 
 
 def find_image_folder(base: Path, names: Sequence[str]) -> Path:
-    """Find the folder below `base` that holds the named images.
+    """Finds the folder below `base` that holds the named images.
 
     Tries `base` itself, then the folders in which the known corpora come, then every other
     subfolder; a sample of the names decides.
@@ -40,7 +40,7 @@ def find_image_folder(base: Path, names: Sequence[str]) -> Path:
 
 
 def best_folder(folders: Iterable[Path], names: Sequence[str]) -> Path:
-    """Choose the folder that holds most of the named files, the first of equals.
+    """Chooses the folder that holds most of the named files, the first of equals.
 
     Args:
         folders: Candidates, at least one.

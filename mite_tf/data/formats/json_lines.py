@@ -14,7 +14,7 @@ _SUFFIXES = (".jsonl", ".ndjson")
 
 
 def find_json_lines(path: Path) -> list[Path]:
-    """Find `*.jsonl` and `*.ndjson` in a folder.
+    """Finds `*.jsonl` and `*.ndjson` in a folder.
 
     Args:
         path: Folder, or a file, of which the suffix decides.
@@ -27,7 +27,7 @@ def find_json_lines(path: Path) -> list[Path]:
 
 
 def read_json_lines(files: Sequence[Path], gathering: Gathering) -> None:
-    """Read objects with `image`, `caption` or `captions` (a string or a list), and `split`.
+    """Reads objects with `image`, `caption` or `captions` (a string or a list), and `split`.
 
     Args:
         files: Files. Rows without `split` in a file whose name ends in a split, such as

@@ -10,7 +10,7 @@ from mite_tf.data.formats.text import read_json
 
 
 def find_datasets(path: Path) -> list[Path]:
-    """Find `dataset*.json` in a folder.
+    """Finds `dataset*.json` in a folder.
 
     Args:
         path: Folder, or a JSON file, which is looked into when its name does not tell.
@@ -26,7 +26,7 @@ def find_datasets(path: Path) -> list[Path]:
 
 
 def read_datasets(files: Sequence[Path], gathering: Gathering) -> None:
-    """Read `images[]`: `filename`, `filepath` if there is one, `split`, `sentences[].raw`.
+    """Reads `images[]`: `filename`, `filepath` if there is one, `split`, `sentences[].raw`.
 
     Args:
         files: JSON files.

@@ -21,7 +21,7 @@ _IN_NAME = re.compile(rf"(?:^|[_.\-])({'|'.join(_SYNONYMS)})(?:images|\d+)?$", r
 
 
 def canonical_split(name: str) -> str:
-    """Reduce the ways to write a split to one.
+    """Reduces the ways to write a split to one.
 
     Args:
         name: As the source writes it.
@@ -39,7 +39,7 @@ def canonical_split(name: str) -> str:
 
 
 def split_in_name(stem: str) -> str | None:
-    """Find the split that a file's name ends in.
+    """Finds the split that a file's name ends in.
 
     Args:
         stem: File name without its last suffix.
@@ -57,7 +57,7 @@ def split_in_name(stem: str) -> str | None:
 
 
 def hashed_split(image: str) -> str:
-    """Assign an image to a split by its id alone: 80 % train, 10 % dev, 10 % test.
+    """Assigns an image to a split by its id alone: 80 % train, 10 % dev, 10 % test.
 
     The first eight bytes of the id's SHA-256, read as a fraction of 2**64, decide. So an image
     keeps its split on every machine and when images are added to the corpus.
@@ -78,7 +78,7 @@ def hashed_split(image: str) -> str:
 
 
 def split_rank(split: str) -> int:
-    """Order splits by how much they must stay unseen: train, others, dev, test.
+    """Orders splits by how much they must stay unseen: train, others, dev, test.
 
     An image that stands in two splits is kept in the one of higher rank, so that nothing an
     evaluation uses is trained on.

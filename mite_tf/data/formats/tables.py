@@ -24,7 +24,7 @@ class _Record(NamedTuple):
 
 
 def find_tables(path: Path, suffixes: tuple[str, ...], delimiters: str) -> list[Path]:
-    """Find tables whose header names the columns `image` and `caption`.
+    """Finds tables whose header names the columns `image` and `caption`.
 
     Args:
         path: Folder, or a file, of which the suffix alone decides.
@@ -48,7 +48,7 @@ def find_tables(path: Path, suffixes: tuple[str, ...], delimiters: str) -> list[
 
 
 def read_tables(files: Sequence[Path], gathering: Gathering, delimiters: str) -> None:
-    """Read tables; several rows of one image join.
+    """Reads tables; several rows of one image join.
 
     Comma-separated files follow RFC 4180: a cell that holds a comma, a quote or a line break
     stands in quotes. In tab-separated files a line is a row, and quotes are taken away only where
@@ -92,7 +92,7 @@ def _read_table(file: Path, text: Text, gathering: Gathering, delimiters: str) -
 
 
 def _csv_records(text: Text, delimiter: str) -> Iterator[_Record]:
-    """Yield the rows below the header; after a broken one, go on with the next line."""
+    """Yields the rows below the header; after a broken one, go on with the next line."""
     start = 1
     while start < len(text.lines):
         feed = (f"{line}\n" for line in islice(text.lines, start, None))

@@ -35,7 +35,7 @@ class Text(NamedTuple):
 
 
 def read_text(file: Path, gathering: Gathering) -> Text:
-    """Read a UTF-8 file, with or without a byte order mark.
+    """Reads a UTF-8 file, with or without a byte order mark.
 
     Args:
         file: File to read.
@@ -65,7 +65,7 @@ def read_text(file: Path, gathering: Gathering) -> Text:
 
 
 def read_json(file: Path, gathering: Gathering) -> Any:
-    """Read a JSON file.
+    """Reads a JSON file.
 
     Args:
         file: File to read.
@@ -89,7 +89,7 @@ def read_json(file: Path, gathering: Gathering) -> Any:
 
 
 def report_json(error: Exception, start: Place, gathering: Gathering) -> None:
-    """Tell of broken JSON with line and column.
+    """Tells of broken JSON with line and column.
 
     Args:
         error: What `json.loads` raised.

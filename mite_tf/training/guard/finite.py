@@ -23,7 +23,7 @@ def not_finite(model: Any, logs: Mapping[str, Any], *, weights: bool) -> str:
     Returns:
         The name of a log or the path of a weight; empty if all is finite.
     """
-    watched = ["triplet_loss", "triplet_gradient_norm"] if model.trains_encoders else []
+    watched = ["matching_loss", "matching_gradient_norm"] if model.trains_encoders else []
     if model.discriminator_steps:
         watched += ["discriminator_loss"]
     watched += ["adversarial_gradient_norm"]  # 0 at weight 0, whatever the loss is

@@ -173,7 +173,7 @@ class Guard(keras.callbacks.Callback):
         """Whether the last epoch is the best of its stage, and worth going back to."""
 
         def merit(row: Row) -> float:
-            return row.get("rsum", -row["triplet_loss"])
+            return row.get("rsum", -row["matching_loss"])
 
         last = self._rows[-1]
         learned = not last["trains_encoders"] or last["similarity_gap"] > self.limits.collapsed_gap

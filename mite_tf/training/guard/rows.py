@@ -12,7 +12,7 @@ from mite_tf.losses import ModalityClassification
 Row = Mapping[str, Any]
 
 _MEASURED = (
-    "triplet_loss",
+    "matching_loss",
     "loss_if_alike",
     "similarity_gap",
     "adversarial_loss",

@@ -39,14 +39,14 @@ def _collapsed(rows: Sequence[Row], limits: Limits) -> bool:
         row["trains_encoders"]
         and row["steps"] > limits.settling_steps
         and abs(row["similarity_gap"]) < limits.collapsed_gap
-        and abs(row["triplet_loss"] / row["loss_if_alike"] - 1) < limits.collapsed_loss
+        and abs(row["matching_loss"] / row["loss_if_alike"] - 1) < limits.collapsed_loss
     )
 
 
 def _tell_collapse(row: Row) -> tuple[str, str]:
     return (
         "the embeddings have collapsed: matching pairs are hardly more similar than others "
-        f"({row['similarity_gap']:+.3f}), and the loss is {row['triplet_loss']:.3f}, where that "
+        f"({row['similarity_gap']:+.3f}), and the loss is {row['matching_loss']:.3f}, where that "
         f"of embeddings all alike is {row['loss_if_alike']:.3f}",
         f"{_lower_steps(row)}, or set loss.matching.negatives to 'soft' or 'sum', or "
         "model.standardize to true",
@@ -55,15 +55,15 @@ def _tell_collapse(row: Row) -> tuple[str, str]:
 
 def _diverged(rows: Sequence[Row], limits: Limits) -> bool:
     row = rows[-1]
-    lowest = min(each["triplet_loss"] for each in in_stage(rows))
-    return row["trains_encoders"] and row["triplet_loss"] > max(
+    lowest = min(each["matching_loss"] for each in in_stage(rows))
+    return row["trains_encoders"] and row["matching_loss"] > max(
         limits.diverged * lowest, row["loss_if_alike"]
     )
 
 
 def _tell_divergence(row: Row) -> tuple[str, str]:
     return (
-        f"the matching loss diverges: it is {row['triplet_loss']:.3f}, higher than that of "
+        f"the matching loss diverges: it is {row['matching_loss']:.3f}, higher than that of "
         f"embeddings all alike ({row['loss_if_alike']:.3f}), after having been far lower",
         _lower_steps(row),
     )
