@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from mite_tf.encoders import Encoders
 from mite_tf.export.describe_encoders import describe_encoders, embedding_space
 from mite_tf.export.manifest import Manifest
-from mite_tf.runs import Encoders, Run
+from mite_tf.runs import Run
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
              "tokenizers", "numpy")  # fmt: skip

@@ -15,7 +15,7 @@ from mite_tf.export.signatures import signatures_of
 from mite_tf.files import write_text
 
 if TYPE_CHECKING:
-    from mite_tf.runs import Encoders
+    from mite_tf.encoders import Encoders
 
 RECORD = "assets.extra/mite_tf.json"
 

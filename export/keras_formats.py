@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
-from mite_tf.runs import Encoders
 
 SUFFIXES = {"litert": ".tflite", "openvino": ".xml"}
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mite_tf.encoders import Encoders
 from mite_tf.evaluation import evaluate_embeddings
 from mite_tf.export.onnx.session import OnnxEncoder
-from mite_tf.runs import Encoders
 
 _ROWS = 64
 Embed = Callable[[np.ndarray], np.ndarray]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mite_tf.data import CaptionedImages
+from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.export.describe import describe
 from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
@@ -23,7 +24,7 @@ from mite_tf.export.verification.golden import write_golden
 from mite_tf.export.versions import next_version, published_when_whole
 from mite_tf.export.write_forms import write_int8, write_onnx, write_savedmodels
 from mite_tf.progress import CONSOLE
-from mite_tf.runs import Encoders, Run
+from mite_tf.runs import Run
 
 
 def export(

@@ -12,7 +12,7 @@ from mite_tf.data.images import Preprocessing, decode_image, preprocess
 from mite_tf.text import WordPieceTokenizer
 
 if TYPE_CHECKING:
-    from mite_tf.runs import Encoders
+    from mite_tf.encoders import Encoders
 
 
 class Signature(NamedTuple):

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from mite_tf.data import CaptionedImages
+from mite_tf.encoders import Encoders
 from mite_tf.export.describe_encoders import describe_encoders, embedding_space, write_record
 from mite_tf.export.run_data import image_inputs
 from mite_tf.export.savedmodel import write_savedmodel
 from mite_tf.export.signatures import signatures_of
 from mite_tf.export.verification.images import images
 from mite_tf.export.warmup import write_warmup
-from mite_tf.runs import Encoders, Run
+from mite_tf.runs import Run
 
 # Enough that the ranges of activations have settled.
 _CALIBRATION_IMAGES = 128

@@ -19,12 +19,12 @@ from mite_tf.errors import MiteError
 
 if TYPE_CHECKING:
     from mite_tf.data import CaptionedImages, check, read
+    from mite_tf.encoders import Encoders
     from mite_tf.evaluation import Evaluation, evaluate_embeddings
     from mite_tf.models import MITE
     from mite_tf.retrieval import VectorIndex
     from mite_tf.runs import (
         Config,
-        Encoders,
         Run,
         config_names,
         embed,
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "mite_tf.data": ("CaptionedImages", "check", "read"),
     "mite_tf.scenes": ("write_scenes",),
+    "mite_tf.encoders": ("Encoders",),
     "mite_tf.evaluation": ("Evaluation", "evaluate_embeddings"),
     "mite_tf.models": ("MITE",),
     "mite_tf.retrieval": ("VectorIndex",),
     "mite_tf.studies": ("StudyFolder", "study"),
     "mite_tf.runs": (
         "Config",
-        "Encoders",
         "Run",
         "config_names",
         "embed",

@@ -15,7 +15,7 @@ from mite_tf.export.verification.images import images
 from mite_tf.files import write_text
 
 if TYPE_CHECKING:
-    from mite_tf.runs import Encoders
+    from mite_tf.encoders import Encoders
 
 FOLDER = "verification"
 

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from mite_tf.data.images import Preprocessing
+from mite_tf.encoders import Encoders
 from mite_tf.export import Manifest, export
 from mite_tf.models import image_encoder, image_head, small_cnn
 from mite_tf.models.text_encoder import TEXT_ENCODERS
-from mite_tf.runs import Encoders, load_config, train
+from mite_tf.runs import load_config, train
 from mite_tf.scenes import write_scenes
 from mite_tf.text import WordPieceTokenizer
 

@@ -10,7 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from mite_tf.runs import Encoders, Run, train
+from mite_tf.encoders import Encoders
+from mite_tf.runs import Run, train
 
 KILLS = 20
 
