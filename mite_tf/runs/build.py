@@ -10,7 +10,7 @@ from mite_tf.errors import MiteError
 from mite_tf.losses import adversarial_loss, matching_loss
 from mite_tf.models import (
     MITE,
-    image_encoder,
+    ImageEncoder,
     image_head,
     load_backbone,
     modality_discriminator,
@@ -80,7 +80,7 @@ def build_model(
         input_dropout=config.discriminator.input_dropout,
         noise=config.discriminator.noise,
     )
-    mite = MITE(image_encoder(backbone, head), text, discriminator, name="mite")
+    mite = MITE(ImageEncoder(backbone, head), text, discriminator, name="mite")
     try:
         matching = matching_loss(**config.loss.matching)
         adversarial = adversarial_loss(**config.loss.adversarial)
@@ -92,7 +92,7 @@ def build_model(
         discriminator_optimizer=keras.optimizers.Adam(
             beta_1=config.discriminator.beta_1, global_clipnorm=config.training.clip_norm
         ),
-        matching_loss=matching,
+        loss=matching,
         adversarial_loss=adversarial,
     )
     return mite

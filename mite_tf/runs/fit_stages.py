@@ -6,11 +6,9 @@ from mite_tf.evaluation import Evaluation
 from mite_tf.models import MITE
 from mite_tf.training.averaging import WeightAveraging
 from mite_tf.runs.history import HistoryFile
-from mite_tf.training.callbacks import RetrievalMonitor
 from mite_tf.training.checkpoint import Checkpoint
 from mite_tf.runs.config import Config
-from mite_tf.training.guard import Finding, Guard
-from mite_tf.training.guard.guard import print_finding
+from mite_tf.training import Finding, Guard, RetrievalMonitor, print_finding
 from mite_tf.runs.inputs import StageInputs
 from mite_tf.training.interruption import Interruption
 from mite_tf.runs.progress_bar import TrainingProgress
@@ -62,28 +60,31 @@ def fit_stages(
         probe_every=config.training.probe_every,
     )
     history = HistoryFile(folder)
-    seeds = getattr(model.adversarial_loss, "seed_generator", None)
-    further = [*averaging.state, *([seeds.state] if seeds else [])]
     guard = Guard(
         config.training.guard,
         schedule=schedule,
-        further_variables=further,
+        further_variables=[*averaging.state, *model.adversarial_loss.variables],
         good_state=folder.good_state,
         on_finding=tell,
     )
     checkpoint = Checkpoint(
         folder.state,
         model,
-        further_variables=further,
-        values=lambda: {"history": history.rows, "best": monitor.best, "guard": guard.state()},
+        further_variables=averaging.state,
+        values=lambda: {
+            "history": history.rows,
+            "best": monitor.best,
+            "guard": guard.state(),
+            "schedule": schedule.state(),
+        },
         save_minutes=config.training.save_minutes,
         interruption=interruption,
         beginning=folder.beginning,
-        adversary=[seeds.state] if seeds else [],
     )
     if saved := checkpoint.restore():
         history.rows, monitor.best = saved["history"], saved["best"]
         guard.restore(saved["guard"])
+        schedule.restore(saved["schedule"])
     folder.forget_from(checkpoint.epoch)
     folder.write_warnings([str(each) for each in guard.findings])
     schedule.first_step = checkpoint.step
