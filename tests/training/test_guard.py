@@ -317,7 +317,7 @@ class TestRun:
         with pytest.raises(KeyboardInterrupt):
             train(table, tmp_path / "stopped", config=config, quiet=True)
         resumed = train(table, tmp_path / "stopped", resume=True, quiet=True)
-        assert values_of(whole)["guard"]["factors"] == [0.5, 1.0]
+        assert values_of(whole)["schedule"]["rate_factor"] == 0.5
         assert values_of(resumed)["guard"] == values_of(whole)["guard"]
         assert resumed.warnings_file.read_text() == whole.warnings_file.read_text()
         with np.load(resumed.state) as ours, np.load(whole.state) as theirs:
