@@ -28,17 +28,22 @@ demo: $(READY) ## train on rendered scenes, print the results, write demo/index.
 
 test: lint types unit docs ## all that CI checks
 
-lint: $(READY)
+lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy sees `export` and `serving` under their real names only in an installed tree, so it checks one.
-types: $(READY)
+# mypy sees `export` and `serving` under their real names only in an installed tree, so it checks one
+# and names the files where they stand.
+types: $(READY) ## check the types of what is installed
 	@rm -rf build/types
-	@$(BIN)/python -W ignore -c 'import setuptools; setuptools.setup()' -q build_py --build-lib build/types
-	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p mite_tf
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -W ignore -c 'import setuptools; setuptools.setup()' \
+		-q build_py --build-lib build/types
+	@cd build/types; \
+	report=$$($(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
+		--cache-dir $(CURDIR)/.mypy_cache -p mite_tf 2>&1); \
+	status=$$?; echo "$$report" | sed -E 's#^mite_tf/(export|serving)/#\1/#'; exit $$status
 
-unit: $(READY)
+unit: $(READY) ## every other test and doctest
 	$(BIN)/pytest -m "not slow" --ignore tests/documentation --ignore tests/notebooks
 
 docs: $(READY) ## check links and examples of the documentation, run the first notebook
