@@ -52,7 +52,7 @@ unit: $(READY) ## all tests but the slow ones, doctests and the first notebook
 docs: $(READY) ## only the documentation: links, examples, the first notebook
 	$(BIN)/pytest -m "not slow" tests/documentation tests/notebooks
 
-test-slow: $(READY) ## the tests that take minutes: twenty kills, notebooks, a whole wheel
+test-slow: $(READY) ## the tests that take minutes: twenty kills, all notebooks
 	$(BIN)/pytest -m slow --timeout 3600
 
 bench: $(READY) ## measurements, side by side in one run
