@@ -13,7 +13,9 @@ def pytest_collection_modifyitems(items):
     rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent)))
+        item.add_marker(
+            pytest.mark.xdist_group(item.path.parent.relative_to(item.config.rootpath).as_posix())
+        )
 
 
 @pytest.fixture(scope="session")
