@@ -26,7 +26,9 @@ _HOMES = {
 __all__ = ["Manifest", "export", "read_manifest", "verify"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'mite_tf.export' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a name that is not listed is an error for a type checker
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'mite_tf.export' has no attribute {name!r}")

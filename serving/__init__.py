@@ -55,11 +55,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        with from_extra(_EXTRAS.get(name, "client"), f"mite_tf.serving.{name}"):
-            return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'mite_tf.serving' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a name that is not listed is an error for a type checker
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            with from_extra(_EXTRAS.get(name, "client"), f"mite_tf.serving.{name}"):
+                return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'mite_tf.serving' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -62,6 +62,15 @@ def test_python_examples_name_what_is_there(page):
                     assert hasattr(module, name.name), name.name
 
 
+def test_walks_of_the_contributing_guide_name_files_that_are_there():
+    walks = "".join(blocks(ROOT / "CONTRIBUTING.md", "")).split("\n\n")
+    files = {walk: re.findall(r"^ +(\S+\.py) ", walk, re.M) for walk in walks if "  →  " in walk}
+    assert len(files) == 4
+    assert all(1 < len(names) <= 6 for names in files.values())
+    missing = [name for names in files.values() for name in names if not (ROOT / name).exists()]
+    assert not missing
+
+
 def test_make_targets_named_in_the_documentation_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     for page in PAGES:
