@@ -1,8 +1,11 @@
-"""How a server is reached: address, certificates, token, settings of the channel."""
+"""How a server is reached: address, certificates, token, and the channel that asks it."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -10,7 +13,11 @@ from typing import Any
 import grpc
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.client.tls import ClientTLS
+from mite_tf.serving.client.errors import CLOSED, Failure
+from mite_tf.serving.client.options import check_seconds
+from mite_tf.serving.client.protocol import METHODS
+from mite_tf.serving.client.questions import Question
+from mite_tf.serving.client.tls import ClientTLS, explain_refusal
 
 Token = str | Callable[[], str | Awaitable[str]]
 _SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
@@ -22,6 +29,12 @@ class Connection:
 
     Raises:
         MiteError: If the address is none, or a token would travel in the clear.
+
+    Example:
+        >>> Connection(target="http://models:8500/", tls=None, token=None, token_in_clear=False,
+        ...            keepalive=20.0, channel_options=())
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: http://models:8500/: gRPC takes no such address; give ...
     """
 
     target: str
@@ -32,6 +45,7 @@ class Connection:
     channel_options: Sequence[tuple[str, Any]]
 
     def __post_init__(self) -> None:
+        check_seconds("keepalive", self.keepalive)
         if self.target.startswith(_SCHEMES):
             address = self.target.partition("://")[2].rstrip("/")
             raise MiteError(
@@ -45,14 +59,24 @@ class Connection:
             )
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Returns certificates for gRPC; None without TLS."""
+        """Returns certificates for gRPC; None without TLS.
+
+        Needs no example: gRPC's credentials show nothing of themselves.
+        """
         if self.tls is None:
             return None
         ca, key, certificate = self.tls.contents()
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
     def options(self) -> list[tuple[str, Any]]:
-        """Returns the settings of the channel."""
+        """Returns the settings of the channel.
+
+        Example:
+            >>> near = Connection(target="localhost:8500", tls=None, token=None,
+            ...                   token_in_clear=False, keepalive=20.0, channel_options=())
+            >>> dict(near.options())["grpc.keepalive_time_ms"]
+            20000
+        """
         milliseconds = int(self.keepalive * 1000)
         settings: dict[str, Any] = {
             # A reply of many long embeddings passes 4 MB; rows per request bound it.
@@ -95,3 +119,82 @@ def bearer(token: str) -> list[tuple[str, str]]:
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
         raise MiteError("The token must be a str of printable ASCII characters, without a newline.")
     return [("authorization", f"Bearer {token}")]
+
+
+class Channel:
+    """A connection to a server.
+
+    It is a blocking channel whose calls are awaited. One of `grpc.aio` would be a little faster,
+    but in a process that has used `grpc.aio`, a fork hangs at its first request.
+
+    Args:
+        connection: How the server is reached.
+
+    Needs no example: `AsyncEmbeddingClient` has one.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        credentials, options = connection.credentials(), connection.options()
+        self._channel = (
+            grpc.insecure_channel(connection.target, options)
+            if credentials is None
+            else grpc.secure_channel(connection.target, credentials, options)
+        )
+        self._closed = False
+        self._stubs = {
+            kind: self._channel.unary_unary(method.path) for kind, method in METHODS.items()
+        }
+
+    async def ask(self, question: Question, *, timeout: float | None, wait: bool) -> Any:
+        metadata = await self._metadata()
+        if self._closed:
+            raise MiteError(CLOSED)
+        method = METHODS[type(question)]
+        call = self._stubs[type(question)].future(
+            method.encode(question),
+            timeout=timeout,
+            metadata=metadata,
+            wait_for_ready=wait,
+        )
+        try:
+            await _end_of(call)
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        try:
+            response = call.result()
+        except grpc.FutureCancelledError as error:  # the channel was closed
+            raise Failure("CANCELLED", "The channel was closed.") from error
+        except grpc.RpcError as error:
+            raise Failure(error.code().name, error.details() or "") from error
+        return method.decode(response)
+
+    async def _metadata(self) -> list[tuple[str, str]] | None:
+        token: Any = self._connection.token
+        if token is None:
+            return None
+        if callable(token):
+            token = await asyncio.to_thread(token)  # it may read a file or ask a server
+        return bearer(await token if inspect.isawaitable(token) else token)
+
+    def explain(self, details: str) -> str | None:
+        return explain_refusal(self._connection.target, self._connection.tls, details)
+
+    def close(self) -> None:
+        self._closed = True
+        self._channel.close()
+
+
+async def _end_of(call: grpc.Future) -> None:
+    """Waits until a call has ended, which gRPC tells from a thread of its own."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def tell(_: grpc.Future) -> None:
+        # A call that was cancelled may end after its loop.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(None))
+
+    call.add_done_callback(tell)
+    await ended

@@ -9,16 +9,18 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.client.errors import EmbeddingError
-from mite_tf.serving.client.questions import Metadata, Predict, Question, Status, Version
-from mite_tf.serving.client.replies import (
+from mite_tf.serving.client.questions import (
     Embedded,
+    Metadata,
     ModelMetadata,
-    Signature,
+    Predict,
+    Question,
     Tensor,
+    TensorsOfSignature,
     VersionStatus,
 )
 from mite_tf.serving.wire import messages
-from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name
+from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name, type_number
 
 _SIGNATURES = "signature_def"
 _OUTPUT = "embedding"
@@ -37,6 +39,10 @@ class Method(NamedTuple):
         path: Its path in HTTP/2.
         encode: Question to request.
         decode: Response to reply.
+
+    Example:
+        >>> METHODS[Predict].path
+        '/tensorflow.serving.PredictionService/Predict'
     """
 
     path: str
@@ -44,27 +50,22 @@ class Method(NamedTuple):
     decode: Callable[[bytes], Any]
 
 
-def method_of(question: Question) -> Method:
-    """Returns the method that answers a question."""
-    return _METHODS[type(question)]
+def _specify(specification: Any, question: Metadata) -> None:
+    specification.name = question.model
+    if question.version is not None:
+        specification.version.value = question.version
+    if question.label is not None:
+        specification.version_label = question.label
 
 
-def _specify(specification: Any, model: str, version: Version) -> None:
-    specification.name = model
-    if version.number is not None:
-        specification.version.value = version.number
-    if version.label is not None:
-        specification.version_label = version.label
-
-
-def _predict(question: Predict) -> bytes:
+def _encode_predict(question: Predict) -> bytes:
     request = messages.PredictRequest()
-    _specify(request.model_spec, question.model, question.version)
+    _specify(request.model_spec, question)
     request.model_spec.signature_name = question.signature
     rows = question.rows
     if isinstance(rows, list):
         tensor = request.inputs[question.input]
-        tensor.dtype = 7
+        tensor.dtype = type_number("string")
         tensor.tensor_shape.dim.add(size=len(rows))
         tensor.string_val.extend(rows)
     else:
@@ -73,7 +74,7 @@ def _predict(question: Predict) -> bytes:
     return request.SerializeToString()
 
 
-def _embedded(data: bytes) -> Embedded:
+def _decode_predict(data: bytes) -> Embedded:
     response = messages.PredictResponse.FromString(data)
     if _OUTPUT not in response.outputs:
         raise EmbeddingError(
@@ -96,13 +97,13 @@ def _version(specification: Any) -> int | None:
     return specification.version.value if specification.HasField("version") else None
 
 
-def _metadata(question: Metadata) -> bytes:
+def _encode_metadata(question: Metadata) -> bytes:
     request = messages.GetModelMetadataRequest(metadata_field=[_SIGNATURES])
-    _specify(request.model_spec, question.model, question.version)
+    _specify(request.model_spec, question)
     return request.SerializeToString()
 
 
-def _described(data: bytes) -> ModelMetadata:
+def _decode_metadata(data: bytes) -> ModelMetadata:
     response = messages.GetModelMetadataResponse.FromString(data)
     found = messages.SignatureDefMap()
     response.metadata[_SIGNATURES].Unpack(found)
@@ -110,7 +111,7 @@ def _described(data: bytes) -> ModelMetadata:
         response.model_spec.name,
         _version(response.model_spec),
         {
-            name: Signature(_tensors(each.inputs), _tensors(each.outputs))
+            name: TensorsOfSignature(_tensors(each.inputs), _tensors(each.outputs))
             for name, each in sorted(found.signature_def.items())
             if not name.startswith("__")
         },
@@ -129,13 +130,13 @@ def _tensors(fields: Any) -> dict[str, Tensor]:
     }
 
 
-def _status(question: Status) -> bytes:
+def _encode_status(question: Question) -> bytes:
     request = messages.GetModelStatusRequest()
     request.model_spec.name = question.model
     return request.SerializeToString()
 
 
-def _states(data: bytes) -> list[VersionStatus]:
+def _decode_status(data: bytes) -> list[VersionStatus]:
     response = messages.GetModelStatusResponse.FromString(data)
     names = messages.ModelVersionStatus.DESCRIPTOR.enum_types_by_name["State"].values_by_number
     return [
@@ -151,8 +152,10 @@ def _states(data: bytes) -> list[VersionStatus]:
     ]
 
 
-_METHODS = {
-    Predict: Method(f"/{messages.PREDICTION_SERVICE}/Predict", _predict, _embedded),
-    Metadata: Method(f"/{messages.PREDICTION_SERVICE}/GetModelMetadata", _metadata, _described),
-    Status: Method(f"/{messages.MODEL_SERVICE}/GetModelStatus", _status, _states),
+METHODS: dict[type[Question], Method] = {
+    Predict: Method(f"/{messages.PREDICTION_SERVICE}/Predict", _encode_predict, _decode_predict),
+    Metadata: Method(
+        f"/{messages.PREDICTION_SERVICE}/GetModelMetadata", _encode_metadata, _decode_metadata
+    ),
+    Question: Method(f"/{messages.MODEL_SERVICE}/GetModelStatus", _encode_status, _decode_status),
 }
