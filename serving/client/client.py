@@ -30,8 +30,8 @@ T = TypeVar("T")
 class EmbeddingClient:
     """Embeds images and texts by a server that speaks TensorFlow Serving's gRPC protocol.
 
-    It needs NumPy, grpcio and protobuf, and Pillow for arrays and PIL images; no TensorFlow. Several
-    threads may use it at a time. Close it, or use it in a `with` block.
+    It needs NumPy, grpcio and protobuf, and Pillow for arrays and PIL images; no TensorFlow.
+    Several threads may use it at a time. Close it, or use it in a `with` block.
 
     Args:
         target: Address, such as `localhost:8500`, or any name that gRPC resolves.
