@@ -6,25 +6,30 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
+from functools import wraps
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.client.async_client import AsyncEmbeddingClient, Progress
 from mite_tf.serving.client.errors import CLOSED
-from mite_tf.serving.client.options import MAX_MESSAGE_BYTES, ROWS_PER_REQUEST, MixedVersions
+from mite_tf.serving.client.options import ROWS_PER_REQUEST, MixedVersions
 from mite_tf.serving.client.questions import ModelMetadata, VersionStatus
-from mite_tf.serving.client.tls import ClientTLS
 
-if TYPE_CHECKING:
-    from mite_tf.serving.client.connection import Token
-
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _with_signature_of(
+    other: Callable[Concatenate[Any, P], None],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+    """Gives a constructor the arguments of another, for type checkers and for `help`."""
+    return lambda constructor: wraps(other, assigned=())(constructor)
 
 
 class EmbeddingClient:
@@ -69,50 +74,9 @@ class EmbeddingClient:
         mite_tf.serving.client.errors.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
     """
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        tls: ClientTLS | None = None,
-        token: Token | None = None,
-        token_in_clear: bool = False,
-        version: int | None = None,
-        version_label: str | None = None,
-        mixed_versions: MixedVersions = "refuse",
-        timeout: float | None = 60.0,
-        attempt_timeout: float | None = None,
-        retries: int = 5,
-        wait_for_ready: bool = True,
-        rows_per_request: int = ROWS_PER_REQUEST,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        in_flight: int = 4,
-        keepalive: float = 20.0,
-        image_model: str = "image",
-        text_model: str = "text",
-        channel_options: Sequence[tuple[str, Any]] = (),
-    ) -> None:
-        self._start(
-            AsyncEmbeddingClient(
-                target,
-                tls=tls,
-                token=token,
-                token_in_clear=token_in_clear,
-                version=version,
-                version_label=version_label,
-                mixed_versions=mixed_versions,
-                timeout=timeout,
-                attempt_timeout=attempt_timeout,
-                retries=retries,
-                wait_for_ready=wait_for_ready,
-                rows_per_request=rows_per_request,
-                max_message_bytes=max_message_bytes,
-                in_flight=in_flight,
-                keepalive=keepalive,
-                image_model=image_model,
-                text_model=text_model,
-                channel_options=channel_options,
-            )
-        )
+    @_with_signature_of(AsyncEmbeddingClient.__init__)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._start(AsyncEmbeddingClient(*args, **kwargs))
 
     @classmethod
     def local(
