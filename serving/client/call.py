@@ -17,7 +17,7 @@ from mite_tf.serving.client.rows import Chunk, Row, chunked
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one call embeds.
+    """What one call embeds; `embed_job` has an example.
 
     Attributes:
         model: Name of the model.
@@ -25,8 +25,6 @@ class Job:
         count: Number of rows.
         deadline: When all of it must be done.
         slow: Whether making a row may take a while, as reading a file does.
-
-    It needs no example: `embed_job` has one.
     """
 
     model: str

@@ -20,6 +20,7 @@ from mite_tf.serving.client.async_client import AsyncEmbeddingClient, Progress
 from mite_tf.serving.client.errors import CLOSED
 from mite_tf.serving.client.options import ROWS_PER_REQUEST, MixedVersions
 from mite_tf.serving.client.questions import ModelMetadata, VersionStatus
+from mite_tf.serving.client.rows import as_list
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -152,7 +153,7 @@ class EmbeddingClient:
             MixedVersionsError: If two versions would be mixed.
             MiteError: If a text cannot be sent; named by its index.
         """
-        return self._embed(self._client.embed_text, texts, timeout, progress)
+        return self._embed(self._client.embed_text, "texts", texts, timeout, progress)
 
     def embed_images(
         self, images: Iterable[Any], *, timeout: float | None = None, progress: Progress = False
@@ -179,7 +180,7 @@ class EmbeddingClient:
             Traceback (most recent call last):
             mite_tf.errors.MiteError: images[0] (none.jpg) cannot be read: No such file ...
         """
-        return self._embed(self._client.embed_images, images, timeout, progress)
+        return self._embed(self._client.embed_images, "images", images, timeout, progress)
 
     def embed_features(
         self, features: Any, *, timeout: float | None = None, progress: Progress = False
@@ -197,7 +198,7 @@ class EmbeddingClient:
         Raises:
             EmbeddingError: If a request fails for good.
         """
-        return self._embed(self._client.embed_features, features, timeout, progress)
+        return self._embed(self._client.embed_features, "features", features, timeout, progress)
 
     def metadata(self, *, timeout: float | None = None) -> dict[str, ModelMetadata]:
         """Returns signatures and version of both models, by their names; needs a server."""
@@ -233,10 +234,13 @@ class EmbeddingClient:
     def _embed(
         self,
         embed: Callable[..., Coroutine[Any, Any, np.ndarray]],
+        name: str,
         inputs: Any,
         timeout: float | None,
         progress: Progress,
     ) -> np.ndarray:
+        if not isinstance(inputs, np.ndarray):
+            inputs = as_list(inputs, name)  # a generator runs in the thread of the caller
         if not callable(progress):
             return self._wait(self._submit(embed(inputs, timeout=timeout, progress=progress)))
         # A function is called in the thread of the caller, where it may do what it likes.

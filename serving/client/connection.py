@@ -124,13 +124,13 @@ def bearer(token: str) -> list[tuple[str, str]]:
 class Channel:
     """A connection to a server.
 
-    It is a blocking channel whose calls are awaited. One of `grpc.aio` would be a little faster,
-    but in a process that has used `grpc.aio`, a fork hangs at its first request.
+    It is a channel of blocking gRPC whose calls are awaited. `grpc.aio` answers a lone request a
+    little sooner, but in a fork of a process that has used it, the first request hangs.
+
+    Needs no example: `AsyncEmbeddingClient` has one.
 
     Args:
         connection: How the server is reached.
-
-    Needs no example: `AsyncEmbeddingClient` has one.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -143,16 +143,16 @@ class Channel:
         )
         self._closed = False
         self._stubs = {
-            kind: self._channel.unary_unary(method.path) for kind, method in METHODS.items()
+            kind: self._channel.unary_unary(path) for kind, (path, _, _) in METHODS.items()
         }
 
     async def ask(self, question: Question, *, timeout: float | None, wait: bool) -> Any:
         metadata = await self._metadata()
         if self._closed:
             raise MiteError(CLOSED)
-        method = METHODS[type(question)]
+        _, encode, decode = METHODS[type(question)]
         call = self._stubs[type(question)].future(
-            method.encode(question),
+            encode(question),
             timeout=timeout,
             metadata=metadata,
             wait_for_ready=wait,
@@ -168,7 +168,7 @@ class Channel:
             raise Failure("CANCELLED", "The channel was closed.") from error
         except grpc.RpcError as error:
             raise Failure(error.code().name, error.details() or "") from error
-        return method.decode(response)
+        return decode(response)
 
     async def _metadata(self) -> list[tuple[str, str]] | None:
         token: Any = self._connection.token
@@ -187,14 +187,13 @@ class Channel:
 
 
 async def _end_of(call: grpc.Future) -> None:
-    """Waits until a call has ended, which gRPC tells from a thread of its own."""
+    """Waits until a call has ended, which gRPC tells in a thread of its own."""
     loop = asyncio.get_running_loop()
-    ended = loop.create_future()
+    ended = asyncio.Event()
 
     def tell(_: grpc.Future) -> None:
-        # A call that was cancelled may end after its loop.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(None))
+        with suppress(RuntimeError):  # a cancelled call may end after its loop
+            loop.call_soon_threadsafe(ended.set)
 
     call.add_done_callback(tell)
-    await ended
+    await ended.wait()

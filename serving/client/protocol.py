@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -30,24 +30,6 @@ _CODES = (
     "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
     "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 )  # fmt: skip
-
-
-class Method(NamedTuple):
-    """One method of a service.
-
-    Attributes:
-        path: Its path in HTTP/2.
-        encode: Question to request.
-        decode: Response to reply.
-
-    Example:
-        >>> METHODS[Predict].path
-        '/tensorflow.serving.PredictionService/Predict'
-    """
-
-    path: str
-    encode: Callable[[Any], bytes]
-    decode: Callable[[bytes], Any]
 
 
 def _specify(specification: Any, question: Metadata) -> None:
@@ -152,10 +134,13 @@ def _decode_status(data: bytes) -> list[VersionStatus]:
     ]
 
 
-METHODS: dict[type[Question], Method] = {
-    Predict: Method(f"/{messages.PREDICTION_SERVICE}/Predict", _encode_predict, _decode_predict),
-    Metadata: Method(
-        f"/{messages.PREDICTION_SERVICE}/GetModelMetadata", _encode_metadata, _decode_metadata
+# Path of the method in HTTP/2, question to request, response to reply.
+METHODS: dict[type[Question], tuple[str, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
+    Predict: (f"/{messages.PREDICTION_SERVICE}/Predict", _encode_predict, _decode_predict),
+    Metadata: (
+        f"/{messages.PREDICTION_SERVICE}/GetModelMetadata",
+        _encode_metadata,
+        _decode_metadata,
     ),
-    Question: Method(f"/{messages.MODEL_SERVICE}/GetModelStatus", _encode_status, _decode_status),
+    Question: (f"/{messages.MODEL_SERVICE}/GetModelStatus", _encode_status, _decode_status),
 }

@@ -117,6 +117,12 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.embed_text(["a"
     assert done.stdout.strip() == "0 (1, 3)", done.stderr
 
 
+def test_a_generator_may_use_the_client(fake):
+    with EmbeddingClient(fake.target) as client:
+        shapes = (str(client.embed_text([each]).shape) for each in "ab")
+        assert client.embed_text(shapes).shape == (2, 3)
+
+
 def test_progress_is_called_in_the_thread_of_the_caller(fake):
     threads, inner = set(), []
 
