@@ -15,9 +15,10 @@ from mite_tf.serving.client.questions import Embedded
 from mite_tf.serving.client.rows import Chunk, Row, chunked
 
 
+# no example: that of `embed_job` makes one
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one call embeds; `embed_job` has an example.
+    """What one call embeds.
 
     Attributes:
         model: Name of the model.
@@ -125,7 +126,7 @@ async def _embed_once(
 
 
 async def _side_by_side(work: Callable[[], Awaitable[None]], width: int) -> None:
-    """Works as often as `width` at a time; the first error ends all of it."""
+    """Runs `width` workers; the first error ends all of them."""
     if width == 1:
         return await work()
     workers = [asyncio.ensure_future(work()) for _ in range(width)]

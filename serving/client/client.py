@@ -209,15 +209,7 @@ class EmbeddingClient:
         return self._wait(self._submit(self._client.status(timeout=timeout)))
 
     def close(self) -> None:
-        """Closes the connection, or frees the models; calls of other threads end.
-
-        Example:
-            >>> client = EmbeddingClient("localhost:1")
-            >>> client.close()
-            >>> client.status()
-            Traceback (most recent call last):
-            mite_tf.errors.MiteError: This client is closed. Make a new one.
-        """
+        """Closes the connection, or frees the models; calls of other threads end."""
         with self._lock:
             self._closed = True
             loop, self._loop = self._loop, None
@@ -258,7 +250,7 @@ class EmbeddingClient:
         return self._wait(future)
 
     def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        with self._lock:  # what is submitted before the end is seen by it
+        with self._lock:  # what was submitted before `close` is cancelled by it
             if self._closed:
                 coroutine.close()
                 raise MiteError(CLOSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,24 +60,14 @@ class Connection:
             )
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Returns certificates for gRPC; None without TLS.
-
-        Needs no example: gRPC's credentials show nothing of themselves.
-        """
+        """Returns certificates for gRPC; None without TLS."""
         if self.tls is None:
             return None
         ca, key, certificate = self.tls.contents()
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
     def options(self) -> list[tuple[str, Any]]:
-        """Returns the settings of the channel.
-
-        Example:
-            >>> near = Connection(target="localhost:8500", tls=None, token=None,
-            ...                   token_in_clear=False, keepalive=20.0, channel_options=())
-            >>> dict(near.options())["grpc.keepalive_time_ms"]
-            20000
-        """
+        """Returns the settings of the channel."""
         milliseconds = int(self.keepalive * 1000)
         settings: dict[str, Any] = {
             # A reply of many long embeddings passes 4 MB; rows per request bound it.
@@ -121,13 +112,12 @@ def bearer(token: str) -> list[tuple[str, str]]:
     return [("authorization", f"Bearer {token}")]
 
 
+# no example: that of `AsyncEmbeddingClient` asks through it
 class Channel:
     """A connection to a server.
 
     It is a channel of blocking gRPC whose calls are awaited. `grpc.aio` answers a lone request a
     little sooner, but in a fork of a process that has used it, the first request hangs.
-
-    Needs no example: `AsyncEmbeddingClient` has one.
 
     Args:
         connection: How the server is reached.
@@ -135,21 +125,28 @@ class Channel:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        credentials, options = connection.credentials(), connection.options()
-        self._channel = (
-            grpc.insecure_channel(connection.target, options)
-            if credentials is None
-            else grpc.secure_channel(connection.target, credentials, options)
-        )
+        self._credentials = connection.credentials()
         self._closed = False
-        self._stubs = {
-            kind: self._channel.unary_unary(path) for kind, (path, _, _) in METHODS.items()
-        }
+        self._opened: list[grpc.Channel] = []  # all are kept: freeing one takes its locks
+        self._open()
+
+    def _open(self) -> None:
+        self._process = os.getpid()
+        target, options = self._connection.target, self._connection.options()
+        channel = (
+            grpc.insecure_channel(target, options)
+            if self._credentials is None
+            else grpc.secure_channel(target, self._credentials, options)
+        )
+        self._opened.append(channel)
+        self._stubs = {kind: channel.unary_unary(path) for kind, (path, _, _) in METHODS.items()}
 
     async def ask(self, question: Question, *, timeout: float | None, wait: bool) -> Any:
         metadata = await self._metadata()
         if self._closed:
             raise MiteError(CLOSED)
+        if self._process != os.getpid():
+            self._open()  # locks of the old channel may be held by threads that a fork lacks
         _, encode, decode = METHODS[type(question)]
         call = self._stubs[type(question)].future(
             encode(question),
@@ -183,7 +180,8 @@ class Channel:
 
     def close(self) -> None:
         self._closed = True
-        self._channel.close()
+        if self._process == os.getpid():
+            self._opened[-1].close()
 
 
 async def _end_of(call: grpc.Future) -> None:

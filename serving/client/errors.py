@@ -25,46 +25,30 @@ class EmbeddingError(MiteError):
         self.server_message = server_message
 
     def retold(self, message: str) -> EmbeddingError:
-        """Returns the same error with another message.
-
-        Example:
-            >>> EmbeddingError("refused", code="INVALID_ARGUMENT").retold("texts[3]: refused").code
-            'INVALID_ARGUMENT'
-        """
+        """Returns the same error with another message."""
         return EmbeddingError(message, code=self.code, server_message=self.server_message)
 
 
+# no example: raised where two versions meet
 class MixedVersionsError(EmbeddingError):
-    """Embeddings of two versions of the models would have been put together.
-
-    Example:
-        >>> MixedVersionsError("Two versions answered.").code
-        'FAILED_PRECONDITION'
-    """
+    """Embeddings of two versions of the models would have been put together."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="FAILED_PRECONDITION")
 
 
+# no example: given where two versions meet
 class MixedVersionsWarning(UserWarning):
-    """`MixedVersionsError` of a client that was told to warn.
-
-    Example:
-        >>> issubclass(MixedVersionsWarning, UserWarning)
-        True
-    """
+    """`MixedVersionsError` of a client that was told to warn."""
 
 
+# no example: it never leaves the client
 class Failure(Exception):
     """One attempt failed; whether it is repeated is decided in `delivery.py`.
 
     Attributes:
         code: Name of the gRPC status code.
         details: What the server, or gRPC itself, said.
-
-    Example:
-        >>> str(Failure("UNAVAILABLE", "Connection refused"))
-        'UNAVAILABLE: Connection refused'
     """
 
     def __init__(self, code: str, details: str) -> None:

@@ -91,10 +91,5 @@ class Deadline:
         self._end = None if timeout is None else time.monotonic() + timeout
 
     def left(self) -> float | None:
-        """Returns the seconds left, 0 or less when time is up; None for no limit.
-
-        Example:
-            >>> Deadline(1e-9).left() <= 0
-            True
-        """
+        """Returns the seconds left, 0 or less when time is up; None for no limit."""
         return None if self._end is None else self._end - time.monotonic()

@@ -26,6 +26,7 @@ class Question:
         return f"Model {self.model!r}"
 
 
+# no example: as `Question`
 @dataclass(frozen=True, kw_only=True)
 class Metadata(Question):
     """Asks for the signatures of a model.
@@ -33,10 +34,6 @@ class Metadata(Question):
     Attributes:
         version: Version; the one that the server prefers by default.
         label: Label that the server's configuration gives to a version, such as `canary`.
-
-    Example:
-        >>> str(Metadata(model="text", label="canary"))
-        "Model 'text', the version labelled canary"
     """
 
     version: int | None = None
@@ -71,6 +68,7 @@ class Predict(Metadata):
         return f"{super().__str__()}, {len(self.rows)} rows"
 
 
+# no example: arrays of a model's size
 @dataclass(frozen=True)
 class Embedded:
     """Embeddings of some rows.
@@ -78,10 +76,6 @@ class Embedded:
     Attributes:
         values: float32 `[N, D]`.
         version: Version of the model that made them; None if the server did not say.
-
-    Example:
-        >>> Embedded(np.zeros((2, 4), np.float32), version=1).values.shape
-        (2, 4)
     """
 
     values: np.ndarray
@@ -109,19 +103,16 @@ class Tensor:
         return f"{self.dtype} [{shape}]"
 
 
+# no example: part of `ModelMetadata`
 @dataclass(frozen=True)
 class TensorsOfSignature:
-    """One way to call a model: its inputs and outputs by name.
-
-    Example:
-        >>> list(TensorsOfSignature({"text": Tensor("string", (-1,))}, {}).inputs)
-        ['text']
-    """
+    """One way to call a model: its inputs and outputs by name."""
 
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
 
 
+# no example: a server returns it
 @dataclass(frozen=True)
 class ModelMetadata:
     """What a server says of a model.
@@ -130,10 +121,6 @@ class ModelMetadata:
         name: Name of the model.
         version: Version that was described.
         signatures: Ways to call it, by name.
-
-    Example:
-        >>> ModelMetadata("text", 1, {}).version
-        1
     """
 
     name: str
@@ -141,6 +128,7 @@ class ModelMetadata:
     signatures: dict[str, TensorsOfSignature]
 
 
+# no example: a server returns it
 @dataclass(frozen=True)
 class VersionStatus:
     """State of one version of a model.
@@ -150,10 +138,6 @@ class VersionStatus:
         state: `START`, `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
         code: `OK`, or name of the code of what went wrong.
         message: What went wrong.
-
-    Example:
-        >>> VersionStatus(1, "AVAILABLE").code
-        'OK'
     """
 
     version: int
@@ -162,11 +146,9 @@ class VersionStatus:
     message: str = ""
 
 
+# no example: an interface, of `Channel` and `Local`
 class Transport(Protocol):
-    """A server or an export folder: it answers questions.
-
-    It needs no example: `Channel` and `Local` are the two.
-    """
+    """What answers questions: a server, or an export folder."""
 
     async def ask(self, question: Question, *, timeout: float | None, wait: bool) -> Any:
         """Returns the reply to a question that is asked once.

@@ -21,6 +21,7 @@ import numpy as np
 from mite_tf.errors import MiteError
 
 
+# no example: part of a `Row`
 class Kind(NamedTuple):
     """Rows of one kind may share a request.
 
@@ -28,10 +29,6 @@ class Kind(NamedTuple):
         signature: Name of the signature that takes them.
         input: Name of its input.
         shape: Shape of one row; None for bytes.
-
-    Example:
-        >>> Kind("features", "features", (5,)).shape
-        (5,)
     """
 
     signature: str

@@ -48,10 +48,6 @@ class ClientTLS:
 
         Raises:
             MiteError: If a file cannot be read, or is not PEM.
-
-        Example:
-            >>> ClientTLS(ca=b"-----BEGIN CERTIFICATE-----").contents()
-            (b'-----BEGIN CERTIFICATE-----', None, None)
         """
         return _pem("ca", self.ca), _pem("key", self.key), _pem("certificate", self.certificate)
 
