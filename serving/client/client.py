@@ -126,9 +126,18 @@ class EmbeddingClient:
 
     def _start(self, client: AsyncEmbeddingClient) -> None:
         self._client = client
-        self._loop: _LoopThread | None = None
-        self._lock = threading.Lock()
         self._closed = False
+        self._start_process()
+
+    def _start_process(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._loop: _LoopThread | None = None  # started by the first call
+
+    def _locked(self) -> threading.Lock:
+        if self._process != os.getpid():  # a fork lacks the thread, and who may hold the lock
+            self._start_process()
+        return self._lock
 
     @property
     def versions(self) -> dict[str, int]:
@@ -210,7 +219,7 @@ class EmbeddingClient:
 
     def close(self) -> None:
         """Closes the connection, or frees the models; calls of other threads end."""
-        with self._lock:
+        with self._locked():
             self._closed = True
             loop, self._loop = self._loop, None
         if loop:
@@ -250,11 +259,11 @@ class EmbeddingClient:
         return self._wait(future)
 
     def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        with self._lock:  # what was submitted before `close` is cancelled by it
+        with self._locked():  # what was submitted before `close` is cancelled by it
             if self._closed:
                 coroutine.close()
                 raise MiteError(CLOSED)
-            if self._loop is None or self._loop.process != os.getpid():  # a fork has no threads
+            if self._loop is None:
                 self._loop = _LoopThread()
                 weakref.finalize(self, self._loop.end)
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop.loop)
