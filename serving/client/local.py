@@ -15,10 +15,10 @@ from mite_tf.serving.client.questions import (
     Embedded,
     Metadata,
     ModelMetadata,
+    ModelSignature,
     Predict,
     Question,
     Tensor,
-    TensorsOfSignature,
     VersionStatus,
 )
 
@@ -120,5 +120,5 @@ def _metadata(model: str, backend: Any) -> ModelMetadata:
     for name, each in backend.signatures.items():
         shape = tuple(-1 if size is None else size for size in each.shape)
         inputs = {each.input: Tensor(_TYPE_NAMES.get(each.dtype, each.dtype), shape)}
-        signatures[name] = TensorsOfSignature(inputs, output)
+        signatures[name] = ModelSignature(inputs, output)
     return ModelMetadata(model, backend.version, signatures)

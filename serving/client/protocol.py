@@ -13,10 +13,10 @@ from mite_tf.serving.client.questions import (
     Embedded,
     Metadata,
     ModelMetadata,
+    ModelSignature,
     Predict,
     Question,
     Tensor,
-    TensorsOfSignature,
     VersionStatus,
 )
 from mite_tf.serving.wire import messages
@@ -93,7 +93,7 @@ def _decode_metadata(data: bytes) -> ModelMetadata:
         response.model_spec.name,
         _version(response.model_spec),
         {
-            name: TensorsOfSignature(_tensors(each.inputs), _tensors(each.outputs))
+            name: ModelSignature(_tensors(each.inputs), _tensors(each.outputs))
             for name, each in sorted(found.signature_def.items())
             if not name.startswith("__")
         },

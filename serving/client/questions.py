@@ -105,7 +105,7 @@ class Tensor:
 
 # no example: part of `ModelMetadata`
 @dataclass(frozen=True)
-class TensorsOfSignature:
+class ModelSignature:
     """One way to call a model: its inputs and outputs by name."""
 
     inputs: dict[str, Tensor]
@@ -125,7 +125,7 @@ class ModelMetadata:
 
     name: str
     version: int | None
-    signatures: dict[str, TensorsOfSignature]
+    signatures: dict[str, ModelSignature]
 
 
 # no example: a server returns it
