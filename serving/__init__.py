@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         ClientTLS,
         EmbeddingClient,
         EmbeddingError,
-        MismatchError,
         MixedVersionsError,
     )
     from mite_tf.serving.loadtest import load_test
@@ -31,7 +30,6 @@ _HOMES = {
     "ClientTLS": "mite_tf.serving.client",
     "EmbeddingClient": "mite_tf.serving.client",
     "EmbeddingError": "mite_tf.serving.client",
-    "MismatchError": "mite_tf.serving.client",
     "MixedVersionsError": "mite_tf.serving.client",
     "load_test": "mite_tf.serving.loadtest",
     "pixels_of": "mite_tf.serving.preprocessing",
@@ -46,7 +44,6 @@ __all__ = [
     "ClientTLS",
     "EmbeddingClient",
     "EmbeddingError",
-    "MismatchError",
     "MixedVersionsError",
     "load_test",
     "pixels_of",

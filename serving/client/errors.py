@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mite_tf.errors import MiteError
+
+CLOSED = "This client is closed. Make a new one."
 
 
 class EmbeddingError(MiteError):
-    """A request failed for good: refused, out of time, or the server is not to be reached.
+    """A request failed for good: refused, out of time, or the server cannot be reached.
 
     Attributes:
         code: Name of the gRPC status code, such as `UNAVAILABLE` or `INVALID_ARGUMENT`.
         server_message: What the server, or gRPC itself, said; empty if nothing.
+
+    Example:
+        >>> EmbeddingError("Model 'text': no such version", code="NOT_FOUND").code
+        'NOT_FOUND'
     """
 
     def __init__(self, message: str, *, code: str = "UNKNOWN", server_message: str = "") -> None:
@@ -20,34 +24,27 @@ class EmbeddingError(MiteError):
         self.code = code
         self.server_message = server_message
 
+    def retold(self, message: str) -> EmbeddingError:
+        """Returns the same error with another message."""
+        return EmbeddingError(message, code=self.code, server_message=self.server_message)
 
+
+# no example: raised where two versions meet
 class MixedVersionsError(EmbeddingError):
     """Embeddings of two versions of the models would have been put together."""
 
-    def __init__(
-        self, message: str, *, code: str = "FAILED_PRECONDITION", server_message: str = ""
-    ) -> None:
-        super().__init__(message, code=code, server_message=server_message)
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="FAILED_PRECONDITION")
 
 
+# no example: given where two versions meet
 class MixedVersionsWarning(UserWarning):
-    """As `MixedVersionsError`, where a warning was asked for."""
+    """`MixedVersionsError` of a client that was told to warn."""
 
 
-class MismatchError(MiteError):
-    """The server does not serve what a manifest describes.
-
-    Attributes:
-        differences: One sentence for each field that differs.
-    """
-
-    def __init__(self, message: str, differences: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.differences = list(differences)
-
-
+# no example: it never leaves the client
 class Failure(Exception):
-    """One attempt failed; whether that is the end is decided by `retry.py`.
+    """One attempt failed; whether it is repeated is decided in `delivery.py`.
 
     Attributes:
         code: Name of the gRPC status code.

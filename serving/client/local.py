@@ -1,4 +1,4 @@
-"""An export folder as the one who answers, in this process, through ONNX Runtime."""
+"""An export folder that answers in this process, by default through ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.client.effects import Ask
-from mite_tf.serving.client.errors import Failure
-from mite_tf.serving.client.questions import Metadata, Predict, Status
-from mite_tf.serving.client.replies import (
+from mite_tf.serving.client.errors import CLOSED, Failure
+from mite_tf.serving.client.questions import (
     Embedded,
+    Metadata,
     ModelMetadata,
-    Signature,
+    ModelSignature,
+    Predict,
+    Question,
     Tensor,
     VersionStatus,
 )
-from mite_tf.serving.client.run_blocking import Stop
 
 # As the messages of a server name the types.
 _TYPE_NAMES = {"float32": "float"}
 
 
 class Local:
-    """Computes embeddings here.
+    """Computes embeddings from an export folder, in threads beside the event loop.
 
     Args:
         folder: Export folder.
@@ -37,6 +37,11 @@ class Local:
 
     Raises:
         MiteError: If the folder is no export, or a package is missing.
+
+    Example:
+        >>> Local("exports/none", kind="onnx", threads=0, models={"text": "text"})
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: exports/none: ...
     """
 
     def __init__(
@@ -49,18 +54,27 @@ class Local:
         self._version = read_manifest(folder).version
         self._folder, self._kind, self._threads, self._models = folder, kind, threads, models
         self._backends: dict[str, Any] = {}
+        self._closed = False
         self._lock = Lock()
 
+    async def ask(self, question: Question, *, timeout: float | None, wait: bool) -> Any:
+        return await asyncio.to_thread(self._answer, question)
+
     def explain(self, details: str) -> str | None:
-        """Nothing stands between this and the caller."""
         return None
 
-    def ask(self, ask: Ask, stop: Stop | None = None) -> Any:
-        question = ask.question
-        if isinstance(question, Status):
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            for backend in self._backends.values():
+                backend.close()
+            self._backends.clear()
+
+    def _answer(self, question: Question) -> Any:
+        if not isinstance(question, Metadata):
             return [VersionStatus(self._version, "AVAILABLE")]
         backend = self._backend(question)
-        if isinstance(question, Metadata):
+        if not isinstance(question, Predict):
             return _metadata(question.model, backend)
         if question.signature not in backend.signatures:
             raise Failure(
@@ -74,46 +88,22 @@ class Local:
         except MiteError as error:
             raise Failure("INVALID_ARGUMENT", str(error)) from error
 
-    def _backend(self, question: Predict | Metadata) -> Any:
+    def _backend(self, question: Metadata) -> Any:
         from mite_tf.serving.backends.open import open_backend
 
-        if question.version.label is not None:
-            raise Failure("INVALID_ARGUMENT", "Versions of an export folder have no labels.")
         with self._lock:
+            if self._closed:
+                raise MiteError(CLOSED)
             if question.model not in self._backends:
                 self._backends[question.model] = open_backend(
                     self._folder, self._models[question.model], self._kind, threads=self._threads
                 )
             backend = self._backends[question.model]
-        if question.version.number not in (None, backend.version):
+        if question.version not in (None, backend.version):
             raise Failure(
                 "NOT_FOUND", f"{self._folder} holds version {backend.version} of the encoders."
             )
         return backend
-
-    def close(self) -> None:
-        with self._lock:
-            for backend in self._backends.values():
-                backend.close()
-            self._backends.clear()
-
-
-class AsyncLocal:
-    """The same beside an event loop, in threads.
-
-    Args:
-        local: Who computes.
-    """
-
-    def __init__(self, local: Local) -> None:
-        self._local = local
-        self.explain = local.explain
-
-    async def ask(self, ask: Ask) -> Any:
-        return await asyncio.to_thread(self._local.ask, ask)
-
-    async def close(self) -> None:
-        self._local.close()
 
 
 def _array(rows: Any) -> np.ndarray:
@@ -126,19 +116,9 @@ def _array(rows: Any) -> np.ndarray:
 
 def _metadata(model: str, backend: Any) -> ModelMetadata:
     output = {"embedding": Tensor("float", (-1, backend.embedding_size))}
-    return ModelMetadata(
-        model,
-        backend.version,
-        {
-            name: Signature(
-                {
-                    each.input: Tensor(
-                        _TYPE_NAMES.get(each.dtype, each.dtype),
-                        tuple(-1 if size is None else size for size in each.shape),
-                    )
-                },
-                output,
-            )
-            for name, each in backend.signatures.items()
-        },
-    )
+    signatures = {}
+    for name, each in backend.signatures.items():
+        shape = tuple(-1 if size is None else size for size in each.shape)
+        inputs = {each.input: Tensor(_TYPE_NAMES.get(each.dtype, each.dtype), shape)}
+        signatures[name] = ModelSignature(inputs, output)
+    return ModelMetadata(model, backend.version, signatures)

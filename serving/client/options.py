@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.client.questions import Version
 
 MixedVersions = Literal["refuse", "warn", "allow"]
 # What a gRPC server takes if nobody configured it, https://grpc.io/docs/guides/, 4 MiB.
 MAX_MESSAGE_BYTES = 4 << 20
 # `max_batch_size` of the batching file in an export; a server refuses a larger request.
 ROWS_PER_REQUEST = 32
-ANY_VERSION = Version()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,8 @@ class Options:
     rows_per_request: int = ROWS_PER_REQUEST
     max_message_bytes: int = MAX_MESSAGE_BYTES
     in_flight: int = 4
-    version: Version = ANY_VERSION
+    version: int | None = None
+    version_label: str | None = None
     mixed_versions: MixedVersions = "refuse"
     image_model: str = "image"
     text_model: str = "text"
@@ -52,7 +52,7 @@ class Options:
                 raise MiteError(f"{name} is {getattr(self, name)}; give at least {least}.")
         for name in ("timeout", "attempt_timeout"):
             check_seconds(name, getattr(self, name))
-        if self.version.number is not None and self.version.label is not None:
+        if self.version is not None and self.version_label is not None:
             raise MiteError("Give version or version_label, not both.")
         if self.mixed_versions not in get_args(MixedVersions):
             raise MiteError(
@@ -64,6 +64,32 @@ class Options:
 
 
 def check_seconds(name: str, seconds: float | None) -> None:
-    """Refuses a time that is not above 0."""
+    """Refuses a time that is not above 0.
+
+    Example:
+        >>> check_seconds("timeout", 0)
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: timeout is 0; give seconds above 0, or None for no limit.
+    """
     if seconds is not None and not seconds > 0:
         raise MiteError(f"{name} is {seconds}; give seconds above 0, or None for no limit.")
+
+
+class Deadline:
+    """The end of a call, counted from now.
+
+    Args:
+        timeout: Seconds; None for no limit.
+
+    Example:
+        >>> Deadline(None).left() is None, 9 < Deadline(10).left() <= 10
+        (True, True)
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def left(self) -> float | None:
+        """Returns the seconds left, 0 or less when time is up; None for no limit."""
+        return None if self._end is None else self._end - time.monotonic()

@@ -1,8 +1,19 @@
-"""What is to be embedded, one row at a time: checked, encoded, and named for errors."""
+"""Inputs to rows, and rows to requests that a server takes.
+
+Image files and `bytes` are sent as they are: the server decodes them as training did. Arrays of
+uint8 and PIL images go as PNG, which loses nothing: images of any size then share a request, and a
+photograph takes about half of what its pixels take. Arrays of floating point, which PNG cannot
+hold, go to the signature `pixels`. A rotation in EXIF is not applied and transparency is dropped,
+as in training.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +21,7 @@ import numpy as np
 from mite_tf.errors import MiteError
 
 
+# no example: part of a `Row`
 class Kind(NamedTuple):
     """Rows of one kind may share a request.
 
@@ -25,12 +37,16 @@ class Kind(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One caption, image or vector of features.
+    """One text, image or vector of features.
 
     Attributes:
         label: Names the row in errors, such as `images[3] (dog.jpg)`.
         kind: How it is sent.
         value: `bytes`, or an array.
+
+    Example:
+        >>> Row("texts[0]", Kind("serving_default", "text"), b"a dog").size
+        11
     """
 
     label: str
@@ -39,12 +55,18 @@ class Row(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes that the row takes in a message."""
-        # Behind the tag of the field stands the length, in at most 5 bytes.
+        """Returns the bytes that the row takes in a message, of which up to 6 tell its length."""
         return self.value.nbytes if isinstance(self.value, np.ndarray) else len(self.value) + 6
 
 
 _TEXT = Kind("serving_default", "text")
+_FILE = Kind("serving_default", "image_bytes")
+# Modes that Pillow converts to RGB by way of another only.
+_STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
+# Lossless at any level; this one takes a fifth of the time for a tenth more bytes.
+_COMPRESSION = 1
+# Names of model, signature and input, shape, and the lengths around them, in bytes.
+_ENVELOPE = 512
 
 
 def as_list(items: Any, name: str) -> list[Any]:
@@ -65,10 +87,14 @@ def as_list(items: Any, name: str) -> list[Any]:
 
 
 def text_rows(texts: Sequence[str]) -> Iterator[Row]:
-    """Yields captions in UTF-8.
+    """Yields texts in UTF-8.
 
     Raises:
         MiteError: If one is no text, or holds half of a surrogate pair.
+
+    Example:
+        >>> [row.value for row in text_rows(["a", "dog"])]
+        [b'a', b'dog']
     """
     for index, text in enumerate(texts):
         label = f"texts[{index}]"
@@ -84,7 +110,174 @@ def text_rows(texts: Sequence[str]) -> Iterator[Row]:
 
 
 def feature_rows(features: Any) -> Iterator[Row]:
-    """Yields precomputed features, float32."""
+    """Yields precomputed features, float32.
+
+    Example:
+        >>> [row.kind.shape for row in feature_rows(np.zeros((2, 5)))]
+        [(5,), (5,)]
+    """
     for index, each in enumerate(features):
         value = np.ascontiguousarray(each, np.float32)
         yield Row(f"features[{index}]", Kind("features", "features", value.shape), value)
+
+
+def image_rows(images: Sequence[Any]) -> Iterator[Row]:
+    """Yields images as they are sent.
+
+    Args:
+        images: Paths, `bytes` of files, arrays `[H, W, 3]` of uint8 or floats in 0-255, RGB, or
+            PIL images, mixed as they come.
+
+    Raises:
+        MiteError: If one cannot be read or is none of these; named by index and path.
+
+    Example:
+        >>> [row] = image_rows([np.zeros((2, 2, 3), np.float32)])
+        >>> row.label, row.kind.signature
+        ('images[0]', 'pixels')
+    """
+    for index, image in enumerate(images):
+        label = f"images[{index}]"
+        if isinstance(image, str | os.PathLike):
+            yield _file(f"{label} ({os.fspath(image)})", Path(image))
+        elif isinstance(image, bytes | bytearray | memoryview):
+            yield _encoded(label, bytes(image))
+        elif isinstance(image, np.ndarray):
+            yield _array(label, image)
+        elif _is_pillow(image):
+            yield _encoded(label, _png(label, image))
+        else:
+            raise MiteError(
+                f"{label} is of type {type(image).__name__}; expected a path, bytes of an image "
+                "file, an array [H, W, 3] or a PIL image."
+            )
+
+
+def _file(label: str, path: Path) -> Row:
+    try:
+        return _encoded(label, path.read_bytes())
+    except OSError as error:
+        raise MiteError(f"{label} cannot be read: {error.strerror}.") from error
+
+
+def _encoded(label: str, data: bytes) -> Row:
+    if not data:
+        raise MiteError(f"{label} is empty: 0 bytes.")
+    return Row(label, _FILE, data)
+
+
+def _array(label: str, array: np.ndarray) -> Row:
+    if array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise MiteError(
+            f"{label} is an array of shape {list(array.shape)}; expected [H, W, 3], RGB."
+        )
+    if array.dtype == np.uint8:
+        return _encoded(label, _png(label, _pillow(label).fromarray(np.ascontiguousarray(array))))
+    if array.dtype.kind != "f":
+        raise MiteError(
+            f"{label} is an array of {array.dtype}; expected uint8, or floats in 0-255."
+        )
+    lowest, highest = float(array.min()), float(array.max())
+    if not (lowest >= 0 and highest <= 255):  # catches NaN too
+        raise MiteError(f"{label} has values from {lowest:g} to {highest:g}; expected 0 to 255.")
+    if 0 < highest <= 1:
+        raise MiteError(
+            f"{label} has values from {lowest:g} to {highest:g}, so it seems scaled to 0-1. "
+            "Expected 0 to 255: multiply by 255. If it is that dark, pass it as uint8."
+        )
+    value = np.ascontiguousarray(array, np.float32)
+    return Row(label, Kind("pixels", "pixels", value.shape), value)
+
+
+def _png(label: str, image: Any) -> bytes:
+    mode = image.mode
+    if mode in ("I", "F"):
+        raise MiteError(
+            f"{label} is a PIL image of mode {mode}, whose range is open. Pass an array [H, W, 3] "
+            "of uint8, or of floats in 0-255."
+        )
+    try:
+        if mode.startswith("I;16"):  # the high byte, as a decoder of 16 bits gives it
+            image = _pillow(label).fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        elif mode not in ("1", "L", "RGB"):
+            image = image.convert(_STRAIGHT.get(mode, mode)).convert("RGB")
+        file = io.BytesIO()
+        # What came with a picture, such as a colour profile or text, is not part of it.
+        image.save(file, "PNG", compress_level=_COMPRESSION, icc_profile=None, exif=b"")
+    except (OSError, ValueError, SyntaxError) as error:  # a file that is read only now
+        raise MiteError(f"{label} cannot be decoded: {error}") from error
+    return file.getvalue()
+
+
+def _is_pillow(image: Any) -> bool:
+    module = sys.modules.get("PIL.Image")  # whoever holds such an image has loaded it
+    return module is not None and isinstance(image, module.Image)
+
+
+def _pillow(label: str) -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MiteError(
+            f"{label} is an array, which Pillow encodes. Install it with: pip install pillow"
+        ) from error
+    return Image
+
+
+class Chunk(NamedTuple):
+    """Rows of one request.
+
+    Attributes:
+        start: Number of its first row in the whole call.
+        rows: The rows, all of one kind.
+
+    Example:
+        >>> Chunk(0, list(text_rows(["a", "b", "c"]))).part(1, 3).values
+        [b'b', b'c']
+    """
+
+    start: int
+    rows: list[Row]
+
+    @property
+    def values(self) -> Any:
+        """Returns a list of `bytes`, or an array with the rows along its first axis."""
+        values = [row.value for row in self.rows]
+        return np.stack(values) if isinstance(values[0], np.ndarray) else values
+
+    def part(self, begin: int, end: int) -> Chunk:
+        """Returns some of the rows, as `Chunk` shows."""
+        return Chunk(self.start + begin, self.rows[begin:end])
+
+
+def chunked(rows: Iterable[Row], *, most: int, most_bytes: int) -> Iterator[Chunk]:
+    """Puts rows that follow one another into requests.
+
+    Args:
+        rows: The rows, read as they are needed.
+        most: Most rows of a request.
+        most_bytes: Most bytes of a request.
+
+    Raises:
+        MiteError: If a row alone is too large.
+
+    Example:
+        >>> [(each.start, len(each.rows)) for each in
+        ...  chunked(text_rows(["a", "b", "c"]), most=2, most_bytes=1024)]
+        [(0, 2), (2, 1)]
+    """
+    chunk, size = Chunk(0, []), _ENVELOPE
+    for number, row in enumerate(rows):
+        if _ENVELOPE + row.size > most_bytes:
+            raise MiteError(
+                f"{row.label} takes {row.size} bytes; a request may have {most_bytes}. Give a "
+                "smaller one, or raise max_message_bytes if the server takes larger requests."
+            )
+        full = len(chunk.rows) == most or size + row.size > most_bytes
+        if chunk.rows and (full or chunk.rows[0].kind != row.kind):
+            yield chunk
+            chunk, size = Chunk(number, []), _ENVELOPE
+        chunk.rows.append(row)
+        size += row.size
+    if chunk.rows:
+        yield chunk

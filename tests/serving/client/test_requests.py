@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.client import EmbeddingClient, EmbeddingError
-from mite_tf.serving.client.chunks import chunked
-from mite_tf.serving.client.exchange import method_of
-from mite_tf.serving.client.questions import Predict, Version
-from mite_tf.serving.client.rows import text_rows
+from mite_tf.serving.client.protocol import METHODS
+from mite_tf.serving.client.questions import Predict
+from mite_tf.serving.client.rows import chunked, text_rows
 from mite_tf.serving.wire.tensors import to_tensor
 from tests.serving.client.fake_server import abort, embedding_of, sleep
 
@@ -52,9 +51,10 @@ def test_every_message_fits(sizes, most, most_bytes):
     ).tolist()[:-1]
     for chunk in chunks:
         assert 1 <= len(chunk.rows) <= most
-        question = Predict(model="text", version=Version(number=1 << 60), rows=chunk.values,
+        question = Predict(model="text", version=1 << 60, rows=chunk.values,
                            signature="serving_default", input="text")  # fmt: skip
-        assert len(method_of(question).encode(question)) <= most_bytes
+        _, encode, _ = METHODS[Predict]
+        assert len(encode(question)) <= most_bytes
 
 
 def test_default_limit_of_grpc_is_kept_and_reached(fake):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.client.errors import EmbeddingError
-from mite_tf.serving.client.questions import Metadata, Predict, Question, Status, Version
-from mite_tf.serving.client.replies import (
+from mite_tf.serving.client.questions import (
     Embedded,
+    Metadata,
     ModelMetadata,
-    Signature,
+    ModelSignature,
+    Predict,
+    Question,
     Tensor,
     VersionStatus,
 )
 from mite_tf.serving.wire import messages
-from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name
+from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name, type_number
 
 _SIGNATURES = "signature_def"
 _OUTPUT = "embedding"
@@ -30,41 +32,22 @@ _CODES = (
 )  # fmt: skip
 
 
-class Method(NamedTuple):
-    """One method of a service.
-
-    Attributes:
-        path: Its path in HTTP/2.
-        encode: Question to request.
-        decode: Response to reply.
-    """
-
-    path: str
-    encode: Callable[[Any], bytes]
-    decode: Callable[[bytes], Any]
+def _specify(specification: Any, question: Metadata) -> None:
+    specification.name = question.model
+    if question.version is not None:
+        specification.version.value = question.version
+    if question.label is not None:
+        specification.version_label = question.label
 
 
-def method_of(question: Question) -> Method:
-    """Returns the method that answers a question."""
-    return _METHODS[type(question)]
-
-
-def _specify(specification: Any, model: str, version: Version) -> None:
-    specification.name = model
-    if version.number is not None:
-        specification.version.value = version.number
-    if version.label is not None:
-        specification.version_label = version.label
-
-
-def _predict(question: Predict) -> bytes:
+def _encode_predict(question: Predict) -> bytes:
     request = messages.PredictRequest()
-    _specify(request.model_spec, question.model, question.version)
+    _specify(request.model_spec, question)
     request.model_spec.signature_name = question.signature
     rows = question.rows
     if isinstance(rows, list):
         tensor = request.inputs[question.input]
-        tensor.dtype = 7
+        tensor.dtype = type_number("string")
         tensor.tensor_shape.dim.add(size=len(rows))
         tensor.string_val.extend(rows)
     else:
@@ -73,7 +56,7 @@ def _predict(question: Predict) -> bytes:
     return request.SerializeToString()
 
 
-def _embedded(data: bytes) -> Embedded:
+def _decode_predict(data: bytes) -> Embedded:
     response = messages.PredictResponse.FromString(data)
     if _OUTPUT not in response.outputs:
         raise EmbeddingError(
@@ -96,13 +79,13 @@ def _version(specification: Any) -> int | None:
     return specification.version.value if specification.HasField("version") else None
 
 
-def _metadata(question: Metadata) -> bytes:
+def _encode_metadata(question: Metadata) -> bytes:
     request = messages.GetModelMetadataRequest(metadata_field=[_SIGNATURES])
-    _specify(request.model_spec, question.model, question.version)
+    _specify(request.model_spec, question)
     return request.SerializeToString()
 
 
-def _described(data: bytes) -> ModelMetadata:
+def _decode_metadata(data: bytes) -> ModelMetadata:
     response = messages.GetModelMetadataResponse.FromString(data)
     found = messages.SignatureDefMap()
     response.metadata[_SIGNATURES].Unpack(found)
@@ -110,7 +93,7 @@ def _described(data: bytes) -> ModelMetadata:
         response.model_spec.name,
         _version(response.model_spec),
         {
-            name: Signature(_tensors(each.inputs), _tensors(each.outputs))
+            name: ModelSignature(_tensors(each.inputs), _tensors(each.outputs))
             for name, each in sorted(found.signature_def.items())
             if not name.startswith("__")
         },
@@ -129,13 +112,13 @@ def _tensors(fields: Any) -> dict[str, Tensor]:
     }
 
 
-def _status(question: Status) -> bytes:
+def _encode_status(question: Question) -> bytes:
     request = messages.GetModelStatusRequest()
     request.model_spec.name = question.model
     return request.SerializeToString()
 
 
-def _states(data: bytes) -> list[VersionStatus]:
+def _decode_status(data: bytes) -> list[VersionStatus]:
     response = messages.GetModelStatusResponse.FromString(data)
     names = messages.ModelVersionStatus.DESCRIPTOR.enum_types_by_name["State"].values_by_number
     return [
@@ -151,8 +134,13 @@ def _states(data: bytes) -> list[VersionStatus]:
     ]
 
 
-_METHODS = {
-    Predict: Method(f"/{messages.PREDICTION_SERVICE}/Predict", _predict, _embedded),
-    Metadata: Method(f"/{messages.PREDICTION_SERVICE}/GetModelMetadata", _metadata, _described),
-    Status: Method(f"/{messages.MODEL_SERVICE}/GetModelStatus", _status, _states),
+# Path of the method in HTTP/2, question to request, response to reply.
+METHODS: dict[type[Question], tuple[str, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
+    Predict: (f"/{messages.PREDICTION_SERVICE}/Predict", _encode_predict, _decode_predict),
+    Metadata: (
+        f"/{messages.PREDICTION_SERVICE}/GetModelMetadata",
+        _encode_metadata,
+        _decode_metadata,
+    ),
+    Question: (f"/{messages.MODEL_SERVICE}/GetModelStatus", _encode_status, _decode_status),
 }

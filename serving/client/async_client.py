@@ -1,0 +1,308 @@
+"""The client for asyncio, which `EmbeddingClient` runs too.
+
+A call passes `_embed` here, `call.py` (requests side by side), `delivery.py` (retries) and a
+transport: `connection.py` for a server, `local.py` for an export folder.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from mite_tf.errors import MiteError
+from mite_tf.extras import from_extra
+from mite_tf.serving.client.call import Job, embed_job
+from mite_tf.serving.client.delivery import deliver
+from mite_tf.serving.client.errors import EmbeddingError, MixedVersionsError, MixedVersionsWarning
+from mite_tf.serving.client.local import Local
+from mite_tf.serving.client.options import (
+    MAX_MESSAGE_BYTES,
+    ROWS_PER_REQUEST,
+    Deadline,
+    MixedVersions,
+    Options,
+    check_seconds,
+)
+from mite_tf.serving.client.questions import (
+    Embedded,
+    Metadata,
+    ModelMetadata,
+    Predict,
+    Question,
+    Transport,
+    VersionStatus,
+)
+from mite_tf.serving.client.rows import (
+    Chunk,
+    Row,
+    as_list,
+    feature_rows,
+    image_rows,
+    text_rows,
+)
+from mite_tf.serving.client.tls import ClientTLS
+
+if TYPE_CHECKING:
+    from mite_tf.serving.client.connection import Token
+
+# Whether to show a bar, or what to call with the number of rows done and of all.
+Progress = bool | Callable[[int, int], None]
+
+
+class AsyncEmbeddingClient:
+    """`EmbeddingClient` for asyncio: the same arguments, rules and errors.
+
+    Use it in an `async with` block. Many calls may wait at a time; files are read and arrays are
+    encoded in threads. `token` may also be a coroutine function.
+
+    Example:
+        >>> import asyncio
+        >>> async def embed():
+        ...     nobody = {"timeout": 0.2, "wait_for_ready": False, "retries": 0}
+        ...     async with AsyncEmbeddingClient("localhost:1", **nobody) as client:
+        ...         return await client.embed_text(["a dog"])
+        >>> asyncio.run(embed())
+        Traceback (most recent call last):
+        mite_tf.serving.client.errors.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        tls: ClientTLS | None = None,
+        token: Token | None = None,
+        token_in_clear: bool = False,
+        version: int | None = None,
+        version_label: str | None = None,
+        mixed_versions: MixedVersions = "refuse",
+        timeout: float | None = 60.0,
+        attempt_timeout: float | None = None,
+        retries: int = 5,
+        wait_for_ready: bool = True,
+        rows_per_request: int = ROWS_PER_REQUEST,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        in_flight: int = 4,
+        keepalive: float = 20.0,
+        image_model: str = "image",
+        text_model: str = "text",
+        channel_options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        options = Options(
+            timeout=timeout,
+            attempt_timeout=attempt_timeout,
+            retries=retries,
+            wait_for_ready=wait_for_ready,
+            rows_per_request=rows_per_request,
+            max_message_bytes=max_message_bytes,
+            in_flight=in_flight,
+            version=version,
+            version_label=version_label,
+            mixed_versions=mixed_versions,
+            image_model=image_model,
+            text_model=text_model,
+        )
+        with from_extra("client", "A client of a server"):
+            from mite_tf.serving.client.connection import Channel, Connection
+        connection = Connection(
+            target=target,
+            tls=tls,
+            token=token,
+            token_in_clear=token_in_clear,
+            keepalive=keepalive,
+            channel_options=channel_options,
+        )
+        self._start(options, Channel(connection))
+
+    @classmethod
+    def local(
+        cls,
+        folder: str | Path,
+        *,
+        kind: str = "onnx",
+        threads: int = 0,
+        version: int | None = None,
+        mixed_versions: MixedVersions = "refuse",
+        timeout: float | None = None,
+        rows_per_request: int = ROWS_PER_REQUEST,
+    ) -> Self:
+        """Returns a client that computes in this process, as `EmbeddingClient.local` does."""
+        options = Options(
+            timeout=timeout,
+            rows_per_request=rows_per_request,
+            max_message_bytes=1 << 40,  # nothing is sent
+            in_flight=1,  # one computation takes all cores
+            version=version,
+            mixed_versions=mixed_versions,
+        )
+        models = {options.image_model: "image", options.text_model: "text"}
+        client = cls.__new__(cls)
+        client._start(options, Local(folder, kind=kind, threads=threads, models=models))
+        return client
+
+    def _start(self, options: Options, transport: Transport) -> None:
+        self._options = options
+        self._transport = transport
+        self._versions: dict[str, int] = {}
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Version that last embedded, by name of the model; store it with the embeddings."""
+        return dict(self._versions)
+
+    async def embed_text(
+        self, texts: Iterable[str], *, timeout: float | None = None, progress: Progress = False
+    ) -> np.ndarray:
+        """Embeds texts, as `EmbeddingClient.embed_text` does."""
+        items = as_list(texts, "texts")
+        model = self._options.text_model
+        return await self._embed(model, text_rows, items, timeout, progress, unit="texts")
+
+    async def embed_images(
+        self, images: Iterable[Any], *, timeout: float | None = None, progress: Progress = False
+    ) -> np.ndarray:
+        """Embeds images, as `EmbeddingClient.embed_images` does."""
+        if isinstance(images, np.ndarray) and images.ndim == 3:
+            raise MiteError("images is a single array of rank 3; put it into a list.")
+        items = as_list(images, "images")
+        model = self._options.image_model
+        slow = not all(isinstance(each, bytes) for each in items)
+        return await self._embed(
+            model, image_rows, items, timeout, progress, unit="images", slow=slow
+        )
+
+    async def embed_features(
+        self, features: Any, *, timeout: float | None = None, progress: Progress = False
+    ) -> np.ndarray:
+        """Embeds precomputed features, as `EmbeddingClient.embed_features` does."""
+        items = as_list(features, "features")
+        model = self._options.image_model
+        return await self._embed(model, feature_rows, items, timeout, progress, unit="images")
+
+    async def metadata(self, *, timeout: float | None = None) -> dict[str, ModelMetadata]:
+        """Returns signatures and version of both models, by their names."""
+        deadline = self._deadline(timeout)
+        return {
+            model: await self._deliver(self._about(model), deadline) for model in self._models()
+        }
+
+    async def status(self, *, timeout: float | None = None) -> dict[str, list[VersionStatus]]:
+        """Returns the state of every version of both models, by their names."""
+        deadline = self._deadline(timeout)
+        return {
+            model: await self._deliver(Question(model=model), deadline) for model in self._models()
+        }
+
+    async def close(self) -> None:
+        """Closes the connection, or frees the models."""
+        self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def _embed(
+        self,
+        model: str,
+        rows: Callable[[Sequence[Any]], Iterator[Row]],
+        items: Sequence[Any],
+        timeout: float | None,
+        progress: Progress,
+        *,
+        unit: str,
+        slow: bool = False,
+    ) -> np.ndarray:
+        deadline = self._deadline(timeout)
+        if not items:
+            return await self._nothing(model, deadline)
+        job = Job(
+            model=model, rows=partial(rows, items), count=len(items), deadline=deadline, slow=slow
+        )
+        with _shown(progress, unit) as report:
+            result = await embed_job(
+                job, partial(self._predict, job), options=self._options, report=report
+            )
+        self._record(model, result.version)
+        return result.values
+
+    async def _nothing(self, model: str, deadline: Deadline) -> np.ndarray:
+        described: ModelMetadata = await self._deliver(self._about(model), deadline)
+        for signature in described.signatures.values():
+            output = signature.outputs.get("embedding")
+            if output and output.shape and output.shape[-1] > 0:
+                return np.empty((0, output.shape[-1]), np.float32)
+        raise EmbeddingError(
+            f"Model {model!r}: its metadata give no size of an output `embedding`. "
+            "Was it exported by `mite export`?"
+        )
+
+    async def _predict(self, job: Job, chunk: Chunk) -> Embedded:
+        kind = chunk.rows[0].kind
+        question = Predict(
+            model=job.model,
+            version=self._options.version,
+            label=self._options.version_label,
+            signature=kind.signature,
+            input=kind.input,
+            rows=chunk.values,
+        )
+        reply: Embedded = await self._deliver(question, job.deadline)
+        return reply
+
+    async def _deliver(self, question: Question, deadline: Deadline) -> Any:
+        return await deliver(question, deadline, transport=self._transport, options=self._options)
+
+    def _record(self, model: str, version: int | None) -> None:
+        """Notes which version answered a whole call, and refuses two that must not be compared.
+
+        An export gives both models the same number. The note is made in any case, so that
+        embedding again with the other model settles it.
+        """
+        if version is None:
+            return
+        changed = self._versions.get(model) != version
+        self._versions = {**self._versions, model: version}
+        others = {name: each for name, each in self._versions.items() if each != version}
+        if not others or self._options.mixed_versions == "allow":
+            return
+        [(other, before)] = others.items()
+        message = (
+            f"Model {model!r} answered as version {version}, but the last answer of {other!r} was "
+            f"of version {before}: their embeddings lie in different spaces and must not be "
+            f"compared. Embed again with {other!r}, or ask for one version of both with version=. "
+            "If these numbers do belong together, give mixed_versions='allow'."
+        )
+        if self._options.mixed_versions == "refuse":
+            raise MixedVersionsError(message)
+        if changed:
+            warnings.warn(message, MixedVersionsWarning, stacklevel=2)
+
+    def _about(self, model: str) -> Metadata:
+        return Metadata(
+            model=model, version=self._options.version, label=self._options.version_label
+        )
+
+    def _models(self) -> tuple[str, str]:
+        return self._options.image_model, self._options.text_model
+
+    def _deadline(self, timeout: float | None) -> Deadline:
+        check_seconds("timeout", timeout)
+        return Deadline(self._options.timeout if timeout is None else timeout)
+
+
+def _shown(progress: Progress, unit: str) -> AbstractContextManager[Any]:
+    if callable(progress):
+        return nullcontext(progress)
+    if not progress:
+        return nullcontext()
+    from mite_tf.progress import progress as bar
+
+    return bar("Embedding", unit)
