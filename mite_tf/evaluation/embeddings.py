@@ -74,7 +74,7 @@ def unit_embeddings(
 
 
 def matching_similarity(embeddings: Embeddings, *, block_size: int = 1024) -> NDArray[np.float32]:
-    """Cosine similarity of every caption with its own image.
+    """Computes the cosine similarity of every caption with its own image.
 
     Args:
         embeddings: Images and captions of length 1, from `unit_embeddings`.

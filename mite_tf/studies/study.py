@@ -17,10 +17,9 @@ from mite_tf.runs.beginning import trained_stages
 from mite_tf.runs.train import usable_data
 from mite_tf.scenes import ruled_out
 from mite_tf.studies.commands import Commands
-from mite_tf.studies.folder import StudyFolder
 from mite_tf.studies.measurement import measure
 from mite_tf.studies.report import write_study
-from mite_tf.studies.tables import print_table
+from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.studies.trainer import Trainer
 from mite_tf.studies.variants import Variant, load_variants
 
@@ -146,7 +145,7 @@ def study(
     if folder.measurements(split):
         tables = write_study(folder, split, commands, stage=stage, against=against)
         if not quiet:
-            print_table(tables[0])
+            tables[0].print()
     if failures:
         lines = "".join(f"\n  {name}: {error}" for name, error in failures.items())
         raise MiteError(f"{len(failures)} of {len(runs)} runs failed and are left out:{lines}")
