@@ -62,6 +62,7 @@ def print_table(
         console: Where to print; standard output if left out.
 
     Example:
+        >>> import numpy as np
         >>> from mite_tf.evaluation import evaluate_embeddings
         >>> eye = np.eye(5)
         >>> perfect = evaluate_embeddings(eye, eye, np.arange(5), probe=False)
@@ -117,6 +118,7 @@ def write_report(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> from mite_tf.evaluation import evaluate_embeddings
         >>> eye = np.eye(5)
         >>> evaluation = evaluate_embeddings(eye, eye, range(5), probe=False)

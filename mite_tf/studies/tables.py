@@ -264,7 +264,9 @@ def _number(value: float | None, measure: str, *, sign: bool = False) -> str:
 def _mean(group: Sequence[Measurement], measure: str) -> str:
     values = [each.values[measure] for each in group]
     mean = _number(float(np.mean(values)), measure)
-    return mean if len(values) < 2 else f"{mean} ± {_number(np.std(values, ddof=1), measure)}"
+    return (
+        mean if len(values) < 2 else f"{mean} ± {_number(float(np.std(values, ddof=1)), measure)}"
+    )
 
 
 def _ends(interval: Interval | None, measure: str) -> str:

@@ -73,7 +73,7 @@ def test_too_few_images_are_refused():
         probe_accuracy(np.eye(9), np.eye(9), [0, 1, 2, 3, 3, 3, 2, 1, 0])
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.15, 0.3, 0.6])
+@pytest.mark.parametrize("shift", [0.0, 0.3])
 def test_the_quick_probe_follows_the_full_one(shift):
     arrays = (_gaussian(1), _gaussian(2) + shift, _ROWS)
     assert quick_probe_accuracy(*arrays) == pytest.approx(probe_accuracy(*arrays), abs=0.025)

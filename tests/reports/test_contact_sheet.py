@@ -44,7 +44,7 @@ def image_paths(tmp_path):
     return paths
 
 
-def test_a_sentence_finds_images(tmp_path, image_paths):
+def test_a_text_finds_images(tmp_path, image_paths):
     hits = [Hit("blue", 0.81234), Hit("red", -0.5)]
     write_contact_sheet(
         tmp_path / "new" / "sheet.html", 'a <b>"sea"</b> & sky', hits, image_paths, correct=["red"]
@@ -58,7 +58,7 @@ def test_a_sentence_finds_images(tmp_path, image_paths):
     assert page.text.count("✓ match") == 1
 
 
-def test_an_image_finds_sentences(tmp_path, image_paths):
+def test_an_image_finds_captions(tmp_path, image_paths):
     captions = {"1": "كلب يركض", "2": "a <script>alert(1)</script> dog"}
     hits = [Hit("1", 0.9), Hit("2", 0.8)]
     write_contact_sheet(tmp_path / "sheet.html", image_paths["red"], hits, captions=captions)
@@ -81,7 +81,7 @@ def test_the_page_needs_no_other_file(tmp_path, image_paths):
 
 def test_a_hit_that_cannot_be_shown_is_named(tmp_path, image_paths):
     path = tmp_path / "sheet.html"
-    with pytest.raises(MiteError, match="'green' has neither an image file nor a sentence"):
+    with pytest.raises(MiteError, match="'green' has neither an image file nor a caption"):
         write_contact_sheet(path, "grass", [Hit("green", 0.1)], image_paths)
     with pytest.raises(MiteError, match=r"absent\.png"):
         write_contact_sheet(path, "grass", [Hit("x", 0.1)], {"x": Path("absent.png")})

@@ -6,8 +6,15 @@ import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings, evaluate_embeddings
-from mite_tf.reports import plot_history, plot_modalities, plot_recall, plot_similarities
-from mite_tf.reports.projection import project_to_plane
+from mite_tf.reports import (
+    plot_courses,
+    plot_history,
+    plot_modalities,
+    plot_near_misses,
+    plot_recall,
+    plot_similarities,
+)
+from mite_tf.reports.evaluation_plots import project_to_plane
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +117,12 @@ def test_similarities_count_every_caption_once(embeddings, tmp_path):
         assert f"\n{r1:.1f}% of captions" in panel.get_title()
 
 
+def test_near_misses_are_bars_of_percentages():
+    figure = plot_near_misses({"mite": {"colour": 25.0, "count": 75.0}})
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [25.0, 75.0]
+    assert "in count are the hardest" in figure.get_suptitle()
+
+
 def test_history_skips_missing_values_and_marks_stages(tmp_path):
     history = [
         {"epoch": "1", "stage": "align", "matching_loss": "0.4", "adversarial_loss": ""},
@@ -120,8 +133,8 @@ def test_history_skips_missing_values_and_marks_stages(tmp_path):
     figure = plot_history(history)
     _saved(figure, tmp_path)
     loss, rsum = figure.axes
-    triplet, adversarial, boundary = loss.lines
-    assert triplet.get_xydata().tolist() == [[1, 0.4], [2, 0.3], [4, 0.1]]
+    matching, adversarial, boundary = loss.lines
+    assert matching.get_xydata().tolist() == [[1, 0.4], [2, 0.3], [4, 0.1]]
     assert adversarial.get_xydata().tolist() == [[3, 0.7]]
     assert list(boundary.get_xdata()) == [2.5, 2.5]
     assert [text.get_text() for text in loss.texts] == ["align", "adversarial"]
@@ -133,6 +146,15 @@ def test_a_history_without_stages_has_no_boundaries():
     [panel] = figure.axes
     assert len(panel.lines) == 1
     assert figure.get_suptitle() == "Training took 2 epochs."
+
+
+def test_courses_are_means_over_the_runs_that_have_a_value():
+    first = [{"stage": "align", "rsum": 1.0}, {"stage": "finetune", "rsum": "3"}]
+    [panel] = plot_courses({"mite": [first, [{"stage": "align", "rsum": 2.0}]]}).axes
+    mean, boundary = panel.lines
+    assert mean.get_xydata().tolist() == [[1, 1.5], [2, 3.0]]
+    assert list(boundary.get_xdata()) == [1.5, 1.5]
+    assert [text.get_text() for text in panel.texts] == ["finetune"]
 
 
 def test_a_history_without_known_columns_is_refused():

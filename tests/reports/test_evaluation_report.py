@@ -1,14 +1,16 @@
 import base64
+import io
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from mite_tf.errors import MiteError
-from mite_tf.evaluation import Embeddings, evaluate_embeddings
-from mite_tf.reports import SearchExample, write_report
+from mite_tf.evaluation import Confusion, Embeddings, evaluate_embeddings
+from mite_tf.reports import SearchExample, print_table, write_report
 from mite_tf.retrieval import Hit
 
 
@@ -93,3 +95,44 @@ def test_a_failure_leaves_the_old_report(tmp_path, evaluations):
             examples=[SearchExample("red", [Hit("r", 0.5)])],
         )
     assert path.read_text() == "old"
+
+
+def _printed(evaluations, width=80, **more):
+    output = io.StringIO()
+    print_table(evaluations, console=Console(file=output, width=width), **more)
+    return [line.rstrip() for line in output.getvalue().splitlines() if line.strip()]
+
+
+def test_the_table_shows_models_and_chance_side_by_side(embeddings):
+    evaluation = evaluate_embeddings(*embeddings)
+    quick = evaluate_embeddings(*embeddings, probe=False)
+    header, _, *lines = _printed({"first [v1]": evaluation, "second": quick})
+    assert header.split() == ["first", "[v1]", "second", "chance"]
+    cells = {tuple(line.split()[:-3]): line.split()[-3:] for line in lines}
+    r1 = f"{evaluation.image_to_text.r1:.1f}"
+    assert cells["image", "→", "text", "R@1,", "%"] == [r1, r1, "8.3"]
+    probe = f"{evaluation.invariance['probe_accuracy']:.3f}"
+    [line] = [line for line in lines if "probe accuracy" in line]
+    assert line.split() == ["probe", "accuracy", probe, "0.500"]
+
+
+def test_models_judged_on_different_candidates_have_their_own_chance(embeddings):
+    fewer = [array[:6] for array in embeddings]
+    found = {"all": embeddings, "fewer": fewer}
+    evaluations = {name: evaluate_embeddings(*each, probe=False) for name, each in found.items()}
+    header, *_ = _printed(evaluations, width=120)
+    assert "chance, full, 12 images" in header
+    assert "chance, full, 6 images" in header
+
+
+def test_near_misses_are_in_the_table_and_on_the_page(tmp_path, evaluations):
+    near_misses = {
+        name: {"colour": Confusion(1, 4), "count": Confusion(3, 4)} for name in evaluations
+    }
+    *_, colour, count = _printed(evaluations, near_misses=near_misses)
+    assert colour.split() == ["near", "misses", "colour,", "%", "25.0", "50.0"]
+    assert count.split() == ["count,", "%", "75.0", "50.0"]
+    write_report(
+        tmp_path / "page.html", title="Scenes", evaluations=evaluations, near_misses=near_misses
+    )
+    assert "<h2>Near misses</h2>" in _read(tmp_path / "page.html")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mite_tf.errors import MiteError
-from mite_tf.reports.thumbnail import thumbnail_uri
+from mite_tf.reports.pages import thumbnail_uri
 
 
 def _open(uri):

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from mite_tf.evaluation import DirectionScores, RetrievalScores, matching_ranks
-from mite_tf.evaluation.ranking import MatchingRanks
-from mite_tf.studies.statistics import (
+from mite_tf.evaluation import DirectionScores, MatchingRanks, RetrievalScores, matching_ranks
+from mite_tf.evaluation.differences import (
     bootstrap_interval,
     middle,
     queries_answered,
