@@ -126,10 +126,6 @@ def middle(draws: NDArray[np.float64]) -> Interval:
 def queries_answered(ranks: MatchingRanks, caption_image: ArrayLike) -> NDArray[np.float64]:
     """Counts the queries about each image that are answered within each cutoff.
 
-    Args:
-        ranks: Ranks of one training, from `matching_ranks`.
-        caption_image: Integers of shape `[C]`: the row of each caption's image.
-
     Returns:
         Shape `[Q, 6]`, a row for each image with captions: whether the image finds one of its
         captions within the first 1, 5 and 10; how many of its captions find it within these.

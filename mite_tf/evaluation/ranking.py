@@ -39,12 +39,7 @@ class MatchingSimilarities(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """How often near misses of one kind were preferred.
-
-    Attributes:
-        wrong: Number of comparisons in which the near miss was at least as similar.
-        comparisons: Number of comparisons.
-    """
+    """In how many of all comparisons a near miss was at least as similar as the right image."""
 
     wrong: int
     comparisons: int
@@ -163,7 +158,7 @@ def near_miss_confusion(
         caption_embeddings: As for `matching_ranks`.
         caption_image: As for `matching_ranks`.
         ruled_out: Row of a caption, row of an image of which it is false, and in what this
-            image differs from the caption's own; see `mite_tf.scenes.ruled_out`.
+            image differs from the caption's own.
 
     Returns:
         Confusion by kind of difference, in alphabetical order; chance is 50 %.

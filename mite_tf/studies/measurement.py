@@ -89,19 +89,16 @@ def measure(
     variant: str,
     pairs: Sequence[RuledOut] = (),
     quiet: bool = False,
-) -> list[Measurement]:
+) -> None:
     """Measures a finished run after each stage that trained its encoders.
 
     Args:
         run: The run.
         table: The split to measure on.
-        folder: Where results are kept; what is there already is not measured again.
+        folder: Where measurements are kept; what is there already is not measured again.
         variant: Name of the variant that the run is of.
         pairs: Captions with near misses that they rule out.
         quiet: Whether to show no progress.
-
-    Returns:
-        A measurement for each stage, in order of training.
     """
     best = run.best_folders()
     stages = [s.name for s in run.config.stages if s.trains_encoders and s.name in best]
@@ -130,7 +127,6 @@ def measure(
         )
         values = {key: value for key, value in asdict(measurement).items() if key != "file"}
         write_text(file, json.dumps(values, indent=2, allow_nan=False) + "\n")
-    return [Measurement.load(folder / f"{stage}.json") for stage in stages]
 
 
 def chance_measures(caption_image: np.ndarray, images: int) -> dict[str, float]:
@@ -160,15 +156,10 @@ def by_variant(measurements: Sequence[Measurement]) -> dict[str, list[Measuremen
 def compare(
     measurements: Sequence[Measurement], variant: str, against: str
 ) -> dict[str, Difference]:
-    """Compares two variants on every measure and kind of near miss, over the seeds of both.
+    """Subtracts one variant from another on every measure, over the seeds of both.
 
-    Args:
-        measurements: At most one for each variant and seed.
-        variant: Name of a variant.
-        against: Name of the variant to subtract.
-
-    Returns:
-        Differences by measure; none if the two have no seed in common.
+    There must be at most one measurement for each variant and seed. The result is empty if the
+    two have no seed in common.
     """
     ours = {each.seed: each for each in measurements if each.variant == variant}
     theirs = {each.seed: each for each in measurements if each.variant == against}

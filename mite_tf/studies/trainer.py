@@ -89,8 +89,8 @@ def shared_beginnings(config: Config, others: Sequence[Config], base: Config) ->
             does nothing there, so that one beginning looks the same for all.
 
     Returns:
-        Configurations of trainings through the first stages, the shortest first. Each begins
-        as the one before it.
+        Configurations of trainings through the first stages, the shortest first; each continues
+        the one before it.
 
     Example:
         >>> from mite_tf.training import Stage
