@@ -1,8 +1,8 @@
 """Differences between trainings that share their seeds, and how sure they are.
 
 Two trainings of the same recipe differ, since their seeds do; and one training would score
-differently on other queries. `t_interval` and `bootstrap_interval` speak of the first alone,
-`resampled_recalls` of both.
+differently on other queries. `t_interval` and `bootstrap_interval` cover the first alone,
+`resampled_recalls` covers both.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Difference:
         differences: By seed.
         student: Student's interval over seeds; None for a single seed.
         over_seeds: Bootstrap interval over seeds; None for a single seed.
-        over_queries: Bootstrap interval over queries and seeds; None for what is no recall.
+        over_queries: Bootstrap interval over queries and seeds; None for a measure that is not a recall.
     """
 
     differences: dict[int, float]
@@ -152,8 +152,8 @@ def resampled_recalls(
     trainings are measured on the same split. Only queries are drawn: candidates stay those
     of the whole split, and so do the ranks.
 
-    With few seeds the result is too narrow, as that of `bootstrap_interval` is; with one seed
-    it speaks of queries alone.
+    With few seeds the result is too narrow, like that of `bootstrap_interval`; with one seed it
+    covers queries alone.
 
     Args:
         answered: Shape `[S, Q, 6]`: for each seed `queries_answered`, or the difference of

@@ -46,7 +46,7 @@ _SUMMARY = ("image_to_text_r1", "text_to_image_r1", "rsum", "probe_accuracy", "c
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found on one split, to be told.
+    """What a study found on one split, ready to be reported.
 
     Args:
         measurements: All of them.
@@ -54,7 +54,7 @@ class Findings:
         against: Variant that the others are compared with.
         differences: Of each other variant, by measure; empty without a seed in common.
         chance: Measures to expect of random order.
-        warnings: What the guard said, by variant and seed.
+        warnings: Warnings of the guard, by variant and seed.
         configs: Configurations of all runs, by variant and seed.
         commands: Makes the commands.
     """
@@ -224,7 +224,7 @@ def _warnings(found: Findings) -> StudyTable:
 
 
 def _rows_of_means(found: Findings, measures: Sequence[str]) -> list[list[str]]:
-    """A row for each variant: means ± standard deviations over its seeds."""
+    """Returns a row for each variant: means ± standard deviations over its seeds."""
     rows = []
     for name, group in by_variant(found.last).items():
         command = found.commands.study([name], [each.seed for each in group])
@@ -236,7 +236,7 @@ def _rows_of_means(found: Findings, measures: Sequence[str]) -> list[list[str]]:
 def _rows_of_differences(
     found: Findings, measures: Sequence[str], intervals: Sequence[str]
 ) -> list[list[str]]:
-    """A row for each variant and measure: the mean difference and its intervals."""
+    """Returns a row for each variant and measure: the mean difference and its intervals."""
     return [
         [
             name,

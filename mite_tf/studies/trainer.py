@@ -18,7 +18,7 @@ from mite_tf.studies.variants import Variant
 
 @dataclass(frozen=True)
 class Trainer:
-    """Trains variants, and what several of them begin with once for all.
+    """Trains variants, and the first stages that several of them share only once.
 
     Args:
         folder: The study.
@@ -50,7 +50,7 @@ class Trainer:
         self._train(run, config, beginning)
 
     def _beginning(self, configs: Sequence[Config]) -> Run | None:
-        """Returns the run through the last of some beginnings, trained if it is not there."""
+        """Returns the run through the longest of some beginnings, and trains it if it is missing."""
         if not configs:
             return None
         *shorter, config = configs

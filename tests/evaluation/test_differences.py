@@ -28,13 +28,6 @@ def test_the_bootstrap_over_five_seeds_is_too_narrow_as_its_documentation_says()
     assert found == pytest.approx(0.84, abs=0.025)
 
 
-def test_students_interval_by_hand():
-    # Mean 2, standard deviation 1, three values: t(0.975, 2) = 4.302653.
-    low, high = t_interval([1.0, 2.0, 3.0])
-    assert (low + high) / 2 == pytest.approx(2.0)
-    assert high - 2.0 == pytest.approx(4.302653 / np.sqrt(3))
-
-
 @pytest.mark.parametrize("interval", [t_interval, bootstrap_interval])
 def test_intervals_of_no_difference_and_of_one_seed(interval):
     assert interval([0.0] * 5) == (0.0, 0.0)
