@@ -33,7 +33,7 @@ class Difference:
         differences: By seed.
         student: Student's interval over seeds; None for a single seed.
         over_seeds: Bootstrap interval over seeds; None for a single seed.
-        over_queries: Bootstrap interval over queries and seeds; None for a measure that is not a recall.
+        over_queries: Bootstrap interval over queries and seeds; None except for recalls.
     """
 
     differences: dict[int, float]

@@ -50,7 +50,7 @@ class Trainer:
         self._train(run, config, beginning)
 
     def _beginning(self, configs: Sequence[Config]) -> Run | None:
-        """Returns the run through the longest of some beginnings, and trains it if it is missing."""
+        """Returns the run through the last of some beginnings, and trains it if it is missing."""
         if not configs:
             return None
         *shorter, config = configs
