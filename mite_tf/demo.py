@@ -1,4 +1,4 @@
-"""The main job on rendered scenes, from nothing to a page that shows what came of it."""
+"""The main job on rendered scenes, from nothing to a page with the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _QUERIES = 2
 def demo(out: str | Path, *, config: str | Path = "scenes", quiet: bool = False) -> Path:
     """Renders scenes, trains the triplet baseline and MITE, measures, searches, writes a page.
 
-    What is there already is not done again, so a demo that was stopped goes on where it was.
+    What is there already is not done again, so a demo that was stopped continues where it was.
 
     Args:
         out: Folder for scenes, both runs and the page.

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from mite_tf.errors import MiteError
 from mite_tf.retrieval.cosine import unit_rows
 
+_BLOCK = 1024  # captions compared at once
+
 
 class Embeddings(NamedTuple):
     """Images and captions in one space, and which caption belongs to which image.
@@ -73,23 +75,18 @@ def unit_embeddings(
     return Embeddings(images, captions, rows.astype(np.int64))
 
 
-def matching_similarity(embeddings: Embeddings, *, block_size: int = 1024) -> NDArray[np.float32]:
-    """Cosine similarity of every caption with its own image.
+def matching_similarity(embeddings: Embeddings) -> NDArray[np.float32]:
+    """Computes the cosine similarity `[C]` of every caption with its own image.
 
-    Args:
-        embeddings: Images and captions of length 1, from `unit_embeddings`.
-        block_size: Captions compared at once.
-
-    Returns:
-        Float32 array of shape `[C]`, the same bits as `mite_tf.retrieval.cosine.similarity`.
+    It takes `unit_embeddings`, and gives the same bits as `mite_tf.retrieval.cosine.similarity`.
 
     Example:
         >>> matching_similarity(unit_embeddings([[1, 0], [0, 1]], [[1, 0], [1, 0]], [0, 1]))
         array([1., 0.], dtype=float32)
     """
     matching = np.empty(len(embeddings.captions), np.float32)
-    for start in range(0, len(matching), block_size):
-        block = slice(start, start + block_size)
+    for start in range(0, len(matching), _BLOCK):
+        block = slice(start, start + _BLOCK)
         images = embeddings.images[embeddings.caption_image[block]]
         captions = embeddings.captions[block]
         matching[block] = np.einsum("cd,cd->c", images, captions, dtype=np.float64)

@@ -1,19 +1,29 @@
-"""Everything that is said of one model on one split, as a value, a file and a table."""
+"""What an evaluation says of one model on one split, by a protocol that others can repeat."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from mite_tf.evaluation.chance import chance_level
+from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import unit_embeddings
 from mite_tf.evaluation.invariance import measure_invariance
-from mite_tf.evaluation.protocols import protocol_folds
 from mite_tf.evaluation.ranking import matching_ranks
-from mite_tf.evaluation.scores import DirectionScores, RetrievalScores
+from mite_tf.evaluation.scores import DirectionScores, RetrievalScores, chance_level
 from mite_tf.files import write_text
+
+# Number of folds and of images in each, in file order; None for all images there are. Scores are
+# means over the folds.
+PROTOCOLS: dict[str, tuple[int, int | None]] = {
+    "full": (1, None),
+    # The two ways to report MSCOCO's 5,000 test images: each of five thousands by itself, then the
+    # mean; or all together. Every caption counts; some papers keep the first five of an image.
+    "coco-1k": (5, 1000),
+    "coco-5k": (1, 5000),
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Evaluation:
         return self.scores.rsum
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives the evaluation as JSON holds it.
+        """Returns the evaluation as JSON holds it.
 
         Returns:
             `image_to_text`, `text_to_image`, `rsum`, `invariance`, and as context `chance`,
@@ -94,7 +104,8 @@ def evaluate_embeddings(
         caption_embeddings: Real numbers of shape `[C, D]`; scaled to length 1 here.
         caption_image: Integers of shape `[C]`: the row of each caption's image. Images may
             have any number of captions; those without are only distractors.
-        protocol: `full`, `coco-1k` or `coco-5k`; see `protocol_folds`.
+        protocol: `full` (the whole split), `coco-1k` (the mean over five folds of 1,000 images in
+            file order) or `coco-5k` (exactly 5,000 images).
         probe: Whether to train the modality probe, which takes a few seconds.
         seed: Decides every random draw.
 
@@ -103,10 +114,9 @@ def evaluate_embeddings(
 
     Raises:
         MiteError: If shapes do not fit together, a value is not finite, there are too few
-            images, or the split does not fit the protocol.
+            images, the protocol is unknown, or the split does not fit it.
 
     Example:
-        >>> import numpy as np
         >>> vectors = np.eye(5)
         >>> evaluation = evaluate_embeddings(vectors, vectors, np.arange(5), probe=False)
         >>> evaluation.rsum, round(evaluation.chance.image_to_text.r1, 6)
@@ -115,15 +125,11 @@ def evaluate_embeddings(
     embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)
     images, captions, rows = embeddings
     scores, chance = [], []
-    for fold in protocol_folds(protocol, len(images), rows):
-        ranks = matching_ranks(images[fold.images], captions[fold.captions], fold.caption_image)
-        scores.append(
-            RetrievalScores(
-                DirectionScores.of_ranks(ranks.image_to_text),
-                DirectionScores.of_ranks(ranks.text_to_image),
-            )
-        )
-        chance.append(chance_level(len(images[fold.images]), fold.caption_image))
+    for fold, fold_captions in _folds(protocol, len(images), rows):
+        fold_images, fold_rows = images[fold], rows[fold_captions] - fold.start
+        ranks = matching_ranks(fold_images, captions[fold_captions], fold_rows)
+        scores.append(RetrievalScores(*map(DirectionScores.of_ranks, ranks)))
+        chance.append(chance_level(len(fold_images), fold_rows))
     return Evaluation(
         scores=RetrievalScores.mean(scores),
         invariance=measure_invariance(*embeddings, probe=probe, seed=seed),
@@ -132,3 +138,23 @@ def evaluate_embeddings(
         images=len(images),
         captions=len(captions),
     )
+
+
+def _folds(protocol: str, images: int, rows: NDArray) -> list[tuple[slice, NDArray[np.int64]]]:
+    """Returns the rows of each fold's images and of their captions."""
+    if protocol not in PROTOCOLS:
+        raise MiteError(f"Unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}.")
+    folds, fold_images = PROTOCOLS[protocol]
+    size = fold_images or images
+    if images != size * folds:
+        raise MiteError(
+            f"Protocol {protocol} needs exactly {size * folds:,} images; this split has "
+            f"{images:,}. Use the protocol full for it."
+        )
+    found = []
+    for start in range(0, images, size):
+        captions = np.flatnonzero((rows >= start) & (rows < start + size))
+        if not len(captions):
+            raise MiteError(f"Images {start} to {start + size - 1} have no captions to evaluate.")
+        found.append((slice(start, start + size), captions))
+    return found

@@ -23,7 +23,7 @@ def probe_accuracy(
     updates: int = 300,
     seed: int = 0,
 ) -> float:
-    """How often a classifier trained on frozen embeddings names the modality of new ones.
+    """Computes how often a classifier trained on frozen embeddings names the modality of new ones.
 
     Chance is 0.5, because every image is taken with one of its captions, drawn at random: at
     0.5 the probe found no difference, at 1.0 the modalities lie apart. The probe starts
@@ -93,20 +93,11 @@ def quick_probe_accuracy(
     *,
     seed: int = 0,
 ) -> float:
-    """The accuracy of a two-layer probe in half a second, to follow a training by.
+    """Computes the accuracy of a two-layer probe in half a second, to follow a training.
 
-    As `probe_accuracy`, with at most 1,000 images and 50 large updates instead of 300: on that
-    many images in 128 and 512 dimensions, shifted or spread differently by several amounts, the
-    two differed by at most 0.012, a standard error.
-
-    Args:
-        image_embeddings: Real numbers of shape `[I, D]`.
-        caption_embeddings: Real numbers of shape `[C, D]`.
-        caption_image: Integers of shape `[C]`: the row of each caption's image.
-        seed: Decides the draws, the folds and the first weights.
-
-    Returns:
-        Mean accuracy on the held-out folds, in [0, 1].
+    This is `probe_accuracy`, of which it takes the arguments, with at most 1,000 images and 50
+    large updates instead of 300: on that many images in 128 and 512 dimensions, shifted or spread
+    differently by several amounts, the two differed by at most 0.012, a standard error.
 
     Raises:
         MiteError: If fewer than five images have captions, or the embeddings cannot be used.

@@ -1,6 +1,6 @@
-"""Where the right answers stand when candidates are sorted by similarity."""
+"""How the right answers compare with other candidates: ranks, rivals and near misses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,18 @@ class MatchingSimilarities(NamedTuple):
 
     matching: NDArray[np.float32]
     hardest: NDArray[np.float32]
+
+
+class Confusion(NamedTuple):
+    """In how many of all comparisons a near miss was at least as similar as the right image."""
+
+    wrong: int
+    comparisons: int
+
+    @property
+    def percent(self) -> float:
+        """Percentage of comparisons that went wrong; 50 is chance."""
+        return 100.0 * self.wrong / self.comparisons
 
 
 def matching_ranks(
@@ -128,6 +140,51 @@ def matching_similarities(
         similarities[inside, own[inside]] = -np.inf
         hardest[captions] = np.maximum(hardest[captions], similarities.max(axis=1))
     return MatchingSimilarities(matching_similarity(embeddings), hardest)
+
+
+def near_miss_confusion(
+    image_embeddings: ArrayLike,
+    caption_embeddings: ArrayLike,
+    caption_image: ArrayLike,
+    ruled_out: Iterable[tuple[int, int, str]],
+) -> dict[str, Confusion]:
+    """Compares each caption with its own image and with images of which it is false.
+
+    A near miss that is as similar as the caption's own image counts as wrong, so embeddings
+    that are all the same are always wrong.
+
+    Args:
+        image_embeddings: As for `matching_ranks`.
+        caption_embeddings: As for `matching_ranks`.
+        caption_image: As for `matching_ranks`.
+        ruled_out: Row of a caption, row of an image of which it is false, and in what this
+            image differs from the caption's own.
+
+    Returns:
+        Confusion by kind of difference, in alphabetical order; chance is 50 %.
+
+    Raises:
+        MiteError: If the embeddings cannot be used.
+
+    Example:
+        >>> images, captions = [[1, 0], [0, 1]], [[2, 1], [1, 2]]
+        >>> near_miss_confusion(images, captions, [0, 0], [(0, 1, "size"), (1, 1, "size")])
+        {'size': Confusion(wrong=1, comparisons=2)}
+    """
+    embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)
+    pairs = list(ruled_out)
+    if not pairs:
+        return {}
+    captions, images, names = (np.array(column) for column in zip(*pairs, strict=True))
+    own = matching_similarity(embeddings)[captions]
+    other = matching_similarity(
+        Embeddings(embeddings.images, embeddings.captions[captions], images)
+    )
+    wrong = other >= own
+    return {
+        str(kind): Confusion(int(wrong[names == kind].sum()), int((names == kind).sum()))
+        for kind in np.unique(names)
+    }
 
 
 def _blocks(

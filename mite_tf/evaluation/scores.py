@@ -1,18 +1,18 @@
-"""Recall at K and the position of the right answer, in one direction and in both."""
+"""Recall at K and the rank of the right answer: what a model reaches, and what chance would."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 def recall_at_k(ranks: ArrayLike, k: int) -> float:
-    """Share of queries whose best right answer is among the first `k`.
+    """Computes the share of queries whose best right answer is among the first `k`.
 
     Args:
         ranks: Integers of shape `[Q]`, 1 being the best.
-        k: How many results a user looks at.
+        k: Number of results that count.
 
     Returns:
         Percentage, 0 to 100.
@@ -68,14 +68,7 @@ class DirectionScores:
 
     @classmethod
     def mean(cls, scores: Sequence["DirectionScores"]) -> "DirectionScores":
-        """Averages every score over several candidate sets.
-
-        Args:
-            scores: At least one.
-
-        Returns:
-            The means.
-        """
+        """Averages every score over several candidate sets, at least one."""
         return cls(
             **{f.name: float(np.mean([getattr(s, f.name) for s in scores])) for f in fields(cls)}
         )
@@ -104,23 +97,73 @@ class RetrievalScores:
 
     @classmethod
     def mean(cls, scores: Sequence["RetrievalScores"]) -> "RetrievalScores":
-        """Averages every score over several candidate sets.
-
-        Args:
-            scores: At least one.
-
-        Returns:
-            The means.
-        """
+        """Averages every score over several candidate sets, at least one."""
         return cls(
             DirectionScores.mean([s.image_to_text for s in scores]),
             DirectionScores.mean([s.text_to_image for s in scores]),
         )
 
     def to_dict(self) -> dict[str, dict[str, float] | float]:
-        """Gives the scores by name, as JSON holds them.
-
-        Returns:
-            `image_to_text` and `text_to_image` with their five scores each, and `rsum`.
-        """
+        """Returns both directions with their five scores each, and `rsum`, as JSON holds them."""
         return {**asdict(self), "rsum": self.rsum}
+
+
+def chance_level(images: int, caption_image: ArrayLike) -> RetrievalScores:
+    """Computes the scores to expect when every query puts the candidates in random order.
+
+    With `n` right answers among `N` candidates, none is among the first `k` with probability
+    `C(N - n, k) / C(N, k)`, and the first of them stands at `(N + 1) / (n + 1)` on average.
+
+    Args:
+        images: Number of images, captioned or not.
+        caption_image: Integers of shape `[C]`: the row of each caption's image.
+
+    Returns:
+        Expected recalls and mean ranks; the median is that of all queries' ranks together.
+
+    Example:
+        Ten images with two captions each: the first of 20 captions is right in 2 of 20 cases.
+
+        >>> chance = chance_level(10, np.repeat(np.arange(10), 2))
+        >>> round(chance.image_to_text.r1, 6), round(chance.text_to_image.r1, 6)
+        (10.0, 10.0)
+    """
+    rows = np.asarray(caption_image)
+    right = np.bincount(rows, minlength=images)
+    return RetrievalScores(
+        image_to_text=_direction(len(rows), right[right > 0]),
+        text_to_image=_direction(images, np.ones(len(rows), np.int64)),
+    )
+
+
+def _direction(candidates: int, right: NDArray[np.int64]) -> DirectionScores:
+    kinds, queries = np.unique(right, return_counts=True)
+    found = np.average([_found(candidates, int(n)) for n in kinds], axis=0, weights=queries)
+
+    def recall(k: int) -> float:
+        return 100.0 * float(found[min(k, candidates)])
+
+    return DirectionScores(
+        r1=recall(1),
+        r5=recall(5),
+        r10=recall(10),
+        median_rank=_median(found),
+        mean_rank=float(np.average((candidates + 1) / (kinds + 1), weights=queries)),
+    )
+
+
+def _found(candidates: int, right: int) -> NDArray[np.float64]:
+    """Returns the probability that one of `right` answers is among the first k, for k from 0 on."""
+    k = np.arange(candidates + 1)
+    missed = np.ones(candidates + 1)
+    for j in range(right):
+        missed *= np.maximum(candidates - k - j, 0) / (candidates - j)
+    return 1.0 - missed
+
+
+def _median(found: NDArray[np.float64]) -> float:
+    """Returns the middle of the ranks k for which P(rank < k) <= 1/2 <= P(rank <= k)."""
+    rounding = 1e-9
+    lower = int(np.argmax(found >= 0.5 - rounding))
+    upper = int(np.argmax(found > 0.5 + rounding))
+    return (lower + upper) / 2

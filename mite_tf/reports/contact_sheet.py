@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mite_tf.errors import MiteError
-from mite_tf.reports.page import write_page
-from mite_tf.reports.thumbnail import thumbnail_uri
-from mite_tf.retrieval.index import Hit
+from mite_tf.reports.pages import thumbnail_uri, write_page
+from mite_tf.retrieval import Hit
 
 
 def write_contact_sheet(
@@ -22,15 +21,15 @@ def write_contact_sheet(
 ) -> None:
     """Writes a page with the query and its results, each with rank and score.
 
-    Thumbnails lie inside the page, so it can be mailed or archived as one file. Sentences are
-    shown in their own direction, right to left where the script is.
+    Thumbnails lie inside the page, so it can be mailed or archived as one file. Texts are shown
+    in their own direction, right to left where the script is.
 
     Args:
         path: HTML file to write; an existing one is replaced.
-        query: A sentence, or the `Path` of an image.
+        query: A text, or the `Path` of an image.
         hits: Results, best first, as `VectorIndex.search` gives them.
         image_paths: Image file by id, for ids that are images.
-        captions: Sentence by id, for ids that are sentences, or to show beside their image.
+        captions: Caption by id, for ids that are captions, or to show beside their image.
         correct: Ids that truly match the query, if known: those results are marked.
         title: Heading of the page.
 
@@ -57,20 +56,9 @@ def describe_search(
     captions: Mapping[str, str] | None = None,
     correct: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Gathers what the template `gallery.html` shows of one search.
+    """Gathers what the template `gallery.html` shows of one search: texts and thumbnails.
 
-    Args:
-        query: As for `write_contact_sheet`.
-        hits: As for `write_contact_sheet`.
-        image_paths: As for `write_contact_sheet`.
-        captions: As for `write_contact_sheet`.
-        correct: As for `write_contact_sheet`.
-
-    Returns:
-        Texts and `data:` addresses of thumbnails, for the template.
-
-    Raises:
-        MiteError: If a hit cannot be shown.
+    It takes the arguments of `write_contact_sheet` and raises the same errors.
 
     Example:
         >>> search = describe_search("a dog", [Hit("7", 0.5)], captions={"7": "my dog"})
@@ -81,7 +69,7 @@ def describe_search(
     results = []
     for rank, hit in enumerate(hits, start=1):
         if hit.id not in image_paths and hit.id not in captions:
-            raise MiteError(f"Result {hit.id!r} has neither an image file nor a sentence to show.")
+            raise MiteError(f"Result {hit.id!r} has neither an image file nor a caption to show.")
         results.append(
             {
                 "rank": rank,
@@ -92,10 +80,9 @@ def describe_search(
                 "correct": correct is not None and hit.id in correct,
             }
         )
-    is_image = isinstance(query, Path)
     return {
         "text": query.name if isinstance(query, Path) else query,
-        "image": thumbnail_uri(query) if is_image else None,
+        "image": thumbnail_uri(query) if isinstance(query, Path) else None,
         "results": results,
         "judged": correct is not None,
     }

@@ -1,7 +1,7 @@
 """How figures look: colours that colour-blind readers can tell apart, sizes, plain axes."""
 
-import base64
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,12 +39,7 @@ def new_figure(title: str, panels: int, *, height: float) -> tuple["Figure", lis
 
 
 def legend_below(figure: "Figure", panel: "Axes") -> None:
-    """Puts one legend under all panels, by the labels of one of them.
-
-    Args:
-        figure: The figure.
-        panel: The panel whose labels stand for all.
-    """
+    """Puts one legend under all panels of a figure, with the labels of one of them."""
     figure.legend(
         *panel.get_legend_handles_labels(),
         loc="outside lower center",
@@ -54,30 +49,27 @@ def legend_below(figure: "Figure", panel: "Axes") -> None:
     )
 
 
-def to_png(figure: "Figure") -> bytes:
-    """Renders a figure as a PNG file.
+def mark_stages(panel: "Axes", stages: Sequence[str], *, first: bool, named: bool = True) -> None:
+    """Draws a dashed line where a stage begins, with its name above, clear of the curves.
 
     Args:
-        figure: The figure.
-
-    Returns:
-        The bytes of the file.
+        panel: A panel over epochs, the first one at 1.
+        stages: Name of the stage of each epoch; empty where there is none.
+        first: Whether to name the first stage too, which has no line.
+        named: Whether to write names at all.
     """
+    starts = [e for e, stage in enumerate(stages) if stage and (e == 0 or stage != stages[e - 1])]
+    for position, epoch in enumerate(starts if first else [e for e in starts if e > 0]):
+        if epoch > 0:
+            panel.axvline(epoch + 0.5, color=SOFT, linestyle="--", linewidth=1)
+        if named:
+            height = 1.01 + 0.07 * (position % 2)  # so that names of short stages do not collide
+            across = panel.get_xaxis_transform()
+            panel.text(epoch + 0.6, height, stages[epoch], transform=across, fontsize=8, color=INK)
+
+
+def to_png(figure: "Figure") -> bytes:
+    """Renders a figure as a PNG file and returns the bytes of it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def for_page(heading: str, title: str, png: bytes) -> dict[str, str]:
-    """Makes a figure part of an HTML page.
-
-    Args:
-        heading: Heading above it.
-        title: The figure's title, for those who cannot see it.
-        png: The figure as a PNG file.
-
-    Returns:
-        `heading`, `text` (the title) and `image` (the file as an address).
-    """
-    address = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return {"heading": heading, "text": title, "image": address}

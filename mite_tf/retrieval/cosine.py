@@ -62,7 +62,7 @@ def unit_rows(
 
 
 def similarity(rows: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine similarity of every row with every column; the same pair gives the same bits.
+    """Computes the cosine similarity of every row with every column, always to the same bits.
 
     Args:
         rows: Float32 array of shape `[N, D]` from `unit_rows`.

@@ -32,7 +32,7 @@ class VectorIndex:
     the vectors were given, however the work is cut into blocks.
 
     Args:
-        ids: One name per vector, such as a file name or a sentence; need not be unique.
+        ids: One name per vector, such as a file name or a caption; need not be unique.
         vectors: Real numbers of shape `[N, D]`, N at least 1; kept as float32 of length 1.
         metadata: Anything that JSON can hold, saved with the index: which model made the
             vectors, for example.

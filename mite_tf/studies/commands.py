@@ -55,11 +55,7 @@ class Commands:
 def settings(base: Config, config: Config) -> list[str]:
     """Returns the words `--set KEY=VALUE …` that turn one configuration into another.
 
-    Both have the same stages, by name.
-
-    Args:
-        base: The configuration that `--config` names.
-        config: The one to reach.
+    Both must have the same stages, by name.
 
     Example:
         >>> from mite_tf.runs import load_config

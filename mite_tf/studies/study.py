@@ -17,10 +17,9 @@ from mite_tf.runs.beginning import trained_stages
 from mite_tf.runs.train import usable_data
 from mite_tf.scenes import ruled_out
 from mite_tf.studies.commands import Commands
-from mite_tf.studies.folder import StudyFolder
 from mite_tf.studies.measurement import measure
 from mite_tf.studies.report import write_study
-from mite_tf.studies.tables import print_table
+from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.studies.trainer import Trainer
 from mite_tf.studies.variants import Variant, load_variants
 
@@ -46,10 +45,10 @@ def study(
 ) -> StudyFolder:
     """Trains variants with several seeds each, measures every run, and writes a report.
 
-    What is there already is not done again: a study that was stopped goes on where it was, and
-    one that is finished grows by the variants and seeds that are new. First stages in which
+    What is there already is not done again: a study that was stopped continues where it was, and
+    a finished one grows by the variants and seeds that are new. First stages in which
     variants do not differ are trained once for each seed, to the same encoders as if each
-    variant had trained them itself. The report is of all that `out` holds.
+    variant had trained them itself. The report covers all that `out` holds.
 
     Args:
         data: Folder or file of captioned images, or a table of them; it needs the splits
@@ -118,7 +117,7 @@ def study(
             try:
                 trainer.train(variant, seed)
             except MiteError as error:
-                if not run.path.exists():  # it did not come to training, nor would others
+                if not run.path.exists():  # training never began, and others would fail likewise
                     raise
                 failures[name] = error
                 continue
@@ -146,7 +145,7 @@ def study(
     if folder.measurements(split):
         tables = write_study(folder, split, commands, stage=stage, against=against)
         if not quiet:
-            print_table(tables[0])
+            tables[0].print()
     if failures:
         lines = "".join(f"\n  {name}: {error}" for name, error in failures.items())
         raise MiteError(f"{len(failures)} of {len(runs)} runs failed and are left out:{lines}")
@@ -160,7 +159,7 @@ def _check_names(
     stage: str | None,
     against: str | None,
 ) -> None:
-    """Refuses, before any training, what the report would have to refuse after it."""
+    """Refuses, before any training, names that the report would refuse after it."""
     configs = [variant.of(base, seed=0) for variant in chosen]
     stages = {s.name: None for c in configs for s in trained_stages(c) if s.trains_encoders}
     if stage is not None and stage not in stages:
@@ -171,12 +170,12 @@ def _check_names(
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:
-    """Keeps a warning out that many models in one process cause, each with graphs of its own."""
+    """Drops a warning that many models in one process cause, each with graphs of its own."""
     return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _time_left(seconds: float, done: int, runs: int) -> str:
-    """Tells the time that runs still take if they take as long as those before them.
+    """Returns the time left if the remaining runs take as long as those before them.
 
     Example:
         >>> _time_left(60.0, done=2, runs=5)

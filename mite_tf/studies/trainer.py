@@ -1,8 +1,9 @@
-"""The trainings of a study, each done once."""
+"""The trainings of a study, each done once, and first stages once for all that share them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -10,13 +11,14 @@ import keras
 from mite_tf.data import CheckReport
 from mite_tf.progress import CONSOLE
 from mite_tf.runs import Config, Run, train
-from mite_tf.studies.beginnings import shared_beginnings
-from mite_tf.studies.folder import StudyFolder
+from mite_tf.runs.beginning import stages_in_common, trained_stages
+from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.studies.variants import Variant
 
 
+@dataclass(frozen=True)
 class Trainer:
-    """Trains variants, and what several of them begin with once for all.
+    """Trains variants, and the first stages that several of them share only once.
 
     Args:
         folder: The study.
@@ -26,20 +28,11 @@ class Trainer:
         quiet: Whether to print nothing.
     """
 
-    def __init__(
-        self,
-        folder: StudyFolder,
-        base: Config,
-        data: CheckReport,
-        *,
-        feature_cache: Path,
-        quiet: bool = False,
-    ) -> None:
-        self.folder = folder
-        self.base = base
-        self.data = data
-        self.feature_cache = feature_cache
-        self.quiet = quiet
+    folder: StudyFolder
+    base: Config
+    data: CheckReport
+    feature_cache: Path
+    quiet: bool = False
 
     def is_done(self, variant: Variant, seed: int) -> bool:
         """Returns whether a variant has been trained with a seed."""
@@ -57,7 +50,7 @@ class Trainer:
         self._train(run, config, beginning)
 
     def _beginning(self, configs: Sequence[Config]) -> Run | None:
-        """Returns the run through the last of some beginnings, trained if it is not there."""
+        """Returns the run through the last of some beginnings, and trains it if it is missing."""
         if not configs:
             return None
         *shorter, config = configs
@@ -81,3 +74,42 @@ class Trainer:
             beginning=beginning.path if beginning else None,
             quiet=self.quiet,
         )
+
+
+def shared_beginnings(config: Config, others: Sequence[Config], base: Config) -> list[Config]:
+    """Returns the trainings that a training begins with and others may begin with too.
+
+    One ends where each of the others parts from it, and one where the adversary of `base` comes
+    in, since variants yet to be named are likely to part there.
+
+    Args:
+        config: Configuration of the training.
+        others: Configurations of the other variants, with the same seed.
+        base: The configuration that all of them change. Beginnings have its adversary, which
+            does nothing there, so that one beginning looks the same for all.
+
+    Returns:
+        Configurations of trainings through the first stages, the shortest first; each continues
+        the one before it.
+
+    Example:
+        >>> from mite_tf.training import Stage
+        >>> game = Stage(name="game", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
+        >>> mite = Config(stages=(Stage(name="align", epochs=4), game))
+        >>> [beginning] = shared_beginnings(mite, [mite.without_adversary()], mite)
+        >>> [stage.name for stage in beginning.stages]
+        ['align']
+    """
+    stages = trained_stages(config)
+    with_adversary = replace(base, training=config.training)
+    counts = {stages_in_common(config, other) for other in (with_adversary, config, *others)}
+    return [
+        replace(
+            config,
+            stages=stages[:count],
+            discriminator=base.discriminator,
+            loss=replace(config.loss, adversarial=base.loss.adversarial),
+        )
+        for count in sorted(counts)
+        if 0 < count < len(stages)
+    ]

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mite_tf.errors import MiteError
-from mite_tf.evaluation import matching_ranks, matching_similarities
+from mite_tf.evaluation import (
+    Confusion,
+    matching_ranks,
+    matching_similarities,
+    near_miss_confusion,
+)
 from mite_tf.retrieval.cosine import unit_rows
 
 
@@ -148,3 +153,21 @@ def test_a_zero_row_is_ranked_last_not_refused():
 def test_a_single_image_has_no_hardest_other():
     with pytest.raises(MiteError, match="single image"):
         matching_similarities([[1, 0]], [[1, 0]], [0])
+
+
+def test_confusion_counts_by_hand_and_ties_are_wrong():
+    images = [[1, 0], [0, 1], [1, 0]]  # the third looks like the first
+    captions, caption_image = [[2, 1], [1, 2]], [0, 1]
+    pairs = [(0, 1, "colour"), (1, 0, "colour"), (0, 2, "count")]
+    found = near_miss_confusion(images, captions, caption_image, pairs)
+    assert found == {"colour": Confusion(0, 2), "count": Confusion(1, 1)}
+    assert found["count"].percent == 100
+    assert near_miss_confusion(images, captions, caption_image, []) == {}
+
+
+def test_random_embeddings_are_at_chance():
+    random = np.random.default_rng(0)
+    images, captions = random.normal(size=(2, 4000, 8))
+    pairs = [(row, (row + 1) % 4000, "size") for row in range(4000)]
+    found = near_miss_confusion(images, captions, np.arange(4000), pairs)["size"]
+    assert found.percent == pytest.approx(50, abs=3 * 50 / np.sqrt(4000))

@@ -6,8 +6,15 @@ import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings, evaluate_embeddings
-from mite_tf.reports import plot_history, plot_modalities, plot_recall, plot_similarities
-from mite_tf.reports.projection import project_to_plane
+from mite_tf.reports import (
+    plot_courses,
+    plot_history,
+    plot_modalities,
+    plot_near_misses,
+    plot_recall,
+    plot_similarities,
+)
+from mite_tf.reports.evaluation_plots import project_to_plane
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +82,10 @@ def test_modalities_can_be_drawn_with_umap(embeddings, tmp_path, monkeypatch):
     assert "UMAP" in figure.axes[0].get_xlabel()
 
 
-def test_without_umap_the_error_tells_how_to_install_it(embeddings, monkeypatch):
+def test_projections_that_cannot_be_drawn_are_refused(embeddings, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(MiteError, match=r"pip install 'mite-tf\[umap\]'"):
         plot_modalities(embeddings, method="umap")
-
-
-def test_an_unknown_projection_is_refused(embeddings):
     with pytest.raises(MiteError, match="No projection 'tsne'; there are pca, umap"):
         plot_modalities(embeddings, method="tsne")
 
@@ -96,18 +100,21 @@ def test_umap_keeps_groups_together():
     assert np.linalg.norm(points[:30].mean(axis=0) - points[30:].mean(axis=0)) > 3 * within
 
 
-def test_similarities_of_all_models_have_the_same_bins(embeddings):
-    edges = [[bar.get_x() for bar in a.patches] for a in plot_similarities(embeddings).axes]
-    assert edges[0] == edges[1]
-
-
 def test_similarities_count_every_caption_once(embeddings, tmp_path):
     figure = plot_similarities(embeddings)
     _saved(figure, tmp_path)
+    before, after = ([bar.get_x() for bar in panel.patches] for panel in figure.axes)
+    assert before == after  # the same bins
     for panel, pairs in zip(figure.axes, embeddings.values(), strict=True):
         assert sum(bar.get_height() for bar in panel.patches) == 2 * len(pairs.captions)
         r1 = evaluate_embeddings(*pairs, probe=False).text_to_image.r1
         assert f"\n{r1:.1f}% of captions" in panel.get_title()
+
+
+def test_near_misses_are_bars_of_percentages():
+    figure = plot_near_misses({"mite": {"colour": 25.0, "count": 75.0}})
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [25.0, 75.0]
+    assert "in count are the hardest" in figure.get_suptitle()
 
 
 def test_history_skips_missing_values_and_marks_stages(tmp_path):
@@ -120,21 +127,27 @@ def test_history_skips_missing_values_and_marks_stages(tmp_path):
     figure = plot_history(history)
     _saved(figure, tmp_path)
     loss, rsum = figure.axes
-    triplet, adversarial, boundary = loss.lines
-    assert triplet.get_xydata().tolist() == [[1, 0.4], [2, 0.3], [4, 0.1]]
+    matching, adversarial, boundary = loss.lines
+    assert matching.get_xydata().tolist() == [[1, 0.4], [2, 0.3], [4, 0.1]]
     assert adversarial.get_xydata().tolist() == [[3, 0.7]]
     assert list(boundary.get_xdata()) == [2.5, 2.5]
     assert [text.get_text() for text in loss.texts] == ["align", "adversarial"]
     assert rsum.lines[0].get_xydata().tolist() == [[4, 250.0]]
 
 
-def test_a_history_without_stages_has_no_boundaries():
+def test_courses_are_means_over_the_runs_that_have_a_value():
+    first = [{"stage": "align", "rsum": 1.0}, {"stage": "finetune", "rsum": "3"}]
+    [panel] = plot_courses({"mite": [first, [{"stage": "align", "rsum": 2.0}]]}).axes
+    mean, boundary = panel.lines
+    assert mean.get_xydata().tolist() == [[1, 1.5], [2, 3.0]]
+    assert list(boundary.get_xdata()) == [1.5, 1.5]
+    assert [text.get_text() for text in panel.texts] == ["finetune"]
+
+
+def test_a_history_may_have_no_stages_but_not_no_columns():
     figure = plot_history([{"rsum": 1.0}, {"rsum": 2.0}])
     [panel] = figure.axes
     assert len(panel.lines) == 1
     assert figure.get_suptitle() == "Training took 2 epochs."
-
-
-def test_a_history_without_known_columns_is_refused():
     with pytest.raises(MiteError, match="none of the columns matching_loss, "):
         plot_history([{"epoch": 1, "speed": 3.0}])

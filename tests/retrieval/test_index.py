@@ -53,11 +53,8 @@ def test_blocks_change_nothing(monkeypatch):
     assert whole == [_naive(vectors, query, 50) for query in queries]
 
 
-def test_no_more_hits_than_vectors():
+def test_there_are_no_more_hits_than_vectors_and_none_without_queries():
     assert len(VectorIndex(["a", "b"], np.eye(2)).search([[1, 0]], k=10)[0]) == 2
-
-
-def test_no_queries_give_no_results():
     assert VectorIndex(["a"], [[1.0, 0.0]]).search(np.empty((0, 2)), k=1) == []
 
 
@@ -129,29 +126,21 @@ def test_a_flipped_bit_in_the_vectors_is_noticed(tmp_path):
         VectorIndex.load(path)
 
 
-def _save_text(path):
-    path.write_text("not an archive")
-
-
-def _save_other_arrays(path):
-    np.savez(path, weights=np.eye(2))
-
-
 def _save_other_format(path):
     header = json.dumps({"format": "someone else's", "ids": ["a"], "metadata": {}}).encode()
     np.savez(path, header=np.frombuffer(header, np.uint8), vectors=np.ones((1, 2), np.float32))
 
 
-def _save_objects(path):
-    np.savez(path, header=np.array([{}], object), vectors=np.eye(2))
-
-
-def _save_a_folder(path):
-    path.mkdir()
-
-
 @pytest.mark.parametrize(
-    "save", [_save_text, _save_other_arrays, _save_other_format, _save_objects, _save_a_folder]
+    "save",
+    [
+        lambda path: path.write_text("not an archive"),
+        lambda path: np.savez(path, weights=np.eye(2)),
+        lambda path: np.savez(path, header=np.array([{}], object), vectors=np.eye(2)),
+        lambda path: path.mkdir(),
+        _save_other_format,
+    ],
+    ids=["text", "other arrays", "objects", "a folder", "another format"],
 )
 def test_a_foreign_file_is_named(tmp_path, save):
     path = tmp_path / "foreign.npz"

@@ -1,4 +1,4 @@
-"""What a training went through, epoch by epoch."""
+"""What trainings went through, epoch by epoch: one of them, or the runs of several variants."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mite_tf.errors import MiteError
-from mite_tf.reports.figures import COLOURS, INK, SOFT, new_figure
+from mite_tf.reports.figures import COLOURS, INK, legend_below, mark_stages, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ class _Panel(NamedTuple):
 
 
 _PANELS = (
-    _Panel("loss", {"matching_loss": "triplet", "adversarial_loss": "adversarial"}),
+    _Panel("loss", {"matching_loss": "matching", "adversarial_loss": "adversarial"}),
     _Panel("recall sum (0 to 600)", {"rsum": "recall sum"}),
     _Panel(
         "modality accuracy (share)",
@@ -31,6 +31,11 @@ _PANELS = (
     _Panel("centroid gap", {"centroid_gap": "centroid gap"}),
     _Panel("active hinges (share)", {"active_hinges": "active hinges"}),
 )
+_COURSES = {
+    "rsum": "recall sum (0 to 600)",
+    "probe_accuracy": "probe accuracy (share)",
+    "centroid_gap": "centroid gap",
+}
 
 
 def plot_history(history: Sequence[Mapping[str, Any]]) -> "Figure":
@@ -66,10 +71,53 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> "Figure":
     figure, axes = new_figure(f"{title}.", len(there), height=2.5)
     for position, (axis, panel) in enumerate(zip(axes, there, strict=True)):
         _draw(axis, panel, series)
-        _mark_stages(axis, history, named=position < 2)
+        mark_stages(axis, _stages(history), first=True, named=position < 2)
         axis.set_xlim(0.5, len(history) + 0.5)
         axis.set_xlabel("epoch over all stages", fontsize=9)
         axis.locator_params(axis="x", integer=True)
+    return figure
+
+
+def plot_courses(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> "Figure":
+    """Draws recall sum, probe accuracy and centroid gap over the epochs.
+
+    Args:
+        histories: Of each variant the histories of its runs, as `plot_history` takes them. Columns
+            that are missing are left out.
+
+    Returns:
+        The figure: lines are means over seeds, bands hold all of them; dashed lines mark where
+        a stage of the first variant begins.
+
+    Example:
+        >>> rows = [{"stage": "align", "rsum": 200.0}, {"stage": "finetune", "rsum": 210.0}]
+        >>> [panel] = plot_courses({"mite": [rows, rows]}).axes
+        >>> panel.get_ylabel()
+        'recall sum (0 to 600)'
+    """
+    series = {
+        measure: {name: _over_epochs(runs, measure) for name, runs in histories.items()}
+        for measure in _COURSES
+    }
+    there = [m for m in _COURSES if any(np.isfinite(v).any() for v in series[m].values())]
+    title = "Lines are means over seeds, bands hold all seeds; stages begin at dashed lines."
+    figure, panels = new_figure(title, len(there), height=2.9)
+    for panel, measure in zip(panels, there, strict=True):
+        for position, (name, values) in enumerate(series[measure].items()):
+            epochs = np.flatnonzero(np.isfinite(values).any(axis=0))
+            colour = COLOURS[position % len(COLOURS)]
+            known = values[:, epochs]
+            mean = np.nanmean(known, axis=0)
+            panel.plot(epochs + 1, mean, color=colour, marker="o", markersize=3, label=name)
+            low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
+            panel.fill_between(epochs + 1, low, high, color=colour, alpha=0.18, linewidth=0)
+        if measure == "probe_accuracy":
+            panel.axhline(0.5, color=INK, linestyle=":", linewidth=1.2)
+        mark_stages(panel, _stages(next(iter(histories.values()))[0]), first=False)
+        panel.set_ylabel(_COURSES[measure])
+        panel.set_xlabel("epoch over all stages", fontsize=9)
+        panel.locator_params(axis="x", integer=True)
+    legend_below(figure, panels[0])
     return figure
 
 
@@ -91,13 +139,13 @@ def _draw(axis: "Axes", panel: _Panel, series: Mapping[str, NDArray[np.float64]]
     axis.set_ylabel(panel.label, fontsize=9)
 
 
-def _mark_stages(axis: "Axes", history: Sequence[Mapping[str, Any]], *, named: bool) -> None:
-    stages = [row.get("stage") for row in history]
-    starts = [e for e, stage in enumerate(stages) if stage and (e == 0 or stage != stages[e - 1])]
-    for position, epoch in enumerate(starts):
-        if epoch > 0:
-            axis.axvline(epoch + 0.5, color=SOFT, linestyle="--", linewidth=1)
-        if named:
-            height = 1.01 + 0.07 * (position % 2)  # so that names of short stages do not collide
-            place, transform = (epoch + 0.6, height), axis.get_xaxis_transform()
-            axis.text(*place, str(stages[epoch]), transform=transform, fontsize=8, color=INK)
+def _over_epochs(runs: Sequence[Sequence[Mapping[str, Any]]], measure: str) -> NDArray[np.float64]:
+    """Returns values of shape `[runs, epochs]`; NaN where a run has none."""
+    values = np.full((len(runs), max(map(len, runs), default=0)), np.nan)
+    for row, history in zip(values, runs, strict=True):
+        row[: len(history)] = _values(history, measure)
+    return values
+
+
+def _stages(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(row.get("stage") or "") for row in history]

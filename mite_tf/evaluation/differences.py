@@ -1,10 +1,12 @@
-"""Intervals for differences between trainings, over seeds and over queries.
+"""Differences between trainings that share their seeds, and how sure they are.
 
 Two trainings of the same recipe differ, since their seeds do; and one training would score
-otherwise on other queries. `t_interval` and `bootstrap_interval` speak of the first alone,
-`resampled_recalls` of both.
+differently on other queries. `t_interval` and `bootstrap_interval` cover the first alone,
+`resampled_recalls` covers both.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,27 +14,61 @@ from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.evaluation.ranking import MatchingRanks
 
-CONFIDENCE = 0.95
-CUTOFFS = (1, 5, 10)
+_CONFIDENCE = 0.95
+_CUTOFFS = (1, 5, 10)
 
 
 class Interval(NamedTuple):
-    """A confidence interval.
-
-    Attributes:
-        low: Lower end.
-        high: Upper end.
-    """
+    """A 95 % confidence interval, from `low` to `high`."""
 
     low: float
     high: float
 
 
-def t_interval(values: ArrayLike) -> Interval | None:
-    """Student's interval for the mean that a few values were drawn around.
+@dataclass(frozen=True)
+class Difference:
+    """A measure of one recipe minus that of another, seed by seed.
 
-    It knows that the spread of a few values is itself uncertain: for five values it is 2.8
-    standard errors to each side where the normal one is 2.0. It takes the values for normally
+    Attributes:
+        differences: By seed.
+        student: Student's interval over seeds; None for a single seed.
+        over_seeds: Bootstrap interval over seeds; None for a single seed.
+        over_queries: Bootstrap interval over queries and seeds; None except for recalls.
+    """
+
+    differences: dict[int, float]
+    student: Interval | None
+    over_seeds: Interval | None
+    over_queries: Interval | None = None
+
+    @classmethod
+    def between(
+        cls,
+        ours: Mapping[int, float],
+        theirs: Mapping[int, float],
+        over_queries: Interval | None = None,
+    ) -> "Difference":
+        """Subtracts the values of one recipe from those of another with the same seeds.
+
+        Example:
+            >>> Difference.between({0: 2.0, 1: 3.0}, {0: 1.5, 1: 2.5}).differences
+            {0: 0.5, 1: 0.5}
+        """
+        differences = {seed: value - theirs[seed] for seed, value in ours.items()}
+        values = list(differences.values())
+        return cls(differences, t_interval(values), bootstrap_interval(values), over_queries)
+
+    @property
+    def mean(self) -> float:
+        """Mean difference."""
+        return float(np.mean(list(self.differences.values())))
+
+
+def t_interval(values: ArrayLike) -> Interval | None:
+    """Computes Student's interval for the mean that a few values were drawn around.
+
+    It allows for the spread of a few values being uncertain itself: for five values it is 2.8
+    standard errors to each side where the normal one is 2.0. It takes the values to be normally
     distributed, which recall sums over seeds are, near enough.
 
     Args:
@@ -51,13 +87,13 @@ def t_interval(values: ArrayLike) -> Interval | None:
     if len(values) < 2:
         return None
     error = values.std(ddof=1) / np.sqrt(len(values))
-    reach = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * error)
+    reach = float(t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1) * error)
     mean = float(values.mean())
     return Interval(mean - reach, mean + reach)
 
 
 def bootstrap_interval(values: ArrayLike, *, draws: int = 10_000, seed: int = 0) -> Interval | None:
-    """Percentile bootstrap of the mean: values are drawn again, with replacement.
+    """Computes the percentile bootstrap of the mean: values are drawn again, with replacement.
 
     It assumes no distribution, but is too narrow for few values: of five values, it holds the
     true mean in about 84 % of cases instead of 95 %. See `t_interval`.
@@ -83,16 +119,12 @@ def bootstrap_interval(values: ArrayLike, *, draws: int = 10_000, seed: int = 0)
 
 def middle(draws: NDArray[np.float64]) -> Interval:
     """Returns the interval that holds the middle 95 % of draws `[B]`."""
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(draws, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return Interval(float(low), float(high))
 
 
 def queries_answered(ranks: MatchingRanks, caption_image: ArrayLike) -> NDArray[np.float64]:
     """Counts the queries about each image that are answered within each cutoff.
-
-    Args:
-        ranks: Ranks of one training, from `matching_ranks`.
-        caption_image: Integers of shape `[C]`: the row of each caption's image.
 
     Returns:
         Shape `[Q, 6]`, a row for each image with captions: whether the image finds one of its
@@ -105,23 +137,23 @@ def queries_answered(ranks: MatchingRanks, caption_image: ArrayLike) -> NDArray[
                [0., 0., 1., 0., 0., 0.]])
     """
     _, image = np.unique(np.asarray(caption_image), return_inverse=True)
-    found: list[NDArray] = [(ranks.image_to_text <= k).astype(np.float64) for k in CUTOFFS]
-    found += [np.bincount(image, weights=ranks.text_to_image <= k) for k in CUTOFFS]
+    found: list[NDArray] = [(ranks.image_to_text <= k).astype(np.float64) for k in _CUTOFFS]
+    found += [np.bincount(image, weights=ranks.text_to_image <= k) for k in _CUTOFFS]
     return np.stack(found, axis=1)
 
 
 def resampled_recalls(
     answered: ArrayLike, caption_image: ArrayLike, *, draws: int = 4000, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Recalls on queries and seeds drawn again: a paired bootstrap over both at once.
+    """Draws queries and seeds again and computes their recalls: a paired bootstrap over both.
 
     Each draw takes as many seeds as there are, with replacement, and as many images, each
     with all its captions, with replacement; all seeds of a draw see the same images, since all
-    trainings are measured on the same split. Queries alone are drawn: candidates stay those
+    trainings are measured on the same split. Only queries are drawn: candidates stay those
     of the whole split, and so do the ranks.
 
-    With few seeds the result is too narrow, as that of `bootstrap_interval` is; with one seed
-    it speaks of queries alone.
+    With few seeds the result is too narrow, like that of `bootstrap_interval`; with one seed it
+    covers queries alone.
 
     Args:
         answered: Shape `[S, Q, 6]`: for each seed `queries_answered`, or the difference of

@@ -59,7 +59,7 @@ class StudyFolder:
 
     @property
     def variants(self) -> list[Variant]:
-        """All variants of the study so far, in the order in which they came in."""
+        """All variants of the study so far, in the order in which they were added."""
         return [Variant(name, **rest) for name, rest in self.record.get("variants", {}).items()]
 
     def run(self, variant: str, seed: int) -> Run:
@@ -86,7 +86,7 @@ class StudyFolder:
         return found
 
     def warnings(self) -> dict[tuple[str, int], list[str]]:
-        """Reads what the guard said of the runs that it said anything of."""
+        """Reads the warnings of the guard, by variant and seed, of runs that have any."""
         found = {}
         for variant in self.variants:
             for path in sorted((self.path / "runs" / variant.name).glob("seed-*")):

@@ -1,16 +1,21 @@
-"""Figures of what evaluations and embeddings say."""
+"""Figures of evaluations, of embeddings and of near misses."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mite_tf.evaluation.embeddings import Embeddings, one_caption_each, unit_embeddings
-from mite_tf.evaluation.evaluation import Evaluation
-from mite_tf.evaluation.gaps import centroid_gap
-from mite_tf.evaluation.ranking import matching_similarities
-from mite_tf.evaluation.scores import DirectionScores
+from mite_tf.errors import MiteError
+from mite_tf.evaluation import (
+    DirectionScores,
+    Embeddings,
+    Evaluation,
+    centroid_gap,
+    matching_similarities,
+)
+from mite_tf.evaluation.embeddings import one_caption_each, unit_embeddings
+from mite_tf.extras import from_extra
 from mite_tf.reports.figures import (
     CAPTION_COLOUR,
     COLOURS,
@@ -20,11 +25,17 @@ from mite_tf.reports.figures import (
     legend_below,
     new_figure,
 )
-from mite_tf.reports.projection import project_to_plane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+class Plane(NamedTuple):
+    """Points `[N, 2]` in two dimensions, and what the two are."""
+
+    points: NDArray
+    labels: tuple[str, str]
 
 
 def plot_recall(evaluations: Mapping[str, Evaluation]) -> "Figure":
@@ -154,6 +165,92 @@ def plot_similarities(embeddings: Mapping[str, Embeddings]) -> "Figure":
         panel.set_title(f"{name}\n{sentence}", fontsize=10)
     legend_below(figure, panels[0])
     return figure
+
+
+def plot_near_misses(confusions: Mapping[str, Mapping[str, float]]) -> "Figure":
+    """Draws for each kind of near miss how often models prefer it to the right scene.
+
+    Args:
+        confusions: By model name and kind: percentage of comparisons that went wrong. All
+            models have the same kinds, at least one.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> figure = plot_near_misses({"MITE": {"colour": 12.0, "count": 48.0}})
+        >>> figure.get_suptitle()
+        'Near misses in count are the hardest to tell from the right scene.'
+    """
+    kinds = list(next(iter(confusions.values())))
+    values = np.array([[by_kind[kind] for kind in kinds] for by_kind in confusions.values()])
+    hardest = kinds[int(values.mean(axis=0).argmax())]
+    title = f"Near misses in {hardest} are the hardest to tell from the right scene."
+    figure, [panel] = new_figure(title, 1, height=3.5)
+    width = 0.8 / len(confusions)
+    for position, (name, heights) in enumerate(zip(confusions, values, strict=True)):
+        x = np.arange(len(kinds)) + (position - (len(confusions) - 1) / 2) * width
+        colour = COLOURS[position % len(COLOURS)]
+        bars = panel.bar(x, heights, 0.92 * width, color=colour, label=name)
+        if len(confusions) < 4:
+            panel.bar_label(bars, fmt="%.0f", fontsize=8, padding=1, color=INK)
+    panel.axhline(50, color=INK, linestyle=":", linewidth=1.2, label="chance")
+    panel.set_xticks(range(len(kinds)), kinds)
+    panel.set_ylabel("near miss preferred (%)")
+    legend_below(figure, panel)
+    return figure
+
+
+def project_to_plane(rows: NDArray, method: str = "pca", *, seed: int = 0) -> Plane:
+    """Projects rows to two dimensions.
+
+    Args:
+        rows: Real numbers of shape `[N, D]`.
+        method: `pca` for the plane in which the rows vary most: what is far apart there is far
+            apart. `umap` keeps neighbours together instead, so that it shows groups, while
+            distances between them say little; it comes with `pip install 'mite-tf[umap]'`.
+        seed: Decides what `umap` draws.
+
+    Raises:
+        MiteError: If there is no such method, or UMAP is not installed.
+
+    Reference:
+        McInnes et al., UMAP, 2018, arXiv:1802.03426.
+
+    Example:
+        >>> plane = project_to_plane(np.diag([3.0, 2.0, 0.0]))
+        >>> plane.points.shape, plane.labels[0]
+        ((3, 2), 'first component (80% of variance)')
+    """
+    if method == "pca":
+        return _principal_plane(rows)
+    if method == "umap":
+        return Plane(_umap(rows, seed), ("first dimension of UMAP", "second dimension of UMAP"))
+    raise MiteError(f"No projection {method!r}; there are pca, umap.")
+
+
+def _principal_plane(rows: NDArray) -> Plane:
+    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    variances, axes = np.linalg.eigh(centred.T @ centred)
+    axes = axes[:, [-1, -2]]
+    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])  # a direction, not its opposite
+    shares = variances[[-1, -2]] / max(variances.sum(), 1e-12)
+    return Plane(
+        centred @ axes,
+        (
+            f"first component ({shares[0]:.0%} of variance)",
+            f"second component ({shares[1]:.0%} of variance)",
+        ),
+    )
+
+
+def _umap(rows: NDArray, seed: int) -> NDArray:
+    with from_extra("umap", "The projection 'umap'"):
+        from umap import UMAP
+    # One job: with a seed there is never another.
+    neighbours = min(15, len(rows) - 1)
+    umap = UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1)
+    return np.asarray(umap.fit_transform(rows))
 
 
 def _recalls(scores: DirectionScores) -> list[float]:

@@ -1,0 +1,194 @@
+"""Evaluations side by side: as a table in the terminal, and as a page with plots and searches."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mite_tf.evaluation import Confusion, Embeddings, Evaluation, RetrievalScores
+from mite_tf.reports.contact_sheet import describe_search
+from mite_tf.reports.evaluation_plots import (
+    plot_modalities,
+    plot_near_misses,
+    plot_recall,
+    plot_similarities,
+)
+from mite_tf.reports.history_plots import plot_history
+from mite_tf.reports.pages import PageFigure, write_page
+from mite_tf.retrieval import Hit
+
+_DIRECTIONS = {"image_to_text": "image → text", "text_to_image": "text → image"}
+_RANKS = {
+    "r1": ("R@1, %", ".1f"),
+    "r5": ("R@5, %", ".1f"),
+    "r10": ("R@10, %", ".1f"),
+    "median_rank": ("median rank", "g"),
+    "mean_rank": ("mean rank", ".1f"),
+}
+_INVARIANCE = {"probe_accuracy": "probe accuracy", "centroid_gap": "centroid gap"}
+
+
+@dataclass(frozen=True)
+class SearchExample:
+    """One search to show in a report.
+
+    Attributes:
+        query: A text, or the `Path` of an image.
+        hits: Results, best first.
+        correct: Ids that truly match the query; results among them are marked.
+    """
+
+    query: str | Path
+    hits: Sequence[Hit]
+    correct: Collection[str] = ()
+
+
+def print_table(
+    evaluations: Mapping[str, Evaluation],
+    *,
+    near_misses: Mapping[str, Mapping[str, Confusion]] | None = None,
+    console: Console | None = None,
+) -> None:
+    """Prints a column for each model, and one for what random order would score.
+
+    Args:
+        evaluations: Evaluations by model name.
+        near_misses: Near misses by model name and kind, of rendered scenes.
+        console: Where to print; standard output if left out.
+
+    Example:
+        >>> import numpy as np
+        >>> from mite_tf.evaluation import evaluate_embeddings
+        >>> eye = np.eye(5)
+        >>> perfect = evaluate_embeddings(eye, eye, np.arange(5), probe=False)
+        >>> print_table({"perfect": perfect}, console=Console(width=60))
+        <BLANKLINE>
+                                   perfect   chance
+         ...
+         image → text   R@1, %       100.0     20.0
+        ...
+    """
+    header, *rows = _rows(evaluations, near_misses)
+    table = Table(box=SIMPLE)
+    for position, name in enumerate(header):
+        table.add_column(Text(name), justify="left" if position < 2 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row, end_section=row[1] == "mean rank")
+    (console or Console()).print(table)
+
+
+def write_report(
+    path: str | Path,
+    *,
+    title: str,
+    evaluations: Mapping[str, Evaluation],
+    history: Sequence[Mapping[str, Any]] = (),
+    embeddings: Mapping[str, Embeddings] | None = None,
+    examples: Sequence[SearchExample] = (),
+    image_paths: Mapping[str, str | Path] | None = None,
+    captions: Mapping[str, str] | None = None,
+    details: Mapping[str, object] | None = None,
+    projection: str = "pca",
+    near_misses: Mapping[str, Mapping[str, Confusion]] | None = None,
+) -> None:
+    """Writes evaluations, plots and search examples as one self-contained HTML page.
+
+    Args:
+        path: HTML file to write; an existing one is replaced.
+        title: Heading of the page.
+        evaluations: Evaluations by model name, at least one.
+        history: Rows of a training, as `plot_history` takes them; none leaves the curves out.
+        embeddings: Embeddings by model name, for the plots of both modalities and of
+            similarities; None leaves these out.
+        examples: Searches to show; their results' ids are looked up in the two that follow.
+        image_paths: Image file by id.
+        captions: Caption by id.
+        details: What else to state at the top, such as data set, run and date.
+        projection: How both modalities are drawn in two dimensions, `pca` or `umap`.
+        near_misses: Near misses by model name and kind, of rendered scenes.
+
+    Raises:
+        MiteError: If an image cannot be read, an example has nothing to show, or there is no
+            such projection.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from mite_tf.evaluation import evaluate_embeddings
+        >>> eye = np.eye(5)
+        >>> evaluation = evaluate_embeddings(eye, eye, range(5), probe=False)
+        >>> page = Path(tempfile.mkdtemp()) / "report.html"
+        >>> write_report(page, title="Five images", evaluations={"perfect": evaluation})
+        >>> "Five images" in page.read_text(encoding="utf-8")
+        True
+    """
+    figures = [("Recall", plot_recall(evaluations))]
+    if embeddings:
+        figures.append(("Both modalities", plot_modalities(embeddings, method=projection)))
+        figures.append(("Similarities", plot_similarities(embeddings)))
+    if near_misses:
+        percents = {n: {k: c.percent for k, c in each.items()} for n, each in near_misses.items()}
+        figures.append(("Near misses", plot_near_misses(percents)))
+    if history:
+        figures.append(("Training", plot_history(history)))
+    header, *rows = _rows(evaluations, near_misses)
+    write_page(
+        path,
+        "evaluation_report.html",
+        title=title,
+        details=dict(details or {}),
+        splits=dict.fromkeys((e.protocol, e.images, e.captions) for e in evaluations.values()),
+        header=header,
+        rows=rows,
+        figures=[PageFigure.of(heading, figure) for heading, figure in figures],
+        searches=[
+            describe_search(e.query, e.hits, image_paths, captions=captions, correct=e.correct)
+            for e in examples
+        ],
+    )
+
+
+def _rows(
+    evaluations: Mapping[str, Evaluation],
+    near_misses: Mapping[str, Mapping[str, Confusion]] | None = None,
+) -> list[list[str]]:
+    """Lays evaluations out as rows of texts, the header first.
+
+    Two columns name the score, one follows for each model, one for chance. Where models were
+    evaluated on different candidates, each of these has its chance column.
+    """
+    models, chances = list(evaluations.values()), _chance_columns(evaluations)
+    columns = [*(model.scores for model in models), *chances.values()]
+    rows = [["", "", *evaluations, *chances]]
+    for direction, direction_name in _DIRECTIONS.items():
+        for score, (label, form) in _RANKS.items():
+            values = [format(getattr(getattr(c, direction), score), form) for c in columns]
+            rows.append([direction_name if score == "r1" else "", label, *values])
+    rows.append(["both", "rsum", *(f"{column.rsum:.1f}" for column in columns)])
+    for measure, label in _INVARIANCE.items():
+        found = [_measured(model, measure) for model in models]
+        chance = "0.500" if measure == "probe_accuracy" else ""
+        rows.append(["", label, *found, *[chance] * len(chances)])
+    confusions = near_misses or {}
+    for position, kind in enumerate(next(iter(confusions.values()), {})):
+        found = [f"{confusions[name][kind].percent:.1f}" for name in evaluations]
+        heading = "" if position else "near misses"
+        rows.append([heading, f"{kind}, %", *found, *["50.0"] * len(chances)])
+    return rows
+
+
+def _measured(evaluation: Evaluation, measure: str) -> str:
+    value = evaluation.invariance.get(measure)
+    return "" if value is None else f"{value:.3f}"
+
+
+def _chance_columns(evaluations: Mapping[str, Evaluation]) -> dict[str, RetrievalScores]:
+    different = {evaluation.chance: evaluation for evaluation in evaluations.values()}
+    if len(different) == 1:
+        return {"chance": next(iter(different))}
+    return {f"chance, {e.protocol}, {e.images:,} images": c for c, e in different.items()}

@@ -1,0 +1,115 @@
+"""Figures of a study: every run, and the differences between variants."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mite_tf.evaluation.differences import Difference, t_interval
+from mite_tf.reports.figures import COLOURS, INK, SOFT, legend_below, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BySeed = Mapping[int, float]
+
+
+def plot_variants(rsums: Mapping[str, _BySeed], probes: Mapping[str, _BySeed]) -> "Figure":
+    """Draws recall sum and probe accuracy of each variant, with a dot for each seed.
+
+    Args:
+        rsums: Recall sum by variant and seed.
+        probes: Accuracy of a fresh probe, likewise.
+
+    Returns:
+        The figure: two panels; grey lines join the runs of one seed, bars are means, from
+        three seeds on with Student's 95 % interval.
+
+    Example:
+        >>> probes = {"baseline": {0: 0.8}, "mite": {0: 0.6}}
+        >>> plot_variants({"baseline": {0: 300.0}, "mite": {0: 310.0}}, probes).get_suptitle()
+        'mite has the highest mean recall sum, 310.0 of 600 (seeds that all have).'
+    """
+    figure, (left, right) = new_figure(_best(rsums), 2, height=3.9)
+    for panel, variants, label in (
+        (left, rsums, "recall sum (0 to 600)"),
+        (right, probes, "accuracy of a fresh probe (share)"),
+    ):
+        _join_seeds(panel, list(variants.values()))
+        for x, by_seed in enumerate(variants.values()):
+            values = list(by_seed.values())
+            colour = COLOURS[x % len(COLOURS)]
+            panel.scatter([x] * len(values), values, s=28, color=colour, zorder=3)
+            _mark_mean(panel, x + 0.18, values, colour)
+        names = list(variants)
+        panel.set_xticks(range(len(names)), names, rotation=20 if len(names) > 3 else 0)
+        panel.set_xlim(-0.5, len(names) - 0.5)
+        panel.set_ylabel(label)
+    left.set_title("A dot is a run; grey lines join runs of one seed.", fontsize=10)
+    right.set_title("At chance, images and captions look alike.", fontsize=10)
+    right.axhline(0.5, color=INK, linestyle=":", linewidth=1.2)
+    return figure
+
+
+def plot_differences(against: str, rsums: Mapping[str, Difference]) -> "Figure":
+    """Draws paired differences of the recall sum with their intervals.
+
+    Args:
+        against: Name of the variant that was subtracted.
+        rsums: Differences of the recall sum by variant, at least one.
+
+    Returns:
+        The figure: a row for each variant; dots are seeds.
+    """
+    title = f"Where the bar is clear of the line at 0, retrieval differs from that of {against}."
+    figure, [panel] = new_figure(title, 1, height=1.2 + 0.6 * len(rsums))
+    for y, each in enumerate(rsums.values()):
+        labels = ["95 % interval over seeds (Student)", "over queries and seeds (bootstrap)"]
+        labels += ["a seed", "mean"]
+        over_seeds, over_queries, dots, mean = labels if y == 0 else [""] * 4
+        for interval, place, label, colour, width in (
+            (each.student, y, over_seeds, COLOURS[0], 5),
+            (each.over_queries, y + 0.2, over_queries, COLOURS[1], 2),
+        ):
+            if interval is not None:
+                style: dict[str, Any] = {"color": colour, "linewidth": width, "alpha": 0.6}
+                panel.hlines(place, *interval, label=label, **style)
+        values = list(each.differences.values())
+        panel.scatter(values, [y - 0.2] * len(values), s=14, color=SOFT, label=dots)
+        panel.scatter([each.mean], [y], s=50, color=COLOURS[0], zorder=3, label=mean)
+    panel.axvline(0, color=INK, linestyle=":", linewidth=1.2)
+    panel.set_yticks(range(len(rsums)), list(rsums))
+    panel.set_ylim(len(rsums) - 0.5, -0.5)
+    panel.set_xlabel(f"recall sum minus that of {against}")
+    legend_below(figure, panel)
+    return figure
+
+
+def _best(rsums: Mapping[str, _BySeed]) -> str:
+    """Says which variant retrieves best, over the seeds that all have."""
+    seeds = set.intersection(*map(set, rsums.values()))
+    if not seeds:
+        return "Recall sum and probe accuracy of variants without a seed in common."
+    means = {
+        name: float(np.mean([value for seed, value in by_seed.items() if seed in seeds]))
+        for name, by_seed in rsums.items()
+    }
+    best = max(means, key=lambda name: means[name])
+    return (
+        f"{best} has the highest mean recall sum, {means[best]:.1f} of 600 (seeds that all have)."
+    )
+
+
+def _join_seeds(panel: "Axes", variants: Sequence[_BySeed]) -> None:
+    for seed in set().union(*variants):
+        x = [place for place, by_seed in enumerate(variants) if seed in by_seed]
+        y = [variants[place][seed] for place in x]
+        panel.plot(x, y, color=SOFT, linewidth=0.7, alpha=0.6, zorder=1)
+
+
+def _mark_mean(panel: "Axes", x: float, values: Sequence[float], colour: str) -> None:
+    mean, interval = float(np.mean(values)), t_interval(values)
+    panel.plot([x - 0.08, x + 0.08], [mean, mean], color=colour, linewidth=2)
+    if interval is not None and len(values) > 2:  # that of two is too wide to draw to scale
+        panel.vlines(x, *interval, color=colour, linewidth=2)
