@@ -93,12 +93,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(import_module(_HOME_OF[name]), name)
-    if name in _ROOMS:
-        return import_module(f"mite_tf.{name}")
-    raise AttributeError(f"module 'mite_tf' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take every misspelt name for one of these
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME_OF:
+            return getattr(import_module(_HOME_OF[name]), name)
+        if name in _ROOMS:
+            return import_module(f"mite_tf.{name}")
+        raise AttributeError(f"module 'mite_tf' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

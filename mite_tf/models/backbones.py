@@ -160,6 +160,13 @@ def file_backbone(
     Raises:
         MiteError: If the file is absent, is no Keras model, maps something else, or its layers
             do not allow `image_size`.
+
+    Example:
+        >>> import tempfile
+        >>> file = f"{tempfile.mkdtemp()}/mine.keras"
+        >>> small_cnn(image_size=64, width=16).save(file)
+        >>> file_backbone(file, feature_map=True, image_size=32).output_shape
+        (None, 2, 2, 128)
     """
     path = Path(path)
     if not path.is_file():
@@ -236,6 +243,10 @@ def load_backbone(
 
     Returns:
         Functional model called `backbone`.
+
+    Example:
+        >>> load_backbone("small-cnn", image_size=64, weights=None, feature_map=True).output_shape
+        (None, 4, 4, 256)
     """
     if backbone == "small-cnn":
         return small_cnn(image_size=image_size, width=width)

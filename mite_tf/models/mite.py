@@ -123,8 +123,7 @@ class MITE(keras.Model):
                 default, the value that adversarial recipes since DCGAN share.
             backbone_optimizer: That of the backbone; a copy of `optimizer` by default.
             jit_compile: Whether XLA compiles the step. Off: on a CPU it has been up to twelve
-                times slower, depending on the encoder. Compiled, the step does not check that
-                the image of each caption is in the batch.
+                times slower. Compiled, a step does not check that a caption's image is there.
             **kwargs: `run_eagerly`, `steps_per_execution` and `auto_scale_loss` of
                 `keras.Model.compile`.
 
@@ -189,8 +188,8 @@ class MITE(keras.Model):
             discriminator_steps: Updates of the discriminator in each step; 0 leaves it alone.
 
         Raises:
-            ValueError: If `discriminator_steps` is negative, `backbone_share` lies outside
-                [0, 1], or the backbone shall train while the encoders rest or there is none.
+            ValueError: If a value is out of range, or the backbone is to train while the encoders
+                rest or there is none.
         """
         if discriminator_steps < 0:
             raise invalid_argument("discriminator_steps", discriminator_steps, "0 or more")

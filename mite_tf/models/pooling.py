@@ -67,6 +67,11 @@ class MaxPooling(_SetPooling):
     """Takes the maximum of each channel over what the mask leaves; an empty set gives zeros.
 
     Call arguments and result are those of `AveragePooling`.
+
+    Example:
+        >>> words = keras.ops.convert_to_tensor([[[1.0], [3.0], [9.0]]])
+        >>> MaxPooling()(words, mask=keras.ops.convert_to_tensor([[True, True, False]])).numpy()
+        array([[3.]], dtype=float32)
     """
 
     def pool(self, vectors: Any, mask: Any) -> Any:
@@ -158,6 +163,10 @@ def pooling_layer(kind: str, **kwargs: Any) -> keras.layers.Layer:
 
     Raises:
         ValueError: If the kind is none of these.
+
+    Example:
+        >>> pooling_layer("max", name="pooling").name
+        'pooling'
     """
     if kind not in POOLING:
         raise ValueError(f"Unknown pooling. Expected one of {sorted(POOLING)}. Received: {kind!r}")

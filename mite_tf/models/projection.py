@@ -32,6 +32,11 @@ def project(
 
     Returns:
         Keras tensor `[N, D]`, float32, rows of unit Euclidean norm.
+
+    Example:
+        >>> vector = keras.Input((1280,))
+        >>> project(vector, embedding_size=256, hidden_size=0, dropout=0.2).shape
+        (None, 256)
     """
     vector = keras.layers.Dropout(dropout, name="projection_dropout")(vector)
     embedding = keras.layers.Dense(embedding_size, name="projection")(vector)

@@ -196,6 +196,10 @@ class PositionEmbedding(keras.layers.Layer):
 
     Returns:
         float tensor `[N, L, C]`.
+
+    Example:
+        >>> PositionEmbedding(max_length=48)(ops.zeros((2, 7, 16))).shape
+        TensorShape([2, 7, 16])
     """
 
     def __init__(self, max_length: int, **kwargs: Any) -> None:

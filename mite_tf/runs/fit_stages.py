@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from mite_tf.evaluation import Evaluation
 from mite_tf.models import MITE
-from mite_tf.training.averaging import WeightAveraging
-from mite_tf.runs.history import HistoryFile
-from mite_tf.training.checkpoint import Checkpoint
 from mite_tf.runs.config import Config
-from mite_tf.training import Finding, Guard, RetrievalMonitor, print_finding
+from mite_tf.runs.history import HistoryFile
 from mite_tf.runs.inputs import StageInputs
-from mite_tf.training.interruption import Interruption
 from mite_tf.runs.progress_bar import TrainingProgress
 from mite_tf.runs.run import Run
+from mite_tf.training import Finding, Guard, RetrievalMonitor, print_finding
+from mite_tf.training.averaging import WeightAveraging
+from mite_tf.training.checkpoint import Checkpoint
+from mite_tf.training.interruption import Interruption
 from mite_tf.training.schedule import StageSchedule
 
 

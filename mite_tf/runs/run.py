@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
-from mite_tf.text import write_vocabulary
 from mite_tf.runs.config import Config, load_config
-from mite_tf.encoders import Encoders
+from mite_tf.text import write_vocabulary
 from mite_tf.training.state import read_values
 
 

@@ -11,17 +11,17 @@ import tensorflow as tf
 
 from mite_tf.data import CaptionedImages, CheckReport, check, read
 from mite_tf.data.precomputed import PrecomputedFeatures
+from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.progress import CONSOLE
-from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
 from mite_tf.runs.beginning import check_beginning
 from mite_tf.runs.build import build_model
 from mite_tf.runs.config import Config, load_config
-from mite_tf.encoders import Encoders
 from mite_tf.runs.fit_stages import fit_stages
 from mite_tf.runs.inputs import StageInputs
-from mite_tf.training.interruption import Interruption
 from mite_tf.runs.run import Run
+from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
+from mite_tf.training.interruption import Interruption
 
 
 def train(

@@ -9,12 +9,12 @@ from typing import Any
 from mite_tf.data import CaptionedImages, read
 from mite_tf.data.feature_cache import fingerprint_of_images
 from mite_tf.data.precomputed import PrecomputedFeatures
+from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings, Evaluation, evaluate_embeddings
 from mite_tf.progress import progress
 from mite_tf.reports import write_contact_sheet
 from mite_tf.retrieval import Hit, VectorIndex
-from mite_tf.encoders import Encoders
 from mite_tf.runs.run import Run
 
 

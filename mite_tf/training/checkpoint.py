@@ -14,6 +14,7 @@ from mite_tf.training.interruption import Interruption
 from mite_tf.training.state import read_state, write_state
 
 
+# no example: it takes a training to save; `mite_tf.runs.fit` has one
 class Checkpoint(keras.callbacks.Callback):
     """Saves all that resuming needs: after every epoch, in long epochs, and when asked to stop.
 

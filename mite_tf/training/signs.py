@@ -26,6 +26,7 @@ _MEASURED = (
 )
 
 
+# no example: it reads a model in training, see `Guard`
 def row_of(
     model: Any, epoch: int, steps: int, logs: Mapping[str, Any], before: Sequence[Row]
 ) -> dict[str, Any]:
@@ -61,12 +62,22 @@ def row_of(
 
 
 def in_stage(rows: Sequence[Row]) -> list[Row]:
-    """Returns those rows that are of the stage of the last one."""
+    """Returns those rows that are of the stage of the last one.
+
+    Example:
+        >>> in_stage([{"stage": "a"}, {"stage": "b"}, {"stage": "b"}])
+        [{'stage': 'b'}, {'stage': 'b'}]
+    """
     return [row for row in rows if row["stage"] == rows[-1]["stage"]]
 
 
 def key_of(row: Row, name: str) -> str:
-    """Returns the configuration key of a stage's value, or its bare name without stages."""
+    """Returns the configuration key of a stage's value, or its bare name without stages.
+
+    Example:
+        >>> key_of({"stage": "align"}, "learning_rate"), key_of({"stage": ""}, "learning_rate")
+        ('stages.align.learning_rate', 'learning_rate')
+    """
     return f"stages.{row['stage']}.{name}" if row["stage"] else name
 
 
@@ -97,6 +108,10 @@ class Limits:
             accuracy of a fresh probe.
         worse_than_guessing: A discriminator whose loss is this many times that of guessing takes
             steps too large to learn anything.
+
+    Example:
+        >>> Limits(patience=5).collapsed_gap
+        0.1
     """
 
     patience: int = 3
@@ -120,6 +135,10 @@ class Sign(NamedTuple):
         seen: Whether the last of some epochs shows it.
         told: What to say of that epoch: what is happening, and what to change.
         remedy: What helps without a change of the configuration, if anything does.
+
+    Example:
+        >>> [sign.kind for sign in SIGNS][:2]
+        ['collapse', 'divergence']
     """
 
     kind: str
@@ -129,7 +148,13 @@ class Sign(NamedTuple):
 
 
 def streak(sign: Sign, rows: Sequence[Row], limits: Limits) -> int:
-    """Counts the last epochs in a row that show a sign, since the guard last did something."""
+    """Counts the last epochs in a row that show a sign, since the guard last did something.
+
+    Example:
+        >>> rising = Sign("rising", lambda rows, limits: rows[-1]["loss"] > 1, str)
+        >>> streak(rising, [{"acted": False, "loss": loss} for loss in (2, 1, 3, 4)], Limits())
+        2
+    """
     for count, row in enumerate(reversed(rows)):
         if row["acted"] or not sign.seen(rows[: len(rows) - count], limits):
             return count
@@ -258,6 +283,7 @@ SIGNS = (
 )
 
 
+# no example: it reads a model in training, see `Guard`
 def not_finite(model: Any, logs: Mapping[str, Any], *, weights: bool) -> str:
     """Names the first quantity in training that is NaN or infinite.
 
@@ -282,7 +308,12 @@ def not_finite(model: Any, logs: Mapping[str, Any], *, weights: bool) -> str:
 
 
 def tell_not_finite(broken: str, batch: int, row: Row) -> tuple[str, str]:
-    """Says what is not finite since which batch of an epoch, and what to change."""
+    """Says what is not finite since which batch of an epoch, and what to change.
+
+    Example:
+        >>> tell_not_finite("matching_loss", 6, {"stage": ""})[0]
+        'matching_loss is not a finite number after batch 6'
+    """
     advice = f"lower {key_of(row, 'learning_rate')}, and look for such values in the features"
     if "adversarial" in broken or "discriminator" in broken:
         weight = key_of(row, "adversarial_weight")

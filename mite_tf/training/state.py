@@ -15,6 +15,7 @@ from mite_tf.errors import MiteError
 from mite_tf.files import written_beside
 
 
+# no example: see `read_state`
 def write_state(path: str | Path, variables: Sequence[Any], values: dict[str, Any]) -> None:
     """Writes variables and plain values into one file, whole or not at all.
 
@@ -42,6 +43,15 @@ def read_state(path: str | Path, variables: Sequence[Any], *, without: str = "")
     Raises:
         MiteError: If the file is no such state, or that of a differently built model. No
             variable is changed then.
+
+    Example:
+        >>> import tempfile
+        >>> import tensorflow as tf
+        >>> file, variable = f"{tempfile.mkdtemp()}/state.npz", tf.Variable([1.0, 2.0])
+        >>> write_state(file, [variable], {"epoch": 3})
+        >>> _ = variable.assign([0.0, 0.0])
+        >>> read_state(file, [variable]), variable.numpy().tolist()
+        ({'epoch': 3}, [1.0, 2.0])
     """
     with _opened(path) as (file, values):
         left_out = values[without] if without else ()
@@ -63,6 +73,13 @@ def read_values(path: str | Path) -> dict[str, Any]:
 
     Raises:
         MiteError: If the file is no such state.
+
+    Example:
+        >>> import tempfile
+        >>> file = f"{tempfile.mkdtemp()}/state.npz"
+        >>> write_state(file, [], {"epoch": 3})
+        >>> read_values(file)
+        {'epoch': 3}
     """
     with _opened(path) as (_, values):
         return values
