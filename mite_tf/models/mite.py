@@ -54,7 +54,7 @@ class MITE(keras.Model):
     they were pretrained.
 
     Args:
-        image_encoder: `ImageEncoder`.
+        image_encoder: Image encoder.
         text_encoder: Functional model from token ids `[N, L]` to embeddings `[N, D]`.
         discriminator: Model from embeddings `[N, D]` to logits `[N, 1]`, positive for images.
 
@@ -181,8 +181,8 @@ class MITE(keras.Model):
 
         Args:
             trains_encoders: Whether head and text encoder are updated.
-            is_adversarial: Whether discriminator and adversarial loss see embeddings without
-                dropout. Where the adversarial weight stays at 0, False saves that second pass.
+            is_adversarial: Whether the adversary sees embeddings without dropout. Where its
+                weight stays at 0, False saves that second pass.
             backbone_share: Share of the backbone's variables, counted from its output, that are
                 updated too; above 0 needs pixels. What lies below them costs no backward pass.
             discriminator_steps: Updates of the discriminator in each step; 0 leaves it alone.

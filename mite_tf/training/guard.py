@@ -72,9 +72,10 @@ def print_finding(finding: Finding) -> None:
     """Prints a finding, unless training stops with an error that says the same.
 
     Example:
-        >>> print_finding(Finding(
-        ...     kind="collapse", epoch=5, since=3, stage="", what="all is alike", advice="stop", stops=True,
-        ... ))  # the error that stops training says the same
+        >>> finding = Finding(
+        ...     kind="collapse", epoch=5, since=3, stage="", what="", advice="", stops=True
+        ... )
+        >>> print_finding(finding)  # prints nothing: the error that stops training says the same
     """
     if not finding.stops:
         CONSOLE.print(f"Warning: {finding}", style="yellow", markup=False, soft_wrap=True)
