@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from mite_tf.data import CaptionedImages
-from mite_tf.errors import MiteError
-from mite_tf.training import Checkpoint, StageSchedule
 from mite_tf.encoders import Encoders
+from mite_tf.errors import MiteError
 from mite_tf.runs import Run, build_model, embed, evaluate, find, load_config, train
+from mite_tf.training import Checkpoint, StageSchedule
 
 
 @pytest.fixture(scope="module")
