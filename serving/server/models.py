@@ -115,7 +115,7 @@ class Models:
             return version
         asked = f"Specific({name}, {spec.version.value})" if choice else f"Latest({name})"
         there_is = (
-            f"Version {version.number} is served." if version
+            f"This server has version {version.number}." if version
             else f"The models are {' and '.join(MODELS)}."
         )  # fmt: skip
         raise Refusal(StatusCode.NOT_FOUND, f"Servable not found for request: {asked}. {there_is}")

@@ -62,10 +62,11 @@ def recorded(metrics: Metrics, *, model: str, api: str, entry: str) -> Iterator[
         Refusal: What the caller is to be told.
 
     Example:
-        >>> with recorded(Metrics(), model="text", api="Predict", entry="GRPC"):
-        ...     raise MiteError("No such image.")
-        Traceback (most recent call last):
-        mite_tf.serving.server.outcomes.Refusal: No such image.
+        >>> metrics = Metrics()
+        >>> with recorded(metrics, model="text", api="Predict", entry="GRPC"):
+        ...     pass  # answer
+        >>> b'request_count{model_name="text",status="OK"} 1.0' in metrics.page()
+        True
     """
     start = time.perf_counter()
     model = model if model in MODELS else "unknown"  # no label that a caller makes up
