@@ -162,7 +162,7 @@ class Batcher:
         except Exception as error:
             result = error
         seconds = time.perf_counter() - start
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no request is left
             self._loop.call_soon_threadsafe(self._answer, batch, result, start, seconds)
 
     def _embed(self, rows: Rows) -> np.ndarray:

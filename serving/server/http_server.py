@@ -63,7 +63,7 @@ _Answer = Callable[[Request, "re.Match[str]"], Awaitable[Response]]
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to whoever runs the loop."""
+    """Leaves signals to the code that runs the event loop."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

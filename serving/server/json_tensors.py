@@ -18,7 +18,7 @@ from mite_tf.serving.server.outcomes import Refusal, invalid
 from mite_tf.serving.wire.tensors import type_name, type_number
 
 _SHOWN = 256
-# Far more than any input has; lists in lists would otherwise exhaust the stack.
+# Far more dimensions than any input has, and fewer than NumPy's limit.
 _DEEPEST = 8
 
 
@@ -137,32 +137,26 @@ def _array(values: Any, signature: SignatureSpec) -> np.ndarray:
         raise invalid(
             f"Encountered list at unexpected level: {_DEEPEST} expected < {len(signature.shape)}"
         )
-    flat: list[Any] = []
-    _flatten(values, shape, 0, flat)
+    flat = [values]
+    for level, size in enumerate(shape):
+        for value in flat:
+            if not isinstance(value, list):
+                raise invalid(
+                    f"JSON Value: {_shown(value)} found at incorrect level: {level + 1} in the "
+                    f"JSON DOM. Expected at level: {len(shape)}"
+                )
+            if len(value) != size:
+                raise invalid(
+                    f"Encountered list at unexpected size: {len(value)} at level: {level} "
+                    f"expected size: {size}"
+                )
+        flat = [each for value in flat for each in value]
+    if any(isinstance(value, list) for value in flat):
+        raise invalid(f"Encountered list at unexpected level: {len(shape)} expected < {len(shape)}")
     convert = _CONVERTERS[signature.dtype]
     array = np.empty(len(flat), object if signature.dtype == "string" else signature.dtype)
     array[:] = [convert(value, signature.dtype) for value in flat]
     return array.reshape(shape)
-
-
-def _flatten(value: Any, shape: tuple[int, ...], level: int, flat: list[Any]) -> None:
-    if not isinstance(value, list):
-        if level != len(shape):
-            raise invalid(
-                f"JSON Value: {_shown(value)} found at incorrect level: {level + 1} in the JSON "
-                f"DOM. Expected at level: {len(shape)}"
-            )
-        flat.append(value)
-        return
-    if level >= len(shape):
-        raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
-    if len(value) != shape[level]:
-        raise invalid(
-            f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: "
-            f"{shape[level]}"
-        )
-    for each in value:
-        _flatten(each, shape, level + 1, flat)
 
 
 def _string(value: Any, dtype: str) -> bytes:

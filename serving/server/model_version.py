@@ -78,7 +78,7 @@ class ModelVersion:
                 self._idle.set()
 
     async def drained(self) -> None:
-        """Returns when nobody uses the version; new users must have been kept away."""
+        """Returns when no request uses the version; no new one may begin."""
         while self._users:
             self._idle.clear()
             await self._idle.wait()
