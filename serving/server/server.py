@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
-from mite_tf.serving.server.options import ServerOptions
+from mite_tf.serving.server.options import ServerOptions, ServerSettings
 from mite_tf.serving.server.outcomes import log_to_stderr
 
 # New objects before a round of the garbage collector over them; Python's own number is a few
@@ -26,7 +26,9 @@ _log = logging.getLogger("mite_tf.serving")
 
 
 # no example: it answers until it is stopped; see `start_server`.
-def serve(export: str | Path, *, log_level: str = "info", **options: Any) -> None:
+def serve(
+    export: str | Path, *, log_level: str = "info", **options: Unpack[ServerSettings]
+) -> None:
     """Serves both encoders of an export until SIGTERM or SIGINT.
 
     Answers `PredictionService` and `ModelService` of TensorFlow Serving over gRPC, its REST
@@ -73,7 +75,7 @@ def _spare_what_is_loaded() -> None:
 
 
 # no example: it takes an export folder, which needs an encoder.
-def start_server(export: str | Path, **options: Any) -> RunningServer:
+def start_server(export: str | Path, **options: Unpack[ServerSettings]) -> RunningServer:
     """Serves an export from a thread, for tests and notebooks.
 
     Args:
@@ -86,9 +88,9 @@ def start_server(export: str | Path, **options: Any) -> RunningServer:
     Raises:
         MiteError: If the export cannot be loaded or a port is taken.
     """
-    return RunningServer(
-        ServerOptions(export=Path(export), **{"port": 0, "http_port": 0, **options})
-    )
+    options.setdefault("port", 0)
+    options.setdefault("http_port", 0)
+    return RunningServer(ServerOptions(export=Path(export), **options))
 
 
 # no example: `start_server` returns one.
