@@ -26,7 +26,7 @@ _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelSe
 _QUIET, _PATIENCE = 0.2, 2.0
 
 
-# no example: `Server` makes it, which needs an export; see `start_server`.
+# no example: made by `Server`, which needs an export; see `start_server`.
 class GrpcServer:
     """Listens for gRPC.
 

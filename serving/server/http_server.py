@@ -74,7 +74,7 @@ class _TooLarge(Refusal):
     """A body beyond the limit, which has a status of its own in HTTP."""
 
 
-# no example: `Server` makes it, which needs an export; see `start_server`.
+# no example: made by `Server`, which needs an export; see `start_server`.
 class HttpServer:
     """Listens for HTTP, or HTTPS.
 

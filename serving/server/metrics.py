@@ -30,7 +30,7 @@ class _RequestCount:
         yield metric
 
 
-# no example: `Metrics.of_batches` returns one.
+# no example: made by `Metrics.of_batches`.
 class BatchMetrics:
     """What the batches of one model report."""
 

@@ -93,7 +93,7 @@ def start_server(export: str | Path, **options: Unpack[ServerSettings]) -> Runni
     return RunningServer(ServerOptions(export=Path(export), **options))
 
 
-# no example: `start_server` returns one.
+# no example: made by `start_server`.
 class RunningServer:
     """A server in a thread of this process; also a context manager.
 
@@ -136,7 +136,7 @@ class RunningServer:
         self.stop()
 
 
-# no example: `serve` and `start_server` run it.
+# no example: run by `serve` and `start_server`, which need an export.
 class Server:
     """Loads an export and serves it; lives on one event loop.
 
