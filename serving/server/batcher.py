@@ -24,6 +24,8 @@ _QUIET = 500e-6
 # As many requests as the largest of the last few calls had are expected to come again. One call in
 # so many waits although they are there, to see whether there are more now.
 _RECENT, _LOOK = 4, 128
+# A call that takes no longer runs on the event loop: handing it to a thread may cost as much.
+_LIGHT_SECONDS = 2e-3
 
 
 class _Waiting(NamedTuple):
@@ -39,7 +41,7 @@ class Batcher:
     A call starts as soon as a thread is free, with whatever waits by then. It waits for more only
     while as many requests as in the calls before are expected, for half a millisecond after the
     last one, or for as long as the timeout of the parameters. A request whose caller has gone is
-    left out.
+    left out. Calls that were light so far run on the event loop.
 
     Args:
         model: Name of the model, for metrics.
@@ -68,6 +70,7 @@ class Batcher:
         self._pumping = False
         self._calls = 0
         self._sizes = deque([1], _RECENT)
+        self._light_rows = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, rows: Rows) -> asyncio.Future[np.ndarray]:
@@ -98,7 +101,10 @@ class Batcher:
             if not batch:
                 return
             self._running += 1
-            self._threads.submit(self._call, batch)
+            if sum(len(each.rows) for each in batch) <= self._light_rows:
+                self._answer(batch, *self._call(batch))
+                return  # other events first; `_answer` has asked to come back
+            self._threads.submit(self._work, batch)
 
     def _timed(self) -> None:
         self._timer = None
@@ -153,17 +159,20 @@ class Batcher:
             self._sizes.append(len(batch))
         return batch
 
-    def _call(self, batch: list[_Waiting]) -> None:
-        """Computes a batch; runs in a thread."""
+    def _work(self, batch: list[_Waiting]) -> None:
+        """Computes a batch in a thread."""
+        done = self._call(batch)
+        with suppress(RuntimeError):  # the loop is closed: no request is left
+            self._loop.call_soon_threadsafe(self._answer, batch, *done)
+
+    def _call(self, batch: list[_Waiting]) -> tuple[np.ndarray | Exception, float, float]:
         start = time.perf_counter()
         result: np.ndarray | Exception
         try:
             result = self._embed(together([each.rows for each in batch]))
         except Exception as error:
             result = error
-        seconds = time.perf_counter() - start
-        with suppress(RuntimeError):  # the loop is closed: no request is left
-            self._loop.call_soon_threadsafe(self._answer, batch, result, start, seconds)
+        return result, start, time.perf_counter() - start
 
     def _embed(self, rows: Rows) -> np.ndarray:
         most = self._batching.rows_of_a_call
@@ -189,4 +198,8 @@ class Batcher:
                     each.answer.set_result(result[first:last])
             first = last
             self._metrics.waited(start - each.since)
+        if seconds <= _LIGHT_SECONDS:
+            self._light_rows = max(self._light_rows, first)
+        else:
+            self._light_rows = min(self._light_rows, first - 1)
         self._metrics.ran(first, seconds, len(self._queue))

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -119,6 +120,23 @@ def test_large_requests_are_split_for_the_model():
     answer, calls = run(ask, batching, square)
     assert [size for _, size in calls] == [4, 4, 2]
     assert answer.ravel().tolist() == [n * n for n in range(10)]
+
+
+def test_calls_run_on_the_event_loop_as_long_as_such_calls_are_light(monkeypatch):
+    monkeypatch.setattr("mite_tf.serving.server.batcher._LIGHT_SECONDS", 0.1)
+    on_loop = []
+
+    def model(rows):
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        time.sleep(0.12 * (len(rows) > 4))
+        return square(rows)
+
+    async def ask(batcher):
+        for count in (4, 4, 5, 5, 1):
+            await batcher.put(rows(*range(count)))
+
+    run(ask, Batching(max_batch_size=8), model)
+    assert on_loop == [False, True, False, False, True]
 
 
 async def turns(count):
