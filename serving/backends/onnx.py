@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from json import loads
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from tokenizers import Tokenizer
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends.backend import Rows, Signature
-from mite_tf.serving.backends.inputs import Inputs
-from mite_tf.serving.backends.words import Words
+from mite_tf.export.manifest import Manifest
+from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS, Backend, Rows
+
+# Words that are remembered, about 10 MB, and their greatest length: no text fills the memory.
+_WORDS, _LENGTH = 1 << 16, 64
 
 
-class OnnxBackend:
+# no example: made by `open_backend` from an export folder.
+class OnnxBackend(Backend):
     """One encoder in ONNX, with the tokenizer or the preprocessing that belongs before it.
 
     Args:
-        name: `image` or `text`.
-        version: Version of the export.
-        embedding_size: Size D of the embeddings.
-        inputs: Makes rows of what the signatures take.
-        model: Contents of the `.onnx` file.
-        tokenizer: Contents of `tokenizer.json`; None for images.
+        manifest: Manifest of its export.
+        model: `image` or `text`.
+        files: Contents of the `.onnx` file, and of `tokenizer.json` for texts.
         threads: Threads of one call; as many as there are cores by default.
+        max_image_pixels: Width times height beyond which an image is refused.
 
     Raises:
         MiteError: If the contents cannot be loaded.
@@ -33,33 +37,26 @@ class OnnxBackend:
 
     def __init__(
         self,
+        manifest: Manifest,
+        model: str,
+        files: Sequence[bytes],
         *,
-        name: str,
-        version: int,
-        embedding_size: int,
-        inputs: Inputs,
-        model: bytes,
-        tokenizer: bytes | None,
         threads: int = 0,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
-        self.name = name
-        self.version = version
-        self.embedding_size = embedding_size
-        self.signatures: Mapping[str, Signature] = inputs.signatures
-        self.prepare = inputs.prepare
-        self.is_light = inputs.is_light
-        self._session = _session(model, threads)
+        super().__init__(manifest, model, max_image_pixels=max_image_pixels)
+        if model == "text" and manifest.text.get("kind") == "bag-of-words":
+            threads = threads or 1  # done before a second thread has woken up
+        self._session = _session(files[0], threads)
         [self._input] = [each.name for each in self._session.get_inputs()]
-        self._words = Words(tokenizer, inputs.max_length) if tokenizer else None
+        self._words = Words(files[1], self._max_length) if model == "text" else None
 
     def run(self, rows: Rows) -> np.ndarray:
-        """Embeds rows; returns float32 `[N, D]`."""
         values = self._words.ids(rows.values) if self._words and rows.key == "text" else rows.values
         [embedding] = self._session.run(["embedding"], {self._input: values})
         return embedding
 
     def close(self) -> None:
-        """Frees the model."""
         del self._session
 
 
@@ -67,9 +64,85 @@ def _session(model: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     options.log_severity_level = 3
-    # Threads that spin while they wait take the cores from those who bring the next request.
+    # Threads that spin while they wait take the cores from those that read the next request.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has one class for each kind, without a base
         raise MiteError(f"onnxruntime cannot load the model: {error}") from error
+
+
+class Words:
+    """Cuts texts into token ids, as `tokenizers` does with the same file, but remembers words.
+
+    The normaliser of an export is some hundred replacements, each of which reads the whole text;
+    that takes longer than a small encoder. But it maps every character by itself, and words are
+    cut without regard to each other, so both can be remembered.
+
+    Args:
+        data: Contents of `tokenizer.json`.
+        max_length: Ids at which a text is cut.
+
+    Raises:
+        MiteError: If the contents cannot be read.
+
+    Example:
+        >>> from tokenizers import models, pre_tokenizers
+        >>> file = Tokenizer(models.WordLevel({"[PAD]": 0, "a": 1, "dog": 2}, unk_token="[PAD]"))
+        >>> file.pre_tokenizer = pre_tokenizers.Whitespace()
+        >>> Words(file.to_str().encode(), 12).ids(["a dog", "dog"]).tolist()
+        [[1, 2], [2, 0]]
+    """
+
+    def __init__(self, data: bytes, max_length: int) -> None:
+        try:
+            tokenizer = Tokenizer.from_str(data.decode())
+            normalizer = loads(data)["normalizer"]
+        except Exception as error:  # tokenizers raises Exception itself
+            raise MiteError(f"tokenizer.json cannot be read: {error}") from error
+        self._max_length = max_length
+        self._normalize = _normalizer(tokenizer, normalizer)
+        tokenizer.normalizer = None
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._cut: Callable[[str], Sequence[int]] = lambda word: tokenizer.encode(word).ids
+        self._remembered = lru_cache(_WORDS)(self._cut)
+
+    def ids(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns int32 `[N, L]`, padded with 0 on the right; L is at least 1."""
+        rows = [self._row(text) for text in texts]
+        ids = np.zeros((len(rows), max(1, *map(len, rows))), np.int32)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = row
+        return ids
+
+    def _row(self, text: str) -> list[int]:
+        row: list[int] = []
+        for word in self._normalize(text).split(" "):
+            if word:
+                row += self._remembered(word) if len(word) <= _LENGTH else self._cut(word)
+                if len(row) >= self._max_length:
+                    return row[: self._max_length]
+        return row
+
+
+class _Characters(dict[int, str]):
+    """What a normaliser makes of each character, found when it is first met."""
+
+    def __init__(self, normalizer: Any) -> None:
+        super().__init__()
+        self._normalizer = normalizer
+
+    def __missing__(self, code: int) -> str:
+        self[code] = text = self._normalizer.normalize_str(chr(code))
+        return text
+
+
+def _normalizer(tokenizer: Any, described: Any) -> Callable[[str], str]:
+    if described is None:
+        return str
+    steps = described["normalizers"] if described["type"] == "Sequence" else [described]
+    if all(step["type"] == "Replace" for step in steps):
+        characters = _Characters(tokenizer.normalizer)
+        return lambda text: text.translate(characters)
+    return tokenizer.normalizer.normalize_str

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.util import find_spec
+import hashlib
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest, check_files, read_manifest
-from mite_tf.serving.backends.backend import MODELS, Backend, Signature
-from mite_tf.serving.backends.inputs import MAX_IMAGE_PIXELS, Inputs
-from mite_tf.serving.backends.snapshot import PATIENCE, inside, read_snapshot
+from mite_tf.extras import install_hint, missing
+from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS, MODELS, Backend
 
-KINDS = ("onnx", "onnx-int8", "savedmodel")
+# Kinds of backends, with the extra and the modules that each takes.
 _NEEDS = {
     "onnx": ("onnx", ("onnxruntime", "tokenizers")),
     "onnx-int8": ("onnx", ("onnxruntime", "tokenizers")),
     "savedmodel": ("serving", ("tensorflow", "tensorflow_text")),
 }
+KINDS = tuple(_NEEDS)
+# An export that is being renewed is whole again after this many seconds at the latest.
+_PATIENCE = 5.0
 
 
+# no example: it takes an export folder, which needs an encoder.
 def open_backend(
     export: str | Path,
     model: str,
@@ -28,7 +31,7 @@ def open_backend(
     *,
     threads: int = 0,
     max_image_pixels: int = MAX_IMAGE_PIXELS,
-    patience: float = PATIENCE,
+    patience: float = _PATIENCE,
 ) -> Backend:
     """Loads one encoder of an export folder; what is loaded does not change with the folder.
 
@@ -50,10 +53,28 @@ def open_backend(
     if model not in MODELS:
         raise MiteError(f"Unknown model {model!r}; there are {', '.join(MODELS)}.")
     check_kind(kind)
-    opener = _open_savedmodel if kind == "savedmodel" else _open_onnx
-    return opener(Path(export), model, kind, threads, max_image_pixels, patience)
+    if kind == "savedmodel":
+        return _open_savedmodel(Path(export), model, threads, max_image_pixels)
+    names = [f"onnx/{model}_encoder{'.int8' * (kind == 'onnx-int8')}.onnx"]
+    if model == "text":
+        names.append("tokenizer.json")
+    end = time.monotonic() + patience
+    while True:
+        # Another export into the same folder replaces one file after the other, so that for a
+        # moment some are new and some are old.
+        try:
+            manifest, files = _read(Path(export), names)
+            break
+        except MiteError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.1)
+    from mite_tf.serving.backends.onnx import OnnxBackend
+
+    return OnnxBackend(manifest, model, files, threads=threads, max_image_pixels=max_image_pixels)
 
 
+# no example: it takes an export folder, which needs an encoder.
 def choose_kind(export: str | Path) -> str:
     """Returns the kind to run an export with: ONNX where it can be, which is faster and smaller.
 
@@ -61,7 +82,7 @@ def choose_kind(export: str | Path) -> str:
         MiteError: If the export has neither form.
     """
     formats = read_manifest(export).formats
-    if "onnx" in formats and not _missing("onnx"):
+    if "onnx" in formats and not missing(_NEEDS["onnx"][1]):
         return "onnx"
     if "savedmodel" in formats:
         return "savedmodel"
@@ -77,76 +98,60 @@ def check_kind(kind: str) -> None:
         Traceback (most recent call last):
         mite_tf.errors.MiteError: Unknown backend 'tflite'; there are onnx, onnx-int8, savedmodel.
     """
-    if kind not in KINDS:
+    if kind not in _NEEDS:
         raise MiteError(f"Unknown backend {kind!r}; there are {', '.join(KINDS)}.")
-    missing = _missing(kind)
-    if missing:
+    extra, modules = _NEEDS[kind]
+    absent = missing(modules)
+    if absent:
         raise MiteError(
-            f"{kind} needs {', '.join(missing)}, not installed here. Install with: "
-            f"pip install 'mite-tf[{_NEEDS[kind][0]}]'"
+            f"{kind} needs {', '.join(absent)}, not installed here. "
+            f"Install with: {install_hint(extra)}"
         )
 
 
-def _missing(kind: str) -> list[str]:
-    return [package for package in _NEEDS[kind][1] if find_spec(package) is None]
+def _read(export: Path, names: Sequence[str]) -> tuple[Manifest, list[bytes]]:
+    """Reads files whose hashes are those of the manifest, so that all are of one version."""
+    manifest = read_manifest(export)
+    files = []
+    for name in names:
+        if name not in manifest.files:
+            raise MiteError(f"{export}: holds no {name}. Export the run again, with that form.")
+        path = _inside(export, name)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise MiteError(f"{path}: cannot be read: {error.strerror}.") from error
+        if hashlib.sha256(data).hexdigest() != manifest.files[name]["sha256"]:
+            raise MiteError(
+                f"{path}: not the file that was exported. Copy the folder again, or export the "
+                "run again."
+            )
+        files.append(data)
+    return manifest, files
 
 
-def _open_onnx(
-    export: Path, model: str, kind: str, threads: int, max_image_pixels: int, patience: float
-) -> Backend:
-    from mite_tf.serving.backends.onnx import OnnxBackend
-
-    suffix = ".int8" if kind == "onnx-int8" else ""
-    names = [f"onnx/{model}_encoder{suffix}.onnx", *["tokenizer.json"] * (model == "text")]
-    snapshot = read_snapshot(export, names, patience=patience)
-    if model == "text" and snapshot.manifest.text.get("kind") == "bag-of-words":
-        threads = threads or 1  # done before a second thread has woken up
-    return OnnxBackend(
-        **_described(snapshot.manifest, model, max_image_pixels),
-        model=snapshot.files[names[0]],
-        tokenizer=snapshot.files.get("tokenizer.json"),
-        threads=threads,
-    )
-
-
-def _open_savedmodel(
-    export: Path, model: str, kind: str, threads: int, max_image_pixels: int, patience: float
-) -> Backend:
-    from mite_tf.serving.backends.savedmodel import SavedModelBackend
-
+def _open_savedmodel(export: Path, model: str, threads: int, max_image_pixels: int) -> Backend:
     # A version of a SavedModel appears in one step and never changes, so no patience is needed.
     manifest = read_manifest(export)
     prefix = f"savedmodel/{model}/{manifest.version}/"
     files = {name: each for name, each in manifest.files.items() if name.startswith(prefix)}
     if not files:
         raise MiteError(f"{export}: holds no {prefix[:-1]}. Export the run again, with savedmodel.")
-    root = export.resolve()
-    folder = inside(root, prefix)
-    for path in folder.rglob("*"):
-        inside(root, str(path.relative_to(root)))
-    for name in files:
-        inside(root, name)
+    folder = _inside(export, prefix)
+    for name in (*files, *(str(path.relative_to(export.resolve())) for path in folder.rglob("*"))):
+        _inside(export, name)
     check_files(export, files)
+    from mite_tf.serving.backends.savedmodel import SavedModelBackend
+
     return SavedModelBackend(
-        **_described(manifest, model, max_image_pixels), folder=folder, threads=threads
+        manifest, model, folder, threads=threads, max_image_pixels=max_image_pixels
     )
 
 
-def _described(manifest: Manifest, model: str, max_image_pixels: int) -> dict[str, Any]:
-    described: Mapping[str, Any] = getattr(manifest, model)["signatures"]
-    signatures = {
-        name: Signature(each["input"], each["dtype"], tuple(each["shape"]))
-        for name, each in described.items()
-    }
-    inputs = Inputs(
-        signatures=signatures,
-        preprocessing=manifest.preprocessing,
-        max_length=manifest.tokenizer["max_length"],
-        max_image_pixels=max_image_pixels,
-    )
-    return {
-        "name": model,
-        "version": manifest.version,
-        "embedding_size": manifest.embedding_size,
-        "inputs": inputs,
-    }
+def _inside(export: Path, name: str) -> Path:
+    """Returns a path of an export, with symbolic links resolved; refuses one that leads out."""
+    folder = export.resolve()
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder):
+        raise MiteError(f"{folder}: {name} leads out of the folder.")
+    return path

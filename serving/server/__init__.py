@@ -1,8 +1,7 @@
 """A small server that speaks TensorFlow Serving's protocol."""
 
-from mite_tf.serving.server.batching import Batching, read_batching
-from mite_tf.serving.server.options import TLS, ServerOptions
-from mite_tf.serving.server.run import RunningServer, serve, start_server
+from mite_tf.serving.server.options import TLS, Batching, ServerOptions, read_batching
+from mite_tf.serving.server.server import RunningServer, serve, start_server
 
 __all__ = [
     "TLS",

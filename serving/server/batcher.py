@@ -14,16 +14,18 @@ import numpy as np
 from grpc import StatusCode
 
 from mite_tf.serving.backends.backend import Rows, together
-from mite_tf.serving.server.batching import Batching
 from mite_tf.serving.server.metrics import Metrics
-from mite_tf.serving.server.status import Refusal
+from mite_tf.serving.server.options import Batching
+from mite_tf.serving.server.outcomes import Refusal
 
 # Seconds without a new request, after which no more is expected soon: gRPC hands over one at a
 # time, each some 100 µs after the one before.
 _QUIET = 500e-6
-# As many requests as the largest of so many last calls had are taken for all that come, but for
-# one in so many calls, to see whether there are more now.
+# As many requests as the largest of the last few calls had are expected to come again. One call in
+# so many waits although they are there, to see whether there are more now.
 _RECENT, _LOOK = 4, 128
+# A call that takes no longer runs on the event loop: handing it to a thread may cost as much.
+_LIGHT_SECONDS = 2e-3
 
 
 class _Waiting(NamedTuple):
@@ -32,20 +34,20 @@ class _Waiting(NamedTuple):
     since: float
 
 
+# no example: it lives on the event loop of a server; see `start_server`.
 class Batcher:
-    """The queue before one version of one model; lives on the event loop.
+    """The queue in front of one version of one model; lives on the event loop.
 
     A call starts as soon as a thread is free, with whatever waits by then. It waits for more only
-    while as many as in the calls before are expected, for half a millisecond after the last one,
-    or as long as a timeout in the parameters says. A request whose caller has gone is left out.
+    while as many requests as in the calls before are expected, for half a millisecond after the
+    last one, or for as long as the timeout of the parameters. A request whose caller has gone is
+    left out. Calls that were light so far run on the event loop.
 
     Args:
         model: Name of the model, for metrics.
         run: Embeds rows.
         batching: The parameters.
         threads: Runs the calls.
-        light_rows: Calls of at most so many rows run on the event loop: they take less time than
-            handing them to a thread and back.
         metrics: Counts them.
     """
 
@@ -56,13 +58,11 @@ class Batcher:
         run: Callable[[Rows], np.ndarray],
         batching: Batching,
         threads: Executor,
-        light_rows: int,
         metrics: Metrics,
     ) -> None:
         self._run = run
         self._batching = batching
         self._threads = threads
-        self._light_rows = light_rows
         self._metrics = metrics.of_batches(model)
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Waiting] = deque()
@@ -70,6 +70,7 @@ class Batcher:
         self._pumping = False
         self._calls = 0
         self._sizes = deque([1], _RECENT)
+        self._light_rows = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, rows: Rows) -> asyncio.Future[np.ndarray]:
@@ -91,9 +92,10 @@ class Batcher:
     def _pump(self) -> None:
         self._pumping = False
         while self._running < self._batching.num_batch_threads:
-            if self._batching.batch_timeout_micros and not self._is_time():
-                return
-            if self._more_come():
+            seconds = self._seconds_to_wait()
+            if seconds > 0:
+                if self._timer is None:
+                    self._timer = self._loop.call_later(seconds, self._timed)
                 return
             batch = self._next_batch()
             if not batch:
@@ -104,31 +106,25 @@ class Batcher:
                 return  # other events first; `_answer` has asked to come back
             self._threads.submit(self._work, batch)
 
-    def _more_come(self) -> bool:
-        """Whether more requests are on their way, so that a call now would waste most of its time.
+    def _timed(self) -> None:
+        self._timer = None
+        self._pump_soon()
 
-        Who was answered together asks again together.
-        """
-        if not self._batching.gather or not self._queue or self._is_full():
-            return False
-        if self._as_many_as_before() and self._calls % _LOOK:
-            return False
-        left = _QUIET - (time.perf_counter() - self._queue[-1].since)
-        if left > 0:
-            self._pump_in(left)
-        return left > 0
-
-    def _is_time(self) -> bool:
-        """Whether the oldest request has waited long enough, or a batch is full."""
+    def _seconds_to_wait(self) -> float:
+        """Returns how long the next call is to wait for more requests; 0 or less for not at all."""
         while self._queue and self._queue[0].answer.done():
             self._queue.popleft()
         if not self._queue or self._is_full():
-            return True
-        waited = time.perf_counter() - self._queue[0].since
-        left = self._batching.batch_timeout_micros / 1e6 - waited
-        if left > 0:
-            self._pump_in(left)
-        return left <= 0
+            return 0
+        now = time.perf_counter()
+        wait = 0.0
+        if self._batching.batch_timeout_micros:
+            wait = self._queue[0].since + self._batching.batch_timeout_micros / 1e6 - now
+        # Clients that were answered together ask again together: a call without the rest of them
+        # would waste most of its time.
+        if self._batching.gather and not (self._as_many_as_before() and self._calls % _LOOK):
+            wait = max(wait, self._queue[-1].since + _QUIET - now)
+        return wait
 
     def _as_many_as_before(self) -> bool:
         return len(self._queue) >= max(self._sizes)
@@ -136,14 +132,6 @@ class Batcher:
     def _is_full(self) -> bool:
         most = self._batching.rows_of_a_call
         return len(self._queue) >= most or sum(len(each.rows) for each in self._queue) >= most
-
-    def _pump_in(self, seconds: float) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_later(seconds, self._timed)
-
-    def _timed(self) -> None:
-        self._timer = None
-        self._pump_soon()
 
     def _next_batch(self) -> list[_Waiting]:
         """Takes the oldest request and those after it that may share its call."""
@@ -172,9 +160,9 @@ class Batcher:
         return batch
 
     def _work(self, batch: list[_Waiting]) -> None:
-        """Runs in a thread."""
+        """Computes a batch in a thread."""
         done = self._call(batch)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no request is left
             self._loop.call_soon_threadsafe(self._answer, batch, *done)
 
     def _call(self, batch: list[_Waiting]) -> tuple[np.ndarray | Exception, float, float]:
@@ -203,15 +191,15 @@ class Batcher:
             last = first + len(each.rows)
             if not each.answer.done():
                 if isinstance(result, Exception):
-                    each.answer.set_exception(_failure(result))
+                    refusal = Refusal(StatusCode.INTERNAL, f"The model failed: {result}")
+                    refusal.__cause__ = result
+                    each.answer.set_exception(refusal)
                 else:
                     each.answer.set_result(result[first:last])
             first = last
             self._metrics.waited(start - each.since)
+        if seconds <= _LIGHT_SECONDS:
+            self._light_rows = max(self._light_rows, first)
+        else:
+            self._light_rows = min(self._light_rows, first - 1)
         self._metrics.ran(first, seconds, len(self._queue))
-
-
-def _failure(error: Exception) -> Refusal:
-    refusal = Refusal(StatusCode.INTERNAL, f"The model failed: {error}")
-    refusal.__cause__ = error
-    return refusal

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.server.grpc_service import Gate, handlers
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
+from mite_tf.serving.server.outcomes import Refusal, recorded
+from mite_tf.serving.server.service import model_metadata, model_status, predict
+from mite_tf.serving.wire import messages
 from mite_tf.serving.wire.messages import MODEL_SERVICE, POOL, PREDICTION_SERVICE
 
 # The last two are the names under which TensorFlow Serving reports (model_servers/server.cc).
@@ -22,6 +26,7 @@ _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelSe
 _QUIET, _PATIENCE = 0.2, 2.0
 
 
+# no example: made by `Server`, which needs an export; see `start_server`.
 class GrpcServer:
     """Listens for gRPC.
 
@@ -36,7 +41,10 @@ class GrpcServer:
 
     def __init__(self, options: ServerOptions, models: Models, metrics: Metrics) -> None:
         self._options = options
-        self._gate = Gate()
+        self._models = models
+        self._metrics = metrics
+        self._stopping = False
+        self._last = 0.0  # when the last request came
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -47,13 +55,50 @@ class GrpcServer:
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ]
         )
-        self._server.add_generic_rpc_handlers(handlers(models, metrics, self._gate))
+        # Methods that are not named here are UNIMPLEMENTED.
+        services = {
+            PREDICTION_SERVICE: {"Predict": predict, "GetModelMetadata": model_metadata},
+            MODEL_SERVICE: {"GetModelStatus": model_status},
+        }
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(
+                    service, {api: self._handler(api, answer) for api, answer in methods.items()}
+                )
+                for service, methods in services.items()
+            ]
+        )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
         names = (PREDICTION_SERVICE, MODEL_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server, pool=POOL)
         self.port = self._listen()
+
+    def _handler(
+        self, api: str, answer: Callable[[Models, Any], Awaitable[Any]]
+    ) -> grpc.RpcMethodHandler:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            self._last = time.perf_counter()
+            model = request.model_spec.name
+            try:
+                with recorded(self._metrics, model=model, api=api, entry="GRPC"):
+                    if self._stopping:
+                        # gRPC itself would cancel requests that it has not handed on, which no
+                        # client takes for a reason to ask another server.
+                        raise Refusal(
+                            grpc.StatusCode.UNAVAILABLE,
+                            "The server is stopping. Ask again, or another one.",
+                        )
+                    return await answer(self._models, request)
+            except Refusal as refusal:
+                await context.abort(refusal.code, str(refusal))
+
+        request = messages.message_class(f"tensorflow.serving.{api}Request")
+        response = messages.message_class(f"tensorflow.serving.{api}Response")
+        return grpc.unary_unary_rpc_method_handler(
+            call, request.FromString, response.SerializeToString
+        )
 
     def _listen(self) -> int:
         host = self._options.host
@@ -80,8 +125,8 @@ class GrpcServer:
     async def stop(self) -> None:
         """Reports not to be healthy, takes no more requests, and answers those that it has."""
         await self._health.enter_graceful_shutdown()
-        self._gate.close()
-        end = time.perf_counter() + _PATIENCE
-        while time.perf_counter() < min(end, max(end - _PATIENCE, self._gate.last) + _QUIET):
+        self._stopping = True
+        start = time.perf_counter()
+        while time.perf_counter() < min(start + _PATIENCE, max(start, self._last) + _QUIET):
             await asyncio.sleep(_QUIET / 4)
         await self._server.stop(self._options.grace_seconds)

@@ -1,28 +1,80 @@
-"""The HTTP side of a server: REST and metrics, on the event loop of the rest."""
+"""The HTTP side of a server: TensorFlow Serving's REST forms, and its metrics page."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import json
+import re
 import socket
 import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote
 
 import uvicorn
+from google.protobuf.json_format import MessageToDict
+from grpc import StatusCode
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from mite_tf.errors import MiteError
+from mite_tf.serving.server.json_tensors import parse_request, to_input, to_json
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
-from mite_tf.serving.server.rest import application
+from mite_tf.serving.server.outcomes import Refusal, invalid, recorded
+from mite_tf.serving.server.service import (
+    SIGNATURE_DEF,
+    find_signature,
+    model_metadata,
+    model_status,
+)
+from mite_tf.serving.wire.messages import (
+    GetModelMetadataRequest,
+    GetModelStatusRequest,
+    ModelSpec,
+    SignatureDefMap,
+)
+
+_METRICS = "/monitoring/prometheus/metrics"
+# As model_servers/http_rest_api_util.cc of TensorFlow Serving reads a path.
+_MODEL = r"(?i:/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_PREDICT = re.compile(_MODEL + r":(?P<method>classify|regress|predict))")
+_STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?)")
+# As model_servers/http_server.cc of TensorFlow Serving maps statuses.
+_HTTP = {
+    StatusCode.CANCELLED: 499,
+    StatusCode.INVALID_ARGUMENT: 400,
+    StatusCode.FAILED_PRECONDITION: 400,
+    StatusCode.NOT_FOUND: 404,
+    StatusCode.RESOURCE_EXHAUSTED: 429,
+    StatusCode.INTERNAL: 500,
+    StatusCode.UNIMPLEMENTED: 501,
+    StatusCode.UNAVAILABLE: 503,
+}
+# Reading or writing more JSON than this would hold up other requests.
+_LIGHT = 1 << 16
+
+_Answer = Callable[[Request, "re.Match[str]"], Awaitable[Response]]
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to whoever runs the loop."""
+    """Leaves signals to the code that runs the event loop."""
 
-    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
-        return contextlib.nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
+class _TooLarge(Refusal):
+    """A body beyond the limit, which has a status of its own in HTTP."""
+
+
+# no example: made by `Server`, which needs an export; see `start_server`.
 class HttpServer:
     """Listens for HTTP, or HTTPS.
 
@@ -36,17 +88,28 @@ class HttpServer:
     """
 
     def __init__(self, options: ServerOptions, models: Models, metrics: Metrics) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._most_bytes = options.max_message_bytes
+        predict = self._route(_PREDICT, "predict", self._predict)
+        show = self._route(_STATUS, "", self._show)
+        routes = [
+            Route(_METRICS, self._show_metrics, methods=["GET"]),
+            # TensorFlow Serving does not mind whether it is a small v.
+            *(Route(f"/{v}1/{{path:path}}", predict, methods=["POST"]) for v in "vV"),
+            *(Route(f"/{v}1/{{path:path}}", show, methods=["GET"]) for v in "vV"),
+        ]
         tls = options.tls
         try:
             config = uvicorn.Config(
-                application(options, models, metrics),
+                Starlette(routes=routes),
                 log_config=None,
                 log_level="warning",
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=max(1, int(options.grace_seconds)),
-                ssl_certfile=tls and str(tls.cert),
-                ssl_keyfile=tls and str(tls.key),
+                ssl_certfile=tls.cert if tls else None,
+                ssl_keyfile=tls.key if tls else None,
                 ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
                 ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
             )
@@ -74,6 +137,59 @@ class HttpServer:
         else:
             await self._task
 
+    def _route(
+        self, pattern: re.Pattern[str], api: str, answer: _Answer
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def route(request: Request) -> Response:
+            path = request.scope["path"]
+            found = pattern.fullmatch(path)
+            model = found["name"] if found else ""
+            try:
+                with recorded(self._metrics, model=model, api=api, entry="REST"):
+                    if found is None:
+                        raise invalid(
+                            f"Malformed request: {request.method} {path}. Say /v1/models/NAME, "
+                            "/v1/models/NAME/metadata or /v1/models/NAME:predict."
+                        )
+                    return await answer(request, found)
+            except Refusal as refusal:
+                status = 413 if isinstance(refusal, _TooLarge) else _HTTP[refusal.code]
+                return JSONResponse({"error": str(refusal)}, status)
+
+        return route
+
+    async def _predict(self, request: Request, found: re.Match[str]) -> Response:
+        if found["method"].lower() != "predict":
+            raise Refusal(
+                StatusCode.UNIMPLEMENTED,
+                f"{found['method']} takes tf.Example, which no encoder does. Use predict.",
+            )
+        body = await _body(request, self._most_bytes)
+        version = self._models.find(_spec(found))
+        with version.used():
+            asked = await _light(len(body), parse_request, body)
+            name, signature = find_signature(version, asked.signature_name)
+            array = await _light(len(body), to_input, asked, signature)
+            embedding = await version.embed(name, array)
+            text = await _light(4 * embedding.nbytes, to_json, embedding, asked.by_row)
+        return Response(text, media_type="application/json")
+
+    async def _show(self, request: Request, found: re.Match[str]) -> Response:
+        spec = _spec(found)
+        if not found["metadata"]:
+            status = await model_status(self._models, GetModelStatusRequest(model_spec=spec))
+            return _indented(MessageToDict(status, always_print_fields_with_no_presence=True))
+        described = await model_metadata(
+            self._models, GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
+        )
+        signatures = SignatureDefMap()
+        described.metadata[SIGNATURE_DEF].Unpack(signatures)
+        metadata = {SIGNATURE_DEF: _plain(signatures)}
+        return _indented({"model_spec": _plain(described.model_spec), "metadata": metadata})
+
+    async def _show_metrics(self, request: Request) -> Response:
+        return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
+
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -87,3 +203,48 @@ def _listen(host: str, port: int) -> socket.socket:
             f"HTTP cannot listen on {host}:{port}: {error.strerror}. Name another port."
         ) from error
     return listener
+
+
+async def _light(size: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function here, or in a thread if there is much to do."""
+    if size <= _LIGHT:
+        return function(*arguments)
+    return await run_in_threadpool(function, *arguments)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    parts, size = [], 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise _TooLarge(
+                    StatusCode.RESOURCE_EXHAUSTED,
+                    f"The body is larger than {limit} bytes. Send fewer rows in a request.",
+                )
+            parts.append(part)
+    except ClientDisconnect as gone:
+        raise Refusal(StatusCode.CANCELLED, "The caller has gone.") from gone
+    return b"".join(parts)
+
+
+def _spec(found: re.Match[str]) -> Any:
+    spec = ModelSpec(name=unquote(found["name"]))
+    if found["version"]:
+        number = int(found["version"])
+        if number >= 1 << 63:
+            raise invalid(f"Failed to convert version: {number} to numeric.")
+        spec.version.value = number
+    if found["label"]:
+        spec.version_label = unquote(found["label"])
+    return spec
+
+
+def _indented(value: Any) -> Response:
+    return Response(json.dumps(value, indent=1), media_type="application/json")
+
+
+def _plain(message: Any) -> Any:
+    return MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )

@@ -12,14 +12,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from grpc import StatusCode
 
-from mite_tf.serving.backends import Signature
-from mite_tf.serving.server.status import Refusal
+from mite_tf.serving.backends import SignatureSpec
+from mite_tf.serving.server.outcomes import Refusal, invalid
 from mite_tf.serving.wire.tensors import type_name, type_number
 
 _SHOWN = 256
-# Far more than any input has; lists in lists would otherwise exhaust the stack.
+# Far more dimensions than any input has, and fewer than NumPy's limit.
 _DEEPEST = 8
 
 
@@ -30,6 +29,10 @@ class JsonRequest(NamedTuple):
         signature_name: Name of the signature; empty for the default.
         values: What `instances` or `inputs` hold.
         by_row: Whether it was `instances`.
+
+    Example:
+        >>> JsonRequest("", ["a dog"], by_row=True).values
+        ['a dog']
     """
 
     signature_name: str
@@ -42,72 +45,76 @@ def parse_request(body: bytes) -> JsonRequest:
 
     Raises:
         Refusal: If it is no JSON, or not of the row or the column format.
+
+    Example:
+        >>> parse_request(b'{"instances": ["a dog"]}')
+        JsonRequest(signature_name='', values=['a dog'], by_row=True)
     """
     if not body:
-        raise _invalid("JSON Parse error: The document is empty. Send instances or inputs.")
+        raise invalid("JSON Parse error: The document is empty. Send instances or inputs.")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise _invalid(f"JSON Parse error: {error}") from error
+        raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(document, dict):
-        raise _invalid(f"JSON Value: {_shown(document)} Is not object")
-    name = document.get("signature_name", "")
+        raise invalid(f"JSON Value: {_shown(document)} Is not object")
+    name, instances = document.get("signature_name", ""), document.get("instances")
     if not isinstance(name, str):
-        raise _invalid(
-            f"JSON Value: {_shown(document)} not formatted correctly. 'signature_name' key must be "
-            "a string value."
+        wrong = "not formatted correctly. 'signature_name' key must be a string value."
+    elif "instances" in document and "inputs" in document:
+        wrong = (
+            "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
         )
-    if "instances" in document and "inputs" in document:
-        raise _invalid(
-            f"JSON Value: {_shown(document)} Not formatted correctly expecting only one of "
-            "'inputs' or 'instances' keys to exist "
-        )
-    if "instances" in document:
-        instances = document["instances"]
-        if not isinstance(instances, list):
-            raise _invalid(
-                f"JSON Value: {_shown(document)} Expecting 'instances' to be an list/array"
-            )
-        if not instances:
-            raise _invalid(f"JSON Value: {_shown(document)} No values in 'instances' array")
-        return JsonRequest(name, instances, by_row=True)
-    if "inputs" in document:
+    elif "inputs" in document:
         return JsonRequest(name, document["inputs"], by_row=False)
-    raise _invalid("Missing 'inputs' or 'instances' key")
+    elif "instances" not in document:
+        raise invalid("Missing 'inputs' or 'instances' key")
+    elif not isinstance(instances, list):
+        wrong = "Expecting 'instances' to be an list/array"
+    elif not instances:
+        wrong = "No values in 'instances' array"
+    else:
+        return JsonRequest(name, instances, by_row=True)
+    raise invalid(f"JSON Value: {_shown(document)} {wrong}")
 
 
-def to_input(request: JsonRequest, signature: Signature) -> np.ndarray:
+def to_input(request: JsonRequest, signature: SignatureSpec) -> np.ndarray:
     """Returns the input of a signature; strings as `bytes` with dtype `object`.
 
     Raises:
         Refusal: If the values do not fit the signature, or each other.
+
+    Example:
+        >>> asked = JsonRequest("token_ids", [[1, 2]], by_row=True)
+        >>> to_input(asked, SignatureSpec("token_ids", "int32", (None, None))).tolist()
+        [[1, 2]]
     """
     values = request.values
     if request.by_row:
         values = _instances(values, signature)
     elif isinstance(values, dict) and not _is_base64(values):
         if signature.input not in values:
-            raise _invalid(f"Missing named input: {signature.input} in 'inputs' object.")
+            raise invalid(f"Missing named input: {signature.input} in 'inputs' object.")
         values = values[signature.input]
     return _array(values, signature)
 
 
-def _instances(instances: list[Any], signature: Signature) -> list[Any]:
+def _instances(instances: list[Any], signature: SignatureSpec) -> list[Any]:
     named = _is_named(instances[0])
     rows = []
     for number, row in enumerate(instances):
         if named != _is_named(row):
             expected, got = ("object", "list") if named else ("value/list", "object")
-            raise _invalid(f"Expecting {expected} but got {got} at item {number} of input list")
+            raise invalid(f"Expecting {expected} but got {got} at item {number} of input list")
         if named:
             unknown = sorted(row.keys() - {signature.input})
             if unknown:
-                raise _invalid(
+                raise invalid(
                     f"Failed to process element: {number} key: {unknown[0]} of 'instances' list. "
                     f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {unknown[0]}"
                 )
             if not row:
-                raise _invalid(
+                raise invalid(
                     f"Failed to process element: {number} of 'instances' list. JSON object: "
                     f"{_shown(row)} keys must be equal to: {signature.input}"
                 )
@@ -116,7 +123,7 @@ def _instances(instances: list[Any], signature: Signature) -> list[Any]:
     shape = _shape(rows[0])
     for number, row in enumerate(rows):
         if _shape(row) != shape:
-            raise _invalid(
+            raise invalid(
                 f"Failed to process element: {number} of 'instances' list. Error: "
                 f"INVALID_ARGUMENT: Expecting shape {_brackets(shape)} but got: "
                 f"{_brackets(_shape(row))}"
@@ -124,38 +131,32 @@ def _instances(instances: list[Any], signature: Signature) -> list[Any]:
     return rows
 
 
-def _array(values: Any, signature: Signature) -> np.ndarray:
+def _array(values: Any, signature: SignatureSpec) -> np.ndarray:
     shape = _shape(values)
     if len(shape) > _DEEPEST:
-        raise _invalid(
+        raise invalid(
             f"Encountered list at unexpected level: {_DEEPEST} expected < {len(signature.shape)}"
         )
-    flat: list[Any] = []
-    _flatten(values, shape, 0, flat)
+    flat = [values]
+    for level, size in enumerate(shape):
+        for value in flat:
+            if not isinstance(value, list):
+                raise invalid(
+                    f"JSON Value: {_shown(value)} found at incorrect level: {level + 1} in the "
+                    f"JSON DOM. Expected at level: {len(shape)}"
+                )
+            if len(value) != size:
+                raise invalid(
+                    f"Encountered list at unexpected size: {len(value)} at level: {level} "
+                    f"expected size: {size}"
+                )
+        flat = [each for value in flat for each in value]
+    if any(isinstance(value, list) for value in flat):
+        raise invalid(f"Encountered list at unexpected level: {len(shape)} expected < {len(shape)}")
     convert = _CONVERTERS[signature.dtype]
     array = np.empty(len(flat), object if signature.dtype == "string" else signature.dtype)
     array[:] = [convert(value, signature.dtype) for value in flat]
     return array.reshape(shape)
-
-
-def _flatten(value: Any, shape: tuple[int, ...], level: int, flat: list[Any]) -> None:
-    if not isinstance(value, list):
-        if level != len(shape):
-            raise _invalid(
-                f"JSON Value: {_shown(value)} found at incorrect level: {level + 1} in the JSON "
-                f"DOM. Expected at level: {len(shape)}"
-            )
-        flat.append(value)
-        return
-    if level >= len(shape):
-        raise _invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
-    if len(value) != shape[level]:
-        raise _invalid(
-            f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: "
-            f"{shape[level]}"
-        )
-    for each in value:
-        _flatten(each, shape, level + 1, flat)
 
 
 def _string(value: Any, dtype: str) -> bytes:
@@ -163,17 +164,17 @@ def _string(value: Any, dtype: str) -> bytes:
         try:
             return value.encode()
         except UnicodeEncodeError as error:  # half of a surrogate pair
-            raise _invalid(f"JSON Value: {_shown(value)} is not valid Unicode: {error}") from error
+            raise invalid(f"JSON Value: {_shown(value)} is not valid Unicode: {error}") from error
     if not isinstance(value, dict):
         raise _wrong_type(value, dtype)
     if not _is_base64(value):
-        raise _invalid(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
+        raise invalid(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
     try:
         # With or without padding, in the plain alphabet, as absl::Base64Unescape reads.
         text = value["b64"].rstrip("=")
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise _invalid("Unable to base64 decode") from error
+        raise invalid("Unable to base64 decode") from error
 
 
 def _float(value: Any, dtype: str) -> float:
@@ -199,7 +200,7 @@ _CONVERTERS: dict[str, Any] = {
 }
 
 
-def to_json(embedding: np.ndarray, *, by_row: bool) -> str:
+def to_json(embedding: np.ndarray, by_row: bool) -> str:
     """Returns the answer to `:predict`, in the format of the request.
 
     A signature has one output, so that its rows stand alone, without a name.
@@ -249,11 +250,7 @@ _KINDS = {dict: "Object", list: "Array", str: "String", type(None): "Null"}
 
 def _wrong_type(value: Any, dtype: str) -> Refusal:
     kind = _KINDS.get(type(value)) or (str(value) if isinstance(value, bool) else "Number")
-    return _invalid(
+    return invalid(
         f"JSON Value: {_shown(value)} Type: {kind} is not of expected type: "
         f"{type_name(type_number(dtype))}"
     )
-
-
-def _invalid(message: str) -> Refusal:
-    return Refusal(StatusCode.INVALID_ARGUMENT, message)

@@ -30,6 +30,7 @@ class _RequestCount:
         yield metric
 
 
+# no example: made by `Metrics.of_batches`.
 class BatchMetrics:
     """What the batches of one model report."""
 
@@ -38,18 +39,25 @@ class BatchMetrics:
         self.queued = queue.set
 
     def waited(self, seconds: float) -> None:
-        """A request has left the queue after so long."""
+        """Counts a request that has left the queue after so many seconds."""
         self._wait.observe(1e6 * seconds)
 
     def ran(self, rows: int, seconds: float, queued: int) -> None:
-        """A call of so many rows took so long; so many requests wait now."""
+        """Counts a call: its rows, its time, and how many requests wait now."""
         self._size.observe(rows)
         self._run.observe(1e6 * seconds)
         self._queue.set(queued)
 
 
 class Metrics:
-    """The metrics of one server, in a registry of its own."""
+    """The metrics of one server, in a registry of its own.
+
+    Example:
+        >>> metrics = Metrics()
+        >>> metrics.count("text", "OK")
+        >>> b'request_count{model_name="text",status="OK"} 1.0' in metrics.page()
+        True
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -100,7 +108,7 @@ class Metrics:
         self.latency_of = cache(self._latency.labels)
 
     def count(self, model: str, status: str) -> None:
-        """A request to a model has ended with a status, such as `OK`."""
+        """Counts a request that has ended with a status, such as `OK`."""
         self._requests.counts[model, status] += 1
 
     def of_batches(self, model: str) -> BatchMetrics:
@@ -113,11 +121,11 @@ class Metrics:
         )
 
     def set_version(self, model: str, version: int, state: int) -> None:
-        """A version is in another state."""
+        """Reports the state of a version."""
         self._version.labels(model, version).set(state)
 
     def forget_version(self, model: str, version: int) -> None:
-        """A version is not reported any more."""
+        """Stops reporting a version."""
         self._version.remove(model, version)
 
     def page(self) -> bytes:

@@ -17,10 +17,9 @@ from mite_tf.export.manifest import MANIFEST, read_manifest
 from mite_tf.serving.backends import open_backend
 from mite_tf.serving.backends.backend import MODELS, Backend
 from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.model_version import ModelVersion, warm
 from mite_tf.serving.server.options import ServerOptions
-from mite_tf.serving.server.status import Refusal
-from mite_tf.serving.server.version import Version
-from mite_tf.serving.server.warmup import light_rows, warm
+from mite_tf.serving.server.outcomes import Refusal, invalid
 
 # Numbers of ModelVersionStatus.State in apis/get_model_status.proto.
 LOADING, AVAILABLE, UNLOADING, END = 20, 30, 40, 50
@@ -29,13 +28,19 @@ _REMEMBERED = 10
 _log = logging.getLogger("mite_tf.serving")
 
 
-class State(NamedTuple):
-    """Where a version is in its life, and why it ended if it did so early."""
+class VersionState(NamedTuple):
+    """Where a version is in its life, and why it ended if it did so early.
+
+    Example:
+        >>> VersionState(AVAILABLE)
+        VersionState(number=30, error='')
+    """
 
     number: int
     error: str = ""
 
 
+# no example: it lives on the event loop of a server; see `start_server`.
 class Models:
     """Loads what the export folder holds, and follows it; lives on the event loop.
 
@@ -64,8 +69,8 @@ class Models:
         }
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "mite-decode")
         self._loader = ThreadPoolExecutor(1, "mite-load")
-        self._served: dict[str, Version] = {}
-        self._states: dict[str, dict[int, State]] = {name: {} for name in MODELS}
+        self._served: dict[str, ModelVersion] = {}
+        self._states: dict[str, dict[int, VersionState]] = {name: {} for name in MODELS}
         self._tried: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,7 +94,7 @@ class Models:
         for pool in (*self._threads.values(), self._decoders, self._loader):
             pool.shutdown(cancel_futures=True)
 
-    def find(self, spec: Any) -> Version:
+    def find(self, spec: Any) -> ModelVersion:
         """Returns the version that a `ModelSpec` asks for.
 
         Raises:
@@ -98,35 +103,24 @@ class Models:
         """
         name = spec.name
         if not name:
-            raise Refusal(
-                StatusCode.INVALID_ARGUMENT,
-                f"ModelSpec has no name specified. Name {' or '.join(MODELS)}.",
-            )
+            raise invalid(f"ModelSpec has no name specified. Name {' or '.join(MODELS)}.")
         choice = spec.WhichOneof("version_choice")
         if choice == "version_label":
-            raise Refusal(
-                StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 f"Unrecognized servable version label: {spec.version_label}. This server knows no "
-                "labels; name a version, or none for the newest.",
+                "labels; name a version, or none for the newest."
             )
         version = self._served.get(name)
-        if version is None:
-            asked = (
-                f"Latest({name})" if choice is None else f"Specific({name}, {spec.version.value})"
-            )
-            raise Refusal(
-                StatusCode.NOT_FOUND,
-                f"Servable not found for request: {asked}. The models are {' and '.join(MODELS)}.",
-            )
-        if choice and spec.version.value != version.number:
-            raise Refusal(
-                StatusCode.NOT_FOUND,
-                f"Servable not found for request: Specific({name}, {spec.version.value}). Served "
-                f"is version {version.number}.",
-            )
-        return version
+        if version is not None and (not choice or spec.version.value == version.number):
+            return version
+        asked = f"Specific({name}, {spec.version.value})" if choice else f"Latest({name})"
+        there_is = (
+            f"This server has version {version.number}." if version
+            else f"The models are {' and '.join(MODELS)}."
+        )  # fmt: skip
+        raise Refusal(StatusCode.NOT_FOUND, f"Servable not found for request: {asked}. {there_is}")
 
-    def states(self, name: str) -> dict[int, State]:
+    def states(self, name: str) -> dict[int, VersionState]:
         """Returns the states of all known versions of a model, the newest first."""
         return dict(sorted(self._states.get(name, {}).items(), reverse=True))
 
@@ -155,61 +149,60 @@ class Models:
         if all(version.number == number for version in self._served.values()):
             return
         for name in MODELS:
-            self._set_state(name, number, State(LOADING))
+            self._set_state(name, number, VersionState(LOADING))
         try:
             loaded = await self._in_loader(self._load)
         except Exception as error:
             for name in MODELS:
-                self._set_state(name, number, State(END, str(error)))
+                self._set_state(name, number, VersionState(END, str(error)))
             raise
         await self._switch(loaded)
 
-    def _load(self) -> list[tuple[Backend, int]]:
-        """Opens and warms both models; gives them with the rows of a light call."""
+    def _load(self) -> list[Backend]:
+        """Opens and warms both models."""
         loaded = []
         for name in MODELS:
             backend = open_backend(
                 self._export, name, self._kind, max_image_pixels=self._options.max_image_pixels
             )
             warm(backend, self._export)
-            loaded.append((backend, light_rows(backend, self._batching.rows_of_a_call)))
-        if len({backend.version for backend, _ in loaded}) > 1:
+            loaded.append(backend)
+        if len({backend.version for backend in loaded}) > 1:
             raise MiteError(f"{self._export}: was renewed while it was loaded.")
         return loaded
 
-    async def _switch(self, loaded: list[tuple[Backend, int]]) -> None:
+    async def _switch(self, loaded: list[Backend]) -> None:
         old = list(self._served.values())
-        for backend, rows in loaded:
-            self._served[backend.name] = Version(
+        for backend in loaded:
+            self._served[backend.name] = ModelVersion(
                 backend,
                 batching=self._batching,
                 decoders=self._decoders,
                 threads=self._threads[backend.name],
-                light_rows=rows,
                 metrics=self._metrics,
             )
-            self._set_state(backend.name, backend.version, State(AVAILABLE))
+            self._set_state(backend.name, backend.version, VersionState(AVAILABLE))
             _log.info(
                 "version available", extra={"model": backend.name, "version": backend.version}
             )
         for version in old:
-            self._set_state(version.name, version.number, State(UNLOADING))
+            self._set_state(version.name, version.number, VersionState(UNLOADING))
         if old:
             self._keep(self._replace(old))
 
-    async def _replace(self, old: list[Version]) -> None:
+    async def _replace(self, old: list[ModelVersion]) -> None:
         await asyncio.gather(*map(self._unload, old))
         old.clear()
         # In the thread that freed them: until it takes something else, it holds what it did last.
         await self._in_loader(self._renewed)
 
-    async def _unload(self, version: Version) -> None:
+    async def _unload(self, version: ModelVersion) -> None:
         await version.drained()
         await self._in_loader(version.backend.close)
-        self._set_state(version.name, version.number, State(END))
+        self._set_state(version.name, version.number, VersionState(END))
         _log.info("version unloaded", extra={"model": version.name, "version": version.number})
 
-    def _set_state(self, name: str, number: int, state: State) -> None:
+    def _set_state(self, name: str, number: int, state: VersionState) -> None:
         states = self._states[name]
         states[number] = state
         self._metrics.set_version(name, number, state.number)

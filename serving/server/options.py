@@ -1,16 +1,28 @@
-"""How a server is set up."""
+"""How a server is set up, down to TensorFlow Serving's batching parameters."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
+
+from google.protobuf import text_format
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends.inputs import MAX_IMAGE_PIXELS
+from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS
 from mite_tf.serving.backends.open import KINDS, check_kind, choose_kind
-from mite_tf.serving.server.batching import Batching, read_batching
+from mite_tf.serving.wire.messages import BatchingParameters
 
-BACKENDS = ("auto", *KINDS)
+_BACKENDS = ("auto", *KINDS)
+# Fields of the batching parameters file, with the least value of each.
+_BATCHING = {
+    "max_batch_size": 1,
+    "batch_timeout_micros": 0,
+    "num_batch_threads": 1,
+    "max_enqueued_batches": 1,
+    "max_execution_batch_size": 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +33,11 @@ class TLS:
         cert: Its certificate, with those between it and its authority.
         key: Its private key.
         client_ca: Authority of clients' certificates; with it, every client must show one.
+
+    Example:
+        >>> TLS(cert=Path("none.pem"), key=Path("key.pem")).read()
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: none.pem: cannot be read: No such file or directory.
     """
 
     cert: Path
@@ -33,16 +50,108 @@ class TLS:
         Raises:
             MiteError: If a file cannot be read.
         """
-        found = []
-        for path in (self.cert, self.key, self.client_ca):
-            try:
-                found.append(Path(path).read_bytes() if path else None)
-            except OSError as error:
-                raise MiteError(f"{path}: cannot be read: {error.strerror}.") from error
-        cert, key, client_ca = found
-        assert cert is not None
-        assert key is not None
-        return cert, key, client_ca
+        client_ca = _read(self.client_ca) if self.client_ca else None
+        return _read(self.cert), _read(self.key), client_ca
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise MiteError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How requests that wait are put into one call.
+
+    The names are those of TensorFlow Serving's file, and so are the defaults, but for the
+    timeout, which is 0 here: requests gather while the model is busy, and none waits for others.
+
+    Attributes:
+        max_batch_size: Most rows of one request; most rows of one call, but for the last field.
+        batch_timeout_micros: Microseconds that a call may wait to become full.
+        num_batch_threads: Calls at the same time.
+        max_enqueued_batches: Full batches that may wait; what comes beyond is refused at once.
+        max_execution_batch_size: Most rows of one call, where larger requests are split.
+        gather: Whether requests share calls at all.
+
+    Example:
+        >>> Batching(max_batch_size=32, num_batch_threads=2).capacity
+        384
+    """
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    num_batch_threads: int = os.cpu_count() or 1
+    max_enqueued_batches: int = 10
+    max_execution_batch_size: int = 0
+    gather: bool = True
+
+    @property
+    def rows_of_a_call(self) -> int:
+        """Most rows of one call."""
+        return self.max_execution_batch_size or self.max_batch_size
+
+    @property
+    def capacity(self) -> int:
+        """Most rows that may be under way."""
+        running = self.num_batch_threads * self.rows_of_a_call
+        return self.max_enqueued_batches * self.max_batch_size + running
+
+
+def read_batching(path: str | Path) -> Batching:
+    """Reads a file for TensorFlow Serving's `--batching_parameters_file`.
+
+    `allowed_batch_sizes` are checked but nothing is padded: no backend here compiles for a
+    shape, so that padding would only add rows. `pad_variable_length_inputs` is refused, because
+    TensorFlow Serving pads with the first element, which no tokenizer means.
+
+    Args:
+        path: The file.
+
+    Raises:
+        MiteError: If it cannot be read, or TensorFlow Serving would refuse it.
+
+    Example:
+        >>> from tempfile import NamedTemporaryFile
+        >>> with NamedTemporaryFile("w") as file:
+        ...     print("max_batch_size { value: 32 }", file=file, flush=True)
+        ...     read_batching(file.name).max_batch_size
+        32
+    """
+    path = Path(path)
+    message = BatchingParameters()
+    try:
+        text_format.Parse(path.read_text(encoding="utf-8"), message)
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise MiteError(f"{path}: not a batching parameters file: {error}") from error
+    if message.pad_variable_length_inputs:
+        raise MiteError(
+            f"{path}: pad_variable_length_inputs is not supported: send strings, or token ids of "
+            "one length."
+        )
+    values = {name: getattr(message, name).value for name in _BATCHING if message.HasField(name)}
+    if not message.enable_large_batch_splitting.value:
+        values.pop("max_execution_batch_size", None)
+    for name, value in values.items():
+        if value < _BATCHING[name]:
+            raise MiteError(f"{path}: {name} is {value}; it must be at least {_BATCHING[name]}.")
+    batching = Batching(**values)
+    # As servables/tensorflow/bundle_factory_util.cc and batching/batching_session.cc check them.
+    sizes = list(message.allowed_batch_sizes)
+    if sizes and (sizes != sorted(set(sizes)) or sizes[-1] != batching.max_batch_size):
+        raise MiteError(
+            f"{path}: allowed_batch_sizes are {sizes}; they must increase, and the last must be "
+            f"{batching.max_batch_size}, as max_batch_size."
+        )
+    if sizes and sizes[-1] != batching.rows_of_a_call:
+        raise MiteError(
+            f"{path}: max_execution_batch_size is {batching.rows_of_a_call}, but the last of "
+            f"allowed_batch_sizes, as max_batch_size, is {sizes[-1]}. TensorFlow Serving wants "
+            "them equal: leave out allowed_batch_sizes to split large requests."
+        )
+    return batching
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +170,11 @@ class ServerOptions:
         max_image_pixels: Width times height beyond which an image is refused.
         poll_seconds: Seconds between two looks at the export folder.
         grace_seconds: Seconds that requests get to end when the server stops.
+
+    Example:
+        >>> ServerOptions(export=Path("exports/first"), backend="tflite")
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: Unknown backend 'tflite'; there are auto, onnx, onnx-int8, ...
     """
 
     export: Path
@@ -76,8 +190,8 @@ class ServerOptions:
     grace_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise MiteError(f"Unknown backend {self.backend!r}; there are {', '.join(BACKENDS)}.")
+        if self.backend not in _BACKENDS:
+            raise MiteError(f"Unknown backend {self.backend!r}; there are {', '.join(_BACKENDS)}.")
         if not 0 < self.max_image_pixels <= MAX_IMAGE_PIXELS:
             raise MiteError(
                 f"max_image_pixels is {self.max_image_pixels}; it must lie between 1 and "
@@ -100,3 +214,19 @@ class ServerOptions:
         if self.batching is not None:
             return self.batching
         return read_batching(path) if path.is_file() else Batching()
+
+
+# no example: a type of keyword arguments; see `ServerOptions`.
+class ServerSettings(TypedDict, total=False):
+    """What `serve` and `start_server` take beside the export: the fields of `ServerOptions`."""
+
+    host: str
+    port: int
+    http_port: int | None
+    backend: str
+    batching: Batching | None
+    tls: TLS | None
+    max_message_bytes: int
+    max_image_pixels: int
+    poll_seconds: float
+    grace_seconds: float

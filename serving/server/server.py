@@ -1,20 +1,142 @@
-"""A whole server, from its first model to its last answer."""
+"""A whole server, from its first model to its last answer: in the foreground, or in a thread."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Unpack
 
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
-from mite_tf.serving.server.options import ServerOptions
+from mite_tf.serving.server.options import ServerOptions, ServerSettings
+from mite_tf.serving.server.outcomes import log_to_stderr
 
+# New objects before a round of the garbage collector over them; Python's own number is a few
+# requests' worth.
+_NEW_OBJECTS = 10_000
 _log = logging.getLogger("mite_tf.serving")
 
 
+# no example: it answers until it is stopped; see `start_server`.
+def serve(
+    export: str | Path, *, log_level: str = "info", **options: Unpack[ServerSettings]
+) -> None:
+    """Serves both encoders of an export until SIGTERM or SIGINT.
+
+    Answers `PredictionService` and `ModelService` of TensorFlow Serving over gRPC, its REST
+    forms and metrics over HTTP. At the end every request that was accepted is answered.
+
+    Args:
+        export: Export folder.
+        log_level: `debug` for one line a request, `info`, `warning` or `error`.
+        options: Other settings, see `ServerOptions`.
+
+    Raises:
+        MiteError: If the export cannot be loaded or a port is taken.
+    """
+    settings = ServerOptions(export=Path(export), **options)
+    log_to_stderr(log_level)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(options: ServerOptions) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    server = Server(options, loaded=_spare_what_is_loaded)
+    starting = asyncio.create_task(server.start())
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    await starting
+    await stopping
+    await server.stop()
+
+
+def _spare_what_is_loaded() -> None:
+    """Frees what is not used any more, and leaves the rest out of later rounds of the collector.
+
+    A round over all objects of TensorFlow takes a quarter of a second, in which no request is
+    answered, and finds nothing. This is for a process that does nothing but serve, whenever what
+    is loaded has changed.
+    """
+    gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+# no example: it takes an export folder, which needs an encoder.
+def start_server(export: str | Path, **options: Unpack[ServerSettings]) -> RunningServer:
+    """Serves an export from a thread, for tests and notebooks.
+
+    Args:
+        export: Export folder.
+        options: Settings, see `ServerOptions`; the ports are free ones by default.
+
+    Returns:
+        The server, when it answers; `stop()` or the end of a `with` block ends it.
+
+    Raises:
+        MiteError: If the export cannot be loaded or a port is taken.
+    """
+    options.setdefault("port", 0)
+    options.setdefault("http_port", 0)
+    return RunningServer(ServerOptions(export=Path(export), **options))
+
+
+# no example: made by `start_server`.
+class RunningServer:
+    """A server in a thread of this process; also a context manager.
+
+    Attributes:
+        port: Port of gRPC.
+        http_port: Port of HTTP; None if there is none.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._ready: Future[tuple[int, int | None]] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run(options)), name="mite-serve", daemon=True
+        )
+        self._thread.start()
+        self.port, self.http_port = self._ready.result()
+
+    async def _run(self, options: ServerOptions) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        try:
+            server = Server(options)
+            ports = await server.start()
+        except BaseException as error:
+            self._ready.set_exception(error)
+            return
+        self._ready.set_result(ports)
+        await self._stopped.wait()
+        await server.stop()
+
+    def stop(self) -> None:
+        """Answers what was accepted, then ends; does nothing the second time."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join()
+
+    def __enter__(self) -> RunningServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+# no example: run by `serve` and `start_server`, which need an export.
 class Server:
     """Loads an export and serves it; lives on one event loop.
 

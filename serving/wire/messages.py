@@ -2,8 +2,9 @@
 
 The public package `tensorflow-serving-api` has these messages too, but importing it loads
 TensorFlow, which takes seconds and half a gigabyte. Here the same descriptors are read from
-`descriptors.binpb`, which `collect.py` writes from that package. They are not put into the
-default pool, where those of a TensorFlow in the same process may be, of another version.
+`descriptors.binpb`, which `python -m tests.serving.wire.collect` writes from that package. They are
+not put into the default pool, which may hold those of a TensorFlow in the same process, of another
+version.
 
 The descriptors are compiled from the `.proto` files of TensorFlow and TensorFlow Serving, which
 are copyright The TensorFlow Authors, under the Apache License 2.0, as this project is.

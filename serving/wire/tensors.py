@@ -84,6 +84,11 @@ def to_array(tensor: Any) -> np.ndarray:
 
     Raises:
         MiteError: If the type is not known, or values and shape do not fit together.
+
+    Example:
+        >>> shape = {"dim": [{"size": 3}]}
+        >>> to_array(TensorProto(dtype=1, float_val=[0.5], tensor_shape=shape)).tolist()
+        [0.5, 0.5, 0.5]
     """
     if tensor.dtype not in _BY_NUMBER:
         raise MiteError(f"Tensors of type {type_name(tensor.dtype)} are not known here.")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends.words import Words
+from mite_tf.serving.backends.onnx import Words
 
 
 @pytest.fixture(scope="module")

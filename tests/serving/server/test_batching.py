@@ -2,18 +2,18 @@
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends import Rows, open_backend
-from mite_tf.serving.server import warmup
+from mite_tf.serving.backends import Rows
+from mite_tf.serving.server import Batching, read_batching
 from mite_tf.serving.server.batcher import Batcher
-from mite_tf.serving.server.batching import Batching, read_batching
 from mite_tf.serving.server.metrics import Metrics
-from mite_tf.serving.server.status import Refusal
+from mite_tf.serving.server.outcomes import Refusal
 
 
 def test_the_file_of_an_export(export_folder):
@@ -59,7 +59,7 @@ def test_a_missing_file(tmp_path):
         read_batching(tmp_path / "none")
 
 
-def run(ask, batching, model, *, light_rows=0):
+def run(ask, batching, model):
     """Runs `ask(batcher)` on a loop; gives its result and the sizes of the calls."""
     calls = []
 
@@ -69,8 +69,9 @@ def run(ask, batching, model, *, light_rows=0):
 
     async def main():
         pool = ThreadPoolExecutor(batching.num_batch_threads)
-        batcher = Batcher(model="text", run=embed, batching=batching,
-                          threads=pool, light_rows=light_rows, metrics=Metrics())  # fmt: skip
+        batcher = Batcher(
+            model="text", run=embed, batching=batching, threads=pool, metrics=Metrics()
+        )
         try:
             return await ask(batcher)
         finally:
@@ -87,8 +88,7 @@ def rows(*values, key="x"):
     return Rows(key, np.array(values, np.float32)[:, None])
 
 
-@pytest.mark.parametrize("light_rows", [0, 5, 8])
-def test_everyone_gets_the_own_rows(light_rows):
+def test_each_request_gets_its_own_rows():
     random = np.random.default_rng(0)
     parts = [rows(*random.normal(size=random.integers(1, 5)), key=n % 3) for n in range(200)]
 
@@ -96,7 +96,7 @@ def test_everyone_gets_the_own_rows(light_rows):
         return await asyncio.gather(*(batcher.put(part) for part in parts))
 
     batching = Batching(max_batch_size=8, num_batch_threads=2)
-    answers, calls = run(ask, batching, square, light_rows=light_rows)
+    answers, calls = run(ask, batching, square)
     for part, answer in zip(parts, answers, strict=True):
         np.testing.assert_array_equal(answer, np.square(part.values))
     assert max(size for _, size in calls) <= 8
@@ -122,28 +122,21 @@ def test_large_requests_are_split_for_the_model():
     assert answer.ravel().tolist() == [n * n for n in range(10)]
 
 
-def test_light_calls_run_on_the_event_loop():
-    threads = []
+def test_calls_run_on_the_event_loop_as_long_as_such_calls_are_light(monkeypatch):
+    monkeypatch.setattr("mite_tf.serving.server.batcher._LIGHT_SECONDS", 0.1)
+    on_loop = []
 
     def model(rows):
-        threads.append(threading.current_thread() is threading.main_thread())
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        time.sleep(0.12 * (len(rows) > 4))
         return square(rows)
 
     async def ask(batcher):
-        for count in (1, 4, 5):
+        for count in (4, 4, 5, 5, 1):
             await batcher.put(rows(*range(count)))
 
-    run(ask, Batching(max_batch_size=8), model, light_rows=4)
-    assert threads == [True, True, False]
-
-
-@pytest.mark.parametrize(("milliseconds", "rows"), [(0.01, 32), (0.3, 4), (3.0, 0)])
-def test_as_many_rows_are_light_as_take_less_than_two_milliseconds(
-    export_folder, monkeypatch, milliseconds, rows
-):
-    monkeypatch.setattr(warmup, "_seconds", lambda _, given: len(given) * milliseconds / 1e3)
-    backend = open_backend(export_folder, "text")
-    assert warmup.light_rows(backend, 32) == rows
+    run(ask, Batching(max_batch_size=8), model)
+    assert on_loop == [False, True, False, False, True]
 
 
 async def turns(count):
@@ -151,7 +144,7 @@ async def turns(count):
         await asyncio.sleep(0)
 
 
-def test_who_was_answered_together_is_waited_for():
+def test_requests_that_were_answered_together_are_waited_for():
     async def ask(batcher):
         for _ in range(3):
             answers = []
@@ -160,13 +153,13 @@ def test_who_was_answered_together_is_waited_for():
                 await turns(5)
             await asyncio.gather(*answers)
 
-    _, calls = run(ask, Batching(max_batch_size=8), square, light_rows=8)
+    _, calls = run(ask, Batching(max_batch_size=8), square)
     # Until a first call has had all four, a lone request is not made to wait.
     sizes = [size for _, size in calls]
     assert sizes[-2:] == [4, 4]
 
 
-def test_the_last_of_those_who_are_waited_for_starts_the_call(monkeypatch):
+def test_the_last_request_that_is_waited_for_starts_the_call(monkeypatch):
     monkeypatch.setattr("mite_tf.serving.server.batcher._QUIET", 0.3)
 
     async def ask(batcher):
@@ -179,21 +172,24 @@ def test_the_last_of_those_who_are_waited_for_starts_the_call(monkeypatch):
             await asyncio.gather(*answers)
         return asyncio.get_running_loop().time() - start
 
-    seconds, calls = run(ask, Batching(max_batch_size=8), square, light_rows=8)
+    seconds, calls = run(ask, Batching(max_batch_size=8), square)
     assert calls == [("x", 4)] * 2
     assert seconds < 0.3
 
 
-def test_who_is_alone_is_answered_at_once():
-    async def ask(batcher):
-        await batcher.put(rows(1))  # the first is not known to be
-        for _ in range(9):
-            answer = batcher.put(rows(1))
-            await turns(5)
-            assert answer.done()
+def test_a_lone_client_does_not_wait(monkeypatch):
+    monkeypatch.setattr("mite_tf.serving.server.batcher._QUIET", 0.3)
 
-    _, calls = run(ask, Batching(max_batch_size=8), square, light_rows=8)
+    async def ask(batcher):
+        await batcher.put(rows(1))  # the first is not known to be alone
+        start = asyncio.get_running_loop().time()
+        for _ in range(9):
+            await batcher.put(rows(1))
+        return asyncio.get_running_loop().time() - start
+
+    seconds, calls = run(ask, Batching(max_batch_size=8), square)
     assert calls == [("x", 1)] * 10
+    assert seconds < 0.3
 
 
 def test_a_timeout_waits_for_more_but_not_when_full():
@@ -219,8 +215,7 @@ def test_a_timeout_waits_for_more_but_not_when_full():
     assert waited >= 0.3 > full
 
 
-@pytest.mark.parametrize("light_rows", [0, 4])
-def test_a_failure_is_of_its_batch_alone(light_rows):
+def test_a_failure_is_of_its_batch_alone():
     def model(rows):
         if rows.key == "bad":
             raise RuntimeError("broken")
@@ -230,7 +225,7 @@ def test_a_failure_is_of_its_batch_alone(light_rows):
         parts = [rows(n, key="bad" if n % 2 else "good") for n in range(10)]
         return await asyncio.gather(*map(batcher.put, parts), return_exceptions=True)
 
-    answers, _ = run(ask, Batching(max_batch_size=4), model, light_rows=light_rows)
+    answers, _ = run(ask, Batching(max_batch_size=4), model)
     for number, answer in enumerate(answers):
         if number % 2:
             assert isinstance(answer, Refusal)
@@ -239,7 +234,7 @@ def test_a_failure_is_of_its_batch_alone(light_rows):
             assert answer == number**2
 
 
-def test_who_has_gone_is_left_out():
+def test_a_caller_who_has_gone_is_left_out():
     go = threading.Event()
 
     def model(rows):

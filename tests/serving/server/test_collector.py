@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from mite_tf.serving.server.collector import spare_what_is_loaded
+from mite_tf.serving.server.server import _spare_what_is_loaded
 
 
 class Node:
@@ -27,7 +27,7 @@ def collector():
 def test_what_is_loaded_is_left_out_and_freed_when_it_is_replaced():
     before = gc.get_threshold()[0]
     loaded, unused = Node(), weakref.ref(Node())
-    spare_what_is_loaded()
+    _spare_what_is_loaded()
     assert unused() is None
     assert gc.get_threshold()[0] > before
     assert gc.get_freeze_count() > 1000
@@ -35,7 +35,7 @@ def test_what_is_loaded_is_left_out_and_freed_when_it_is_replaced():
     old, loaded = weakref.ref(loaded), Node()
     gc.collect()
     assert old() is not None  # no round looks at it any more
-    spare_what_is_loaded()
+    _spare_what_is_loaded()
     assert old() is None
     assert not any(each is loaded for each in gc.get_objects())
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import grpc
 import numpy as np
@@ -92,7 +91,8 @@ def test_stopping_waits_for_a_slow_answer(export_folder, monkeypatch):
     wait_until(lambda: len(model.calls) == 1)
     stopping = threading.Thread(target=running.stop)
     stopping.start()
-    time.sleep(0.5)
+    stopping.join(0.3)
+    assert stopping.is_alive()
     model.go.set()
     stopping.join()
     threads[0].join()

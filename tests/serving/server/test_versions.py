@@ -5,6 +5,8 @@ import shutil
 import time
 import urllib.request
 import weakref
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +38,19 @@ def second(export_folder, tmp_path_factory):
     return folder, Keras(encoders)
 
 
+@pytest.fixture
+def folder(export_folder, tmp_path):
+    """A copy of the export, to be changed."""
+    return Path(shutil.copytree(export_folder, tmp_path / "export"))
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A server that does not wait long for a damaged folder to become whole."""
+    opened = partial(open_backend, patience=0.1)
+    monkeypatch.setattr("mite_tf.serving.server.models.open_backend", opened)
+
+
 def renew(folder, newer):
     """What a second export does to a folder: the SavedModels first, the manifest last."""
     for name in ("savedmodel", "onnx", "tokenizer.json", MANIFEST):
@@ -46,12 +61,10 @@ def renew(folder, newer):
 
 
 @pytest.mark.parametrize("backend", ["onnx", "savedmodel"])
-def test_a_new_version_takes_over_under_traffic(export, second, tmp_path, backend):
+def test_a_new_version_takes_over_under_traffic(export, second, folder, backend):
     import tensorflow as tf
 
     newer, keras = second
-    folder = tmp_path / "export"
-    shutil.copytree(export.path, folder)
     expected = {1: export.keras.text(CAPTIONS), 2: keras.text(CAPTIONS)}
     assert np.abs(expected[1] - expected[2]).max() > 0.1
     with start_server(folder, backend=backend, poll_seconds=0.1) as running:
@@ -74,9 +87,7 @@ def test_a_new_version_takes_over_under_traffic(export, second, tmp_path, backen
         assert (page[name % 1], page[name % 2]) == (50, 30)
 
 
-def test_is_told_when_the_old_version_is_gone(export_folder, second, tmp_path, monkeypatch):
-    folder = tmp_path / "export"
-    shutil.copytree(export_folder, folder)
+def test_is_told_when_the_old_version_is_gone(second, folder, monkeypatch):
     backends = []
 
     def opened(*arguments, **options):
@@ -103,10 +114,9 @@ def test_is_told_when_the_old_version_is_gone(export_folder, second, tmp_path, m
     assert alive[1:] == [[False, False, True, True]]
 
 
-def test_half_an_export_and_a_broken_one_leave_the_old_version_serving(export, second, tmp_path):
+@pytest.mark.usefixtures("impatient")
+def test_half_an_export_and_a_broken_one_leave_the_old_version_serving(export, second, folder):
     newer, keras = second
-    folder = tmp_path / "export"
-    shutil.copytree(export.path, folder)
     with start_server(folder, poll_seconds=0.05) as running, stubs_of(running.port) as stubs:
         # The file of a new version under the manifest of the old one.
         shutil.copy(newer / "onnx/text_encoder.onnx", folder / "onnx/text_encoder.onnx")
@@ -122,18 +132,16 @@ def test_half_an_export_and_a_broken_one_leave_the_old_version_serving(export, s
         close(stubs.embed("text", text=CAPTIONS), keras.text(CAPTIONS))
 
 
-def test_nothing_is_served_of_a_damaged_export(export_folder, tmp_path):
-    folder = tmp_path / "export"
-    shutil.copytree(export_folder, folder)
+@pytest.mark.usefixtures("impatient")
+def test_nothing_is_served_of_a_damaged_export(folder):
     (folder / "onnx/image_encoder.onnx").write_bytes(b"broken")
     with pytest.raises(MiteError, match="not the file that was exported"):
         start_server(folder)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("backend", ["onnx", "savedmodel"])
-def test_what_lies_outside_of_the_folder_is_not_served(export_folder, tmp_path, backend):
-    folder = tmp_path / "export"
-    shutil.copytree(export_folder, folder)
+def test_what_lies_outside_of_the_folder_is_not_served(folder, tmp_path, backend):
     name = "onnx/text_encoder.onnx" if backend == "onnx" else "savedmodel/text/1/saved_model.pb"
     outside = tmp_path / "outside"
     (folder / name).replace(outside)

@@ -75,8 +75,6 @@ class SlowModel:
 
         self.on = False
         monkeypatch.setattr(OnnxBackend, "run", slow)
-        # A model that is held must not hold the event loop with it.
-        monkeypatch.setattr("mite_tf.serving.server.warmup._LIGHT_SECONDS", -1.0)
 
 
 def asked_in_threads(port, captions, **more):

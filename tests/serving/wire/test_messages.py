@@ -3,7 +3,7 @@
 import pytest
 
 from mite_tf.serving.wire import messages
-from mite_tf.serving.wire.collect import DESCRIPTORS, collect
+from tests.serving.wire.collect import DESCRIPTORS, collect
 
 pytest.importorskip("tensorflow_serving")
 

@@ -1,31 +1,42 @@
-"""One version of one model that takes requests."""
+"""One version of one model: warmed, asked, and drained."""
 
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from grpc import StatusCode
 
+from mite_tf.errors import MiteError
 from mite_tf.serving.backends import Backend
 from mite_tf.serving.server.batcher import Batcher
-from mite_tf.serving.server.batching import Batching
 from mite_tf.serving.server.metrics import Metrics
-from mite_tf.serving.server.status import Refusal
+from mite_tf.serving.server.options import Batching
+from mite_tf.serving.server.outcomes import Refusal, invalid
+from mite_tf.serving.wire.messages import PredictionLog
+from mite_tf.serving.wire.tensors import to_array
+
+_WARMUP = "assets.extra/tf_serving_warmup_requests"
+# TensorFlow Serving takes no more (servables/tensorflow/saved_model_warmup_util.h).
+_MOST_WARMUP = 1000
+_CAPTION = b"two dogs run across the wet sand , and a girl in a red coat throws them a ball ."
 
 
-class Version:
-    """A backend with its queue; it counts who uses it, to know when it can be freed.
+# no example: it lives on the event loop of a server; see `start_server`.
+class ModelVersion:
+    """A backend with its queue; it counts its users, to know when it can be freed.
 
     Args:
         backend: The loaded encoder.
         batching: How requests share calls.
         decoders: Threads that prepare inputs.
         threads: Threads that run the model.
-        light_rows: Calls of at most so many rows run on the event loop.
         metrics: Counts batches.
     """
 
@@ -36,7 +47,6 @@ class Version:
         batching: Batching,
         decoders: Executor,
         threads: Executor,
-        light_rows: int,
         metrics: Metrics,
     ) -> None:
         self.backend = backend
@@ -49,7 +59,6 @@ class Version:
             run=backend.run,
             batching=batching,
             threads=threads,
-            light_rows=light_rows,
             metrics=metrics,
         )
         self._rows = 0
@@ -69,7 +78,7 @@ class Version:
                 self._idle.set()
 
     async def drained(self) -> None:
-        """Returns when nobody uses the version; new users must have been kept away."""
+        """Returns when no request uses the version; no new one may begin."""
         while self._users:
             self._idle.clear()
             await self._idle.wait()
@@ -105,10 +114,9 @@ class Version:
         most = self._batching.max_batch_size
         if rows > most:
             # tensorflow/core/kernels/batching_util/shared_batch_scheduler.h words it so.
-            raise Refusal(
-                StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 f"Task size {rows} is larger than maximum input batch size {most}. Send at most "
-                f"{most} rows in a request, or raise max_batch_size in the batching parameters.",
+                f"{most} rows in a request, or raise max_batch_size in the batching parameters."
             )
         if self._rows + rows > self._batching.capacity:
             raise Refusal(
@@ -117,3 +125,47 @@ class Version:
                 f"{self._rows} rows of {self.name} are under way. Try again later, or raise "
                 "max_enqueued_batches in the batching parameters.",
             )
+
+
+# no example: it takes an export folder, which needs an encoder.
+def warm(backend: Backend, export: Path) -> None:
+    """Replays the warm-up requests of an export, or made-up ones where it has none.
+
+    Args:
+        backend: The backend to warm.
+        export: Export folder.
+
+    Raises:
+        MiteError: If the backend cannot answer one, or gives something else than embeddings.
+    """
+    path = export / "savedmodel" / backend.name / str(backend.version) / _WARMUP
+    for signature, array in _recorded(path) if path.is_file() else _made_up(backend):
+        embedding = backend.run(backend.prepare(signature, array))
+        expected = (len(array), backend.embedding_size)
+        if embedding.shape != expected or not np.isfinite(embedding).all():
+            raise MiteError(
+                f"{backend.name} version {backend.version}: {signature} gives an array of shape "
+                f"{list(embedding.shape)} instead of finite embeddings {list(expected)}."
+            )
+
+
+def _recorded(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    data = path.read_bytes()
+    offset = count = 0
+    # A TFRecord: length, its checksum, the record, its checksum.
+    while offset < len(data) and count < _MOST_WARMUP:
+        (length,) = struct.unpack_from("<Q", data, offset)
+        log = PredictionLog.FromString(data[offset + 12 : offset + 12 + length])
+        offset += length + 16
+        count += 1
+        request = log.predict_log.request
+        for tensor in request.inputs.values():
+            yield request.model_spec.signature_name or "serving_default", to_array(tensor)
+
+
+def _made_up(backend: Backend) -> Iterator[tuple[str, np.ndarray]]:
+    for name, (given, dtype, shape) in backend.signatures.items():
+        if given != "image_bytes":
+            sizes = [1, *(8 if size is None else size for size in shape[1:])]
+            value: Any = _CAPTION if dtype == "string" else 1
+            yield name, np.full(sizes, value, object if dtype == "string" else dtype)

@@ -1,6 +1,6 @@
 """Renews `descriptors.binpb` from the installed `tensorflow-serving-api` and TensorFlow.
 
-python -m mite_tf.serving.wire.collect
+python -m tests.serving.wire.collect
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet as Descriptors
 
 from mite_tf.files import written_beside
 
-DESCRIPTORS = Path(__file__).with_name("descriptors.binpb")
+DESCRIPTORS = Path(__file__).parents[3] / "serving/wire/descriptors.binpb"
 
 # Three messages of the server's configuration files are not in the package: name, number and type
 # of their fields, as in session_bundle_config.proto, ssl_config.proto and monitoring_config.proto

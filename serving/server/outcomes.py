@@ -1,0 +1,127 @@
+"""How requests end: with an answer or a refusal, counted and logged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from grpc import StatusCode
+
+from mite_tf.errors import MiteError
+from mite_tf.serving.backends.backend import MODELS
+from mite_tf.serving.server.metrics import Metrics
+
+_log = logging.getLogger("mite_tf.serving")
+# What every record has; the rest was given with `extra`.
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+
+
+class Refusal(MiteError):
+    """Why a request is not answered.
+
+    Args:
+        code: Status of gRPC.
+        message: What was wrong with the request and what to change.
+
+    Example:
+        >>> Refusal(StatusCode.NOT_FOUND, "There is no model dog.").code.name
+        'NOT_FOUND'
+    """
+
+    def __init__(self, code: StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def invalid(message: str) -> Refusal:
+    """Returns the refusal of a request that is itself to blame.
+
+    Example:
+        >>> invalid("The batch is empty.").code.name
+        'INVALID_ARGUMENT'
+    """
+    return Refusal(StatusCode.INVALID_ARGUMENT, message)
+
+
+@contextmanager
+def recorded(metrics: Metrics, *, model: str, api: str, entry: str) -> Iterator[None]:
+    """Counts and logs the request that the block answers, and turns its errors into refusals.
+
+    Args:
+        metrics: Counts it.
+        model: Name of the model, as the caller gave it.
+        api: Method, such as `Predict`.
+        entry: `GRPC` or `REST`.
+
+    Raises:
+        Refusal: What the caller is to be told.
+
+    Example:
+        >>> metrics = Metrics()
+        >>> with recorded(metrics, model="text", api="Predict", entry="GRPC"):
+        ...     pass  # answer
+        >>> b'request_count{model_name="text",status="OK"} 1.0' in metrics.page()
+        True
+    """
+    start = time.perf_counter()
+    model = model if model in MODELS else "unknown"  # no label that a caller makes up
+    code, message = "CANCELLED", ""
+    try:
+        yield
+        code = "OK"
+    except Exception as error:
+        if isinstance(error, Refusal):
+            refusal = error
+        elif isinstance(error, MiteError):
+            refusal = invalid(str(error))
+        else:
+            _log.exception("request failed", extra={"model": model, "api": api})
+            refusal = Refusal(StatusCode.INTERNAL, f"The server failed: {error!r}")
+        code, message = refusal.code.name, str(refusal)
+        raise refusal from error.__cause__
+    finally:
+        seconds = time.perf_counter() - start
+        metrics.count(model, code)
+        if code == "OK":
+            metrics.latency_of(model, api, entry).observe(1e6 * seconds)
+        if _log.isEnabledFor(logging.DEBUG):
+            about = {"model": model, "api": api, "entry": entry, "status": code, "error": message}
+            _log.debug("request", extra=about | {"milliseconds": round(1e3 * seconds, 3)})
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes time, level, message and the extra values of a record as a line of JSON.
+
+    Example:
+        >>> record = logging.makeLogRecord({"msg": "serving", "levelname": "INFO", "port": 8500})
+        >>> json.loads(JsonFormatter().format(record))["port"]
+        8500
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
+        entry |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+# no example: it changes the logger of the whole process.
+def log_to_stderr(level: str = "info") -> None:
+    """Sends the logs of the server to standard error.
+
+    Args:
+        level: `debug` for one line a request, `info` for versions and stops, `warning`, `error`.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("mite_tf.serving")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False
