@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mite_tf.cli.options import Verbs, add_verb
 from mite_tf.errors import MiteError
@@ -28,21 +29,6 @@ def add(verbs: Verbs) -> None:
         "  mite loadtest localhost:8500 --sweep 1,2,4,8,16,32 --p99 50 --batching batching.config",
     )
     verb.add_argument("host", metavar="HOST[:PORT]", help="the server (port 8500)")
-    _add_load(verb)
-    _add_connection(verb)
-    _add_sweep(verb)
-    verb.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
-    verb.add_argument("--plot", metavar="FILE", help="write a picture (PNG)")
-    verb.add_argument(
-        "--max-error-rate",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="exit with status 1 if a larger share of requests failed (default 0)",
-    )
-
-
-def _add_load(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--clients", type=int, default=32, metavar="N", help="at once (default 32)")
     verb.add_argument(
         "--seconds", type=float, metavar="S", help="how long to measure (default 20; in a sweep 5)"
@@ -75,18 +61,12 @@ def _add_load(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--processes", type=int, metavar="N", help="client processes (default: by the cores)"
     )
-
-
-def _add_connection(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--tls", action="store_true", help="encrypt; implied by the next four")
     verb.add_argument("--ca", metavar="FILE", help="authorities to trust (PEM)")
     verb.add_argument("--cert", metavar="FILE", help="certificate of the client (PEM)")
     verb.add_argument("--key", metavar="FILE", help="its private key (PEM)")
     verb.add_argument("--server-name", metavar="NAME", help="name in the server's certificate")
     verb.add_argument("--token-file", metavar="FILE", help="holds a bearer token")
-
-
-def _add_sweep(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--sweep",
         type=_numbers,
@@ -102,6 +82,15 @@ def _add_sweep(verb: argparse.ArgumentParser) -> None:
         "--server-cores", type=int, metavar="N", help="of the server (default: of this machine)"
     )
     verb.add_argument("--batching", metavar="FILE", help="write the proposed batching parameters")
+    verb.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
+    verb.add_argument("--plot", metavar="FILE", help="write a picture (PNG)")
+    verb.add_argument(
+        "--max-error-rate",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="exit with status 1 if a larger share of requests failed (default 0)",
+    )
 
 
 def _loadtest(options: argparse.Namespace) -> int:
@@ -111,9 +100,8 @@ def _loadtest(options: argparse.Namespace) -> int:
     names = ("warmup", "model", "signature", "batch", "inputs", "deadline", "processes", "rate")
     load = {name: getattr(options, name) for name in names}
     load |= {"tls": _tls(options), "token": _token(options)}
-    found: loadtest.Sweep | loadtest.LoadTestResult
     if options.sweep is not None:
-        found = sweep = loadtest.load_sweep(
+        sweep = loadtest.load_sweep(
             options.host,
             clients=options.sweep,
             seconds=options.seconds or 5.0,
@@ -124,20 +112,22 @@ def _loadtest(options: argparse.Namespace) -> int:
         loadtest.print_sweep(sweep)
         if options.batching and sweep.proposal is not None:
             loadtest.write_batching(options.batching, sweep.proposal.batching)
-    else:
-        found = loadtest.load_test(
-            options.host, clients=options.clients, seconds=options.seconds or 20.0, **load
-        )
-        loadtest.print_result(found)
+        return _finish(options, sweep, loadtest.plot_sweep)
+    result = loadtest.load_test(
+        options.host, clients=options.clients, seconds=options.seconds or 20.0, **load
+    )
+    loadtest.print_result(result)
+    return _finish(options, result, loadtest.plot_result)
+
+
+def _finish(options: argparse.Namespace, found: Any, plot: Callable[[Any], Any]) -> int:
     if options.json:
         found.write_json(options.json)
     if options.plot:
         from mite_tf.reports.figures import to_png
 
-        is_sweep = isinstance(found, loadtest.Sweep)
-        figure = loadtest.plot_sweep(found) if is_sweep else loadtest.plot_result(found)
         with written_beside(options.plot, "wb") as file:
-            file.write(to_png(figure))
+            file.write(to_png(plot(found)))
     return 130 if found.interrupted else int(found.error_rate > options.max_error_rate)
 
 
