@@ -16,7 +16,6 @@ from mite_tf.serving.loadtest.load_test import load_test
 from mite_tf.serving.loadtest.result import LoadTestResult
 from mite_tf.serving.server.batching import Batching
 
-CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 _ERRORS = 0.01  # share of errors above which a load counts as too much
 _LARGEST = 1024  # rows; beyond it, no server here gains
 _NAMES = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
@@ -77,7 +76,7 @@ class Sweep:
 def load_sweep(
     host: str,
     *,
-    clients: Sequence[int] = CLIENTS,
+    clients: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
     seconds: float = 5.0,
     p99: float | None = None,
     threads: int,
@@ -147,14 +146,18 @@ def propose(
         within = [each for each in usable if each.latency["p99"] <= p99]
         best = max(within, key=lambda each: each.throughput) if within else lone
         target, reached = p99, bool(within)
-    size, size_reason = _batch_size(best, threads, largest_request)
+    # The rows that these clients have under way, shared by the threads.
+    wanted = min(_LARGEST, max(1.0, best.clients * best.batch / threads))
+    gathered = 2 ** math.ceil(math.log2(wanted))
+    size = max(gathered, best.batch, largest_request)
     # A full queue of E batches of B rows takes E·B / X seconds at X rows a second. A request that
     # is let in last still has to be computed, for which a lone client's median stands.
     room = max(0.0, target - lone.latency["p50"]) / 1e3
     fits = math.floor(best.rows_per_second * room / size)
     enqueued = max(threads, fits)
     reasons = (
-        f"max_batch_size {size}: {size_reason}.",
+        f"max_batch_size {size}: {best.clients} clients fill batches of {gathered} rows, and one "
+        f"request may have {max(best.batch, largest_request)}.",
         f"num_batch_threads {threads}: one for each core of the server.",
         "batch_timeout_micros 0: what queues while a batch is computed makes the next one; waiting "
         "would delay a lone client.",
@@ -173,16 +176,6 @@ def propose(
         reached=reached,
         reasons=reasons,
     )
-
-
-def _batch_size(best: LoadTestResult, threads: int, largest_request: int) -> tuple[int, str]:
-    wanted = best.clients * best.batch / threads
-    size = min(_LARGEST, 2 ** math.ceil(math.log2(max(1.0, wanted))))
-    least = max(best.batch, largest_request)
-    if size < least:
-        return least, f"a request may have so many rows; batches of {size} would do"
-    reason = f"the rows that {best.clients} clients have under way, shared by the threads"
-    return size, f"{reason}, up to the next power of two"
 
 
 def batching_text(batching: Batching) -> str:
