@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mite_tf.cli.options import Verbs, add_verb
 from mite_tf.errors import MiteError
 from mite_tf.extras import from_extra
+from mite_tf.files import written_beside
+
+if TYPE_CHECKING:
+    from mite_tf.serving import ClientTLS
 
 
 def add(verbs: Verbs) -> None:
@@ -20,28 +25,13 @@ def add(verbs: Verbs) -> None:
         _loadtest,
         "measure throughput and latency of a server, and find batching parameters",
         "mite loadtest localhost:8500 --clients 32 --seconds 20 --plot load.png\n"
-        "  mite loadtest localhost:8500 --sweep 1,2,4,8,16,32 --p99 50 --batching batching.config\n"
-        "  mite loadtest --export exports/first --sweep-batching 1,8,32,128 --batching best.config",
+        "  mite loadtest localhost:8500 --rate 500 --clients 128\n"
+        "  mite loadtest localhost:8500 --sweep 1,2,4,8,16,32 --p99 50 --batching batching.config",
     )
-    verb.add_argument("host", nargs="?", metavar="HOST[:PORT]", help="the server (port 8500)")
-    _add_load(verb)
-    _add_connection(verb)
-    _add_sweeps(verb)
-    verb.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
-    verb.add_argument("--plot", metavar="FILE", help="write a picture (PNG)")
-    verb.add_argument(
-        "--max-error-rate",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="exit with status 1 if a larger share of requests failed (default 0)",
-    )
-
-
-def _add_load(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("host", metavar="HOST[:PORT]", help="the server (port 8500)")
     verb.add_argument("--clients", type=int, default=32, metavar="N", help="at once (default 32)")
     verb.add_argument(
-        "--seconds", type=float, metavar="S", help="how long to measure (default 20; in sweeps 5)"
+        "--seconds", type=float, metavar="S", help="how long to measure (default 20; in a sweep 5)"
     )
     verb.add_argument(
         "--warmup", type=float, default=2.0, metavar="S", help="load before it (default 2)"
@@ -56,7 +46,7 @@ def _add_load(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--inputs",
         metavar="PATH",
-        help="file of captions, image file, folder of images, or an export (default: generated)",
+        help="file of captions, image file, or folder of images (default: generated)",
     )
     verb.add_argument(
         "--rate",
@@ -71,21 +61,12 @@ def _add_load(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--processes", type=int, metavar="N", help="client processes (default: by the cores)"
     )
-    verb.add_argument(
-        "--metrics", metavar="URL", help="the server's metrics, for batch sizes (default port 8501)"
-    )
-
-
-def _add_connection(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--tls", action="store_true", help="encrypt; implied by the next three")
+    verb.add_argument("--tls", action="store_true", help="encrypt; implied by the next four")
     verb.add_argument("--ca", metavar="FILE", help="authorities to trust (PEM)")
     verb.add_argument("--cert", metavar="FILE", help="certificate of the client (PEM)")
     verb.add_argument("--key", metavar="FILE", help="its private key (PEM)")
     verb.add_argument("--server-name", metavar="NAME", help="name in the server's certificate")
     verb.add_argument("--token-file", metavar="FILE", help="holds a bearer token")
-
-
-def _add_sweeps(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--sweep",
         type=_numbers,
@@ -100,62 +81,26 @@ def _add_sweeps(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--server-cores", type=int, metavar="N", help="of the server (default: of this machine)"
     )
-    verb.add_argument("--export", metavar="DIR", help="export to serve here, for --sweep-batching")
-    verb.add_argument(
-        "--sweep-batching",
-        type=_numbers,
-        nargs="?",
-        const=[1, 8, 32, 128],
-        metavar="N,...",
-        help="serve the export with each max_batch_size, and compare",
-    )
-    verb.add_argument(
-        "--timeouts",
-        type=_numbers,
-        default=[0],
-        metavar="US,...",
-        help="each with these batch_timeout_micros (default 0)",
-    )
-    verb.add_argument("--backend", default="auto", help="of the served export (default auto)")
-    verb.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="measure each N times (default 3)"
-    )
     verb.add_argument("--batching", metavar="FILE", help="write the proposed batching parameters")
+    verb.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
+    verb.add_argument("--plot", metavar="FILE", help="write a picture (PNG)")
+    verb.add_argument(
+        "--max-error-rate",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="exit with status 1 if a larger share of requests failed (default 0)",
+    )
 
 
 def _loadtest(options: argparse.Namespace) -> int:
     with from_extra("serving", "mite loadtest"):
         from mite_tf.serving import loadtest
 
-    load = {
-        name: getattr(options, name)
-        for name in ("warmup", "model", "signature", "batch", "inputs", "deadline", "processes")
-    }
-    if options.sweep_batching is not None:
-        if options.plot or options.rate:
-            raise MiteError("--sweep-batching takes neither --plot nor --rate.")
-        if options.export is None or options.host is not None:
-            raise MiteError("--sweep-batching serves an export: give --export DIR and no HOST.")
-        compared = loadtest.sweep_batching(
-            options.export,
-            sizes=options.sweep_batching,
-            timeouts=options.timeouts,
-            threads=None if options.server_cores is None else (options.server_cores,),
-            backend=options.backend,
-            clients=options.clients,
-            seconds=options.seconds or 5.0,
-            rounds=options.rounds,
-            p99=options.p99,
-            **load,
-        )
-        loadtest.print_batching_sweep(compared)
-        return _finish(options, compared, batching=compared.best.batching)
-    if options.host is None:
-        raise MiteError("Name the server, such as localhost:8500.")
-    load |= {"tls": _tls(options), "token": _token(options), "metrics": options.metrics}
+    names = ("warmup", "model", "signature", "batch", "inputs", "deadline", "processes", "rate")
+    load = {name: getattr(options, name) for name in names}
+    load |= {"tls": _tls(options), "token": _token(options)}
     if options.sweep is not None:
-        if options.rate:
-            raise MiteError("--sweep varies the number of clients; --rate is for one load test.")
         sweep = loadtest.load_sweep(
             options.host,
             clients=options.sweep,
@@ -165,41 +110,33 @@ def _loadtest(options: argparse.Namespace) -> int:
             **load,
         )
         loadtest.print_sweep(sweep)
-        batching = None if sweep.proposal is None else sweep.proposal.batching
-        return _finish(options, sweep, batching=batching, plot=loadtest.plot_sweep)
+        if options.batching and sweep.proposal is not None:
+            loadtest.write_batching(options.batching, sweep.proposal.batching)
+        return _finish(options, sweep, loadtest.plot_sweep)
     result = loadtest.load_test(
-        options.host,
-        clients=options.clients,
-        seconds=options.seconds or 20.0,
-        rate=options.rate,
-        **load,
+        options.host, clients=options.clients, seconds=options.seconds or 20.0, **load
     )
     loadtest.print_result(result)
-    return _finish(options, result, plot=loadtest.plot_result)
+    return _finish(options, result, loadtest.plot_result)
 
 
-def _finish(
-    options: argparse.Namespace, found: Any, *, batching: Any = None, plot: Any = None
-) -> int:
-    from mite_tf.serving.loadtest import write_batching, write_figure
-
+def _finish(options: argparse.Namespace, found: Any, plot: Callable[[Any], Any]) -> int:
     if options.json:
         found.write_json(options.json)
-    if options.batching and batching is not None:
-        write_batching(options.batching, batching)
-    if options.plot and plot is not None:
-        write_figure(options.plot, plot(found))
-    if found.interrupted:
-        return 130
-    return int(found.error_rate > options.max_error_rate)
+    if options.plot:
+        from mite_tf.reports.figures import to_png
+
+        with written_beside(options.plot, "wb") as file:
+            file.write(to_png(plot(found)))
+    return 130 if found.interrupted else int(found.error_rate > options.max_error_rate)
 
 
-def _tls(options: argparse.Namespace) -> Any:
+def _tls(options: argparse.Namespace) -> ClientTLS | bool:
     from mite_tf.serving import ClientTLS
 
     given = {"ca": options.ca, "certificate": options.cert, "key": options.key}
     given["server_name"] = options.server_name
-    return ClientTLS(**given) if any(given.values()) else options.tls
+    return ClientTLS(**given) if any(given.values()) else bool(options.tls)
 
 
 def _token(options: argparse.Namespace) -> str | None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mite_tf.errors import MiteError
+from mite_tf.progress import CONSOLE
 from mite_tf.serving.client.tls import ClientTLS
-from mite_tf.serving.loadtest.batch_sizes import PATHS, fetch_batch_counts
-from mite_tf.serving.loadtest.job import Job
-from mite_tf.serving.loadtest.measurement import Measurement
-from mite_tf.serving.loadtest.processes import client_processes
-from mite_tf.serving.loadtest.requests import Requests, prepare
+from mite_tf.serving.loadtest.client_process import Job, Outcome
+from mite_tf.serving.loadtest.requests import prepare
 from mite_tf.serving.loadtest.result import LoadTestResult, summarise
-from mite_tf.serving.loadtest.samples import joined
-from mite_tf.serving.loadtest.target import HTTP_PORT, Target, make_target
 
-_LOCAL = {"localhost", "127.0.0.1", "::1"}
+_CLIENT = "from mite_tf.serving.loadtest.client_process import main; main()"
 
 
 def load_test(
@@ -36,7 +41,6 @@ def load_test(
     processes: int | None = None,
     tls: bool | ClientTLS = False,
     token: str | None = None,
-    metrics: str | None = None,
     quiet: bool = False,
 ) -> LoadTestResult:
     """Sends requests from many clients at once and measures how they are answered.
@@ -58,17 +62,14 @@ def load_test(
         model: Name of the model.
         signature: Name of the signature; its one input is asked of the server.
         batch: Rows in each request.
-        inputs: A text file with a caption a line, an image file or a folder of them, or an
-            export, whose verification cases are sent. By default, captions and pictures of
-            rendered scenes.
+        inputs: A text file with a caption a line, an image file, or a folder of them. By default
+            they are generated.
         rate: Requests a second.
         deadline: Seconds after which a request has failed.
         processes: Number of client processes; by default one for each core, and half of that
             where the server runs on this machine too.
         tls: Whether to encrypt, or the certificates of the client.
         token: Bearer token.
-        metrics: Address of the server's metrics, for batch sizes (default: port 8501 of the host,
-            at TensorFlow Serving's path).
         quiet: Shows no progress.
 
     Returns:
@@ -83,83 +84,112 @@ def load_test(
         mite_tf.errors.MiteError: clients must be positive; received 0.
     """
     positive = {"clients": clients, "seconds": seconds, "batch": batch, "deadline": deadline}
-    for name, value in {**positive, "rate": rate, "processes": processes}.items():
+    for option, value in {**positive, "rate": rate, "processes": processes}.items():
         if value is not None and not (value > 0 and math.isfinite(value)):
-            raise MiteError(f"{name} must be positive; received {value}.")
+            raise MiteError(f"{option} must be positive; received {value}.")
     if not 0 <= warmup < math.inf:
         raise MiteError(f"warmup must not be negative; received {warmup}.")
-    target = make_target(host, tls=tls, token=token)
     requests = prepare(
-        target, model=model, signature=signature, batch=batch, inputs=inputs, deadline=deadline
-    )
-    jobs = _jobs(
-        target,
-        requests,
-        clients=clients,
-        processes=min(clients, processes or _processes(target)),
-        seconds=seconds,
-        warmup=warmup,
+        host,
+        model=model,
+        signature=signature,
+        batch=batch,
+        inputs=inputs,
         deadline=deadline,
-        rate=rate,
+        tls=tls,
+        token=token,
     )
-    urls = [metrics] if metrics else _metrics_urls(target)
-    with client_processes(jobs) as running:
-        running.wait_until_ready()
-        measured = Measurement(running, seconds, warmup, lambda: fetch_batch_counts(urls, model))
-        outcomes = measured.run(f"{target.address}, {clients} clients", quiet=quiet)
-    before, after = measured.counts
+    target = requests.connection.target
+    count = min(clients, processes or _processes(target.rpartition(":")[0]))
+    jobs = [
+        Job(
+            requests=requests,
+            first=number * len(requests.messages) // count,
+            clients=clients // count + (number < clients % count),
+            warmup=warmup,
+            seconds=seconds,
+            deadline=deadline,
+            interval=count / rate if rate else None,
+            offset=number / rate if rate else 0.0,
+        )
+        for number in range(count)
+    ]
+    text = f"{target}: {clients} clients for {seconds:g} s, after {warmup:g} s of warm-up"
+    shown = CONSOLE.is_terminal and not CONSOLE.is_jupyter and not quiet
+    with _client_processes(jobs) as pipes, CONSOLE.status(text) if shown else nullcontext():
+        start = time.monotonic() + warmup + 0.05  # time for all processes to hear of it
+        end, interrupted = start + seconds, False
+        _send(pipes, [start] * count)
+        try:
+            time.sleep(end - time.monotonic())
+            for pipe in pipes:
+                pipe.poll(None)
+        except KeyboardInterrupt:
+            interrupted, end = True, min(end, time.monotonic())
+            _send(pipes, [end] * count)
+        outcomes: list[Outcome] = [_receive(pipe) for pipe in pipes]
     return summarise(
-        joined([outcome.samples for outcome in outcomes]),
-        seconds=measured.seconds,
+        np.concatenate([outcome.samples for outcome in outcomes]),
+        seconds=max(0.0, end - start),
         batch=batch,
         messages={k: v for outcome in outcomes for k, v in outcome.messages.items()},
-        client_seconds=sum(outcome.cpu_seconds for outcome in outcomes),
-        target=target.address,
+        target=target,
         model=model,
         signature=signature,
         version=requests.version,
         clients=clients,
-        processes=len(jobs),
+        processes=count,
         rate=rate,
         not_sent=sum(outcome.not_sent for outcome in outcomes),
         client_busy=max(outcome.busy for outcome in outcomes),
-        batch_sizes=after.since(before) if before and after else None,
-        interrupted=measured.interrupted,
+        interrupted=interrupted,
     )
 
 
-def _processes(target: Target) -> int:
+def _processes(host: str) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // (2 if target.host in _LOCAL else 1))
+    here = host in ("localhost", "127.0.0.1", "[::1]")
+    return max(1, (cores or 1) // (2 if here else 1))
 
 
-def _metrics_urls(target: Target) -> list[str]:
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    return [f"http://{host}:{HTTP_PORT}{path}" for path in PATHS]
+@contextmanager
+def _client_processes(jobs: Sequence[Job]) -> Iterator[list[Connection]]:
+    """Runs a process for each job; yields the pipes to them when all clients are connected.
+
+    They are new interpreters rather than forks, which gRPC does not survive, and rather than
+    `multiprocessing`'s, which would run the caller's script again. Ctrl-C does not reach them.
+    """
+    processes: list[subprocess.Popen[bytes]] = []
+    pipes: list[Connection] = []
+    try:
+        for _ in jobs:
+            ours, theirs = Pipe()
+            pipes.append(ours)
+            with theirs:
+                number = theirs.fileno()
+                command = [sys.executable, "-c", _CLIENT, str(number)]
+                process = subprocess.Popen(command, pass_fds=[number], start_new_session=True)
+                processes.append(process)
+        _send(pipes, jobs)
+        for pipe in pipes:
+            _receive(pipe)
+        yield pipes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        for pipe in pipes:
+            pipe.close()
 
 
-def _jobs(
-    target: Target,
-    requests: Requests,
-    *,
-    clients: int,
-    processes: int,
-    seconds: float,
-    warmup: float,
-    deadline: float,
-    rate: float | None,
-) -> Sequence[Job]:
-    return [
-        Job(
-            target=target,
-            messages=requests.messages,
-            clients=clients // processes + (number < clients % processes),
-            seconds=seconds,
-            warmup=warmup,
-            deadline=deadline,
-            interval=processes / rate if rate else None,
-            offset=number / rate if rate else 0.0,
-            first=number * len(requests.messages) // processes,
-        )
-        for number in range(processes)
-    ]
+def _send(pipes: Sequence[Connection], messages: Sequence[Any]) -> None:
+    for pipe, message in zip(pipes, messages, strict=True):
+        with suppress(OSError):  # the process has ended, which `_receive` reports
+            pipe.send(message)
+
+
+def _receive(pipe: Connection) -> Any:
+    try:
+        return pipe.recv()
+    except (EOFError, OSError) as error:
+        raise MiteError("A client process ended early; what it printed tells why.") from error

@@ -1,17 +1,21 @@
-"""Requests of a load test, made once and sent many times."""
+"""Requests to the server under test, made once and sent many times."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
+from PIL import Image, ImageDraw
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.loadtest.inputs import make_inputs
-from mite_tf.serving.loadtest.target import Target
+from mite_tf.serving.client.connection import Connection, bearer
+from mite_tf.serving.client.tls import ClientTLS
 from mite_tf.serving.wire.messages import (
     PREDICTION_SERVICE,
     GetModelMetadataRequest,
@@ -23,124 +27,202 @@ from mite_tf.serving.wire.messages import (
 from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name
 
 PREDICT = f"/{PREDICTION_SERVICE}/Predict"
-_MOST_BYTES = 64 << 20  # of all requests together: every client process holds them
 _METADATA = f"/{PREDICTION_SERVICE}/GetModelMetadata"
+_PORT = 8500  # of TensorFlow Serving and of `mite serve`
+_MOST_BYTES = 64 << 20  # of all requests together: every client process holds them
+_COLOURS = ("red", "green", "blue", "yellow", "purple")
+_SHAPES = ("circle", "square", "triangle", "star")
+_PICTURES, _SIZE = 16, 256  # generated pictures, and their pixels a side
+_ARRAYS, _LENGTH = 64, 16  # other generated arrays, and their sizes where these are free
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requests:
-    """Requests, each a serialised `PredictRequest`.
+    """Requests to a server, each a serialised `PredictRequest`."""
 
-    Attributes:
-        messages: The requests.
-        version: Version of the model that answered the first of them.
-    """
-
+    connection: Connection
     messages: list[bytes]
-    version: int | None
+    version: int | None  # of the model that answered the first of them
 
 
 def prepare(
-    target: Target,
+    host: str,
     *,
     model: str,
     signature: str,
     batch: int,
-    inputs: str | Path | None,
-    deadline: float,
+    inputs: str | Path | None = None,
+    deadline: float = 10.0,
+    tls: bool | ClientTLS = False,
+    token: str | None = None,
 ) -> Requests:
     """Asks the server for its signature, makes requests for it, and tries the first one.
 
-    Args:
-        target: The server.
-        model: Name of the model.
-        signature: Name of the signature.
-        batch: Rows in each request.
-        inputs: Where inputs come from, as in `make_inputs`.
-        deadline: Seconds to wait for an answer.
+    The arguments are those of `load_test`.
 
     Raises:
         MiteError: If the server cannot be reached, knows no such model or signature, or does not
             answer the first request as it should.
     """
-    with target.channel() as channel:
-        metadata = GetModelMetadataResponse.FromString(
-            _call(channel, target, _METADATA, _metadata_request(model), deadline)
-        )
-        name, dtype, shape = _input_of(metadata, target, model, signature)
+    connection = Connection(
+        target=with_port(host),
+        tls=ClientTLS() if tls is True else tls or None,
+        token=token,
+        token_in_clear=True,
+        keepalive=20.0,
+        # Without its own pool, channels of a process to one address share a connection.
+        channel_options=[("grpc.use_local_subchannel_pool", 1)],
+    )
+    where = connection.target
+    with open_channel(connection) as channel:
+
+        def ask(method: str, message: bytes) -> bytes:
+            call, metadata = channel.unary_unary(method), metadata_of(connection)
+            try:
+                return call(message, timeout=deadline, metadata=metadata)
+            except grpc.RpcError as error:
+                details = f"{error.code().name}: {str(error.details()).rstrip('.')}."
+                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                    details += " Is a server running there, and with or without TLS as asked for?"
+                raise MiteError(f"{where}: {details}") from error
+
+        question = GetModelMetadataRequest(metadata_field=["signature_def"])
+        question.model_spec.name = model
+        described = ask(_METADATA, question.SerializeToString())
+        name, dtype, shape = _input_of(described, f"{where}: {model!r}", signature)
         images = name in ("image_bytes", "pixels")
         rows = make_inputs(dtype=dtype, shape=shape, images=images, path=inputs)
         messages: list[bytes] = []
         for first in range(len(rows)):
+            request = PredictRequest()
+            request.model_spec.name = model
+            request.model_spec.signature_name = signature
             chosen = [rows[(first + n) % len(rows)] for n in range(batch)]
-            messages.append(_request(model, signature, name, chosen))
+            column = np.array(chosen, object) if dtype == "string" else np.stack(chosen)
+            request.inputs[name].CopyFrom(to_tensor(column))
+            messages.append(request.SerializeToString())
             if sum(map(len, messages)) > _MOST_BYTES:
                 break
-        answer = PredictResponse.FromString(_call(channel, target, PREDICT, messages[0], deadline))
-    _check(answer, target, batch)
+        answer = PredictResponse.FromString(ask(PREDICT, messages[0]))
+    shapes = {name: list(to_array(tensor).shape) for name, tensor in answer.outputs.items()}
+    if not shapes or any(each[:1] != [batch] for each in shapes.values()):
+        raise MiteError(f"{where}: {batch} rows were sent; the answer holds {shapes}.")
     spec = answer.model_spec
-    return Requests(
-        messages=messages, version=spec.version.value if spec.HasField("version") else None
-    )
+    version = spec.version.value if spec.HasField("version") else None
+    return Requests(connection=connection, messages=messages, version=version)
 
 
-def _metadata_request(model: str) -> bytes:
-    request = GetModelMetadataRequest(metadata_field=["signature_def"])
-    request.model_spec.name = model
-    return request.SerializeToString()
+def with_port(host: str) -> str:
+    """Completes the address of a server.
+
+    Example:
+        >>> with_port("localhost"), with_port("[::1]:9000")
+        ('localhost:8500', '[::1]:9000')
+    """
+    name, _, port = host.rpartition(":")
+    return host if name and port.isdigit() else f"{host}:{_PORT}"
 
 
-def _input_of(
-    metadata: Any, target: Target, model: str, signature: str
-) -> tuple[str, str, list[int]]:
+def open_channel(connection: Connection, module: Any = grpc) -> Any:
+    """Opens a channel of `grpc` or of `grpc.aio`."""
+    credentials, options = connection.credentials(), connection.options()
+    if credentials is None:
+        return module.insecure_channel(connection.target, options)
+    return module.secure_channel(connection.target, credentials, options)
+
+
+def metadata_of(connection: Connection) -> list[tuple[str, str]]:
+    """Returns what goes with each request: the token."""
+    return bearer(connection.token) if isinstance(connection.token, str) else []
+
+
+def _input_of(described: bytes, where: str, signature: str) -> tuple[str, str, list[int]]:
     found = SignatureDefMap()
-    metadata.metadata["signature_def"].Unpack(found)
+    GetModelMetadataResponse.FromString(described).metadata["signature_def"].Unpack(found)
     # `__saved_model_init_op` is listed too, and is no signature to call.
     known = sorted(name for name, each in found.signature_def.items() if each.inputs)
     if signature not in known:
-        raise MiteError(
-            f"{target.address}: the model {model!r} has no signature {signature!r}; it has "
-            f"{', '.join(known)}."
-        )
+        raise MiteError(f"{where} has no signature {signature!r}; it has {', '.join(known)}.")
     inputs = found.signature_def[signature].inputs
     if len(inputs) != 1:
         raise MiteError(
-            f"{target.address}: {signature!r} of {model!r} takes {len(inputs)} inputs; load tests "
-            "are for signatures of one."
+            f"{where}: {signature!r} takes {len(inputs)} inputs; a load test sends only one."
         )
     [(name, info)] = inputs.items()
     return name, type_name(info.dtype), [dim.size for dim in info.tensor_shape.dim][1:]
 
 
-def _request(model: str, signature: str, name: str, rows: list[Any]) -> bytes:
-    request = PredictRequest()
-    request.model_spec.name = model
-    request.model_spec.signature_name = signature
-    column = np.array(rows, object) if isinstance(rows[0], bytes) else np.stack(rows)
-    request.inputs[name].CopyFrom(to_tensor(column))
-    return request.SerializeToString()
+def make_inputs(
+    *, dtype: str, shape: Sequence[int], images: bool, path: str | Path | None = None
+) -> list[Any]:
+    """Returns inputs for a signature, one row each: `bytes` for strings, else arrays.
+
+    Args:
+        dtype: Type of the signature's input, such as `string` or `float`.
+        shape: Its shape without the first axis; -1 for sizes that are free.
+        images: Whether the model embeds images.
+        path: A text file with a caption a line, an image file, or a folder of image files. By
+            default, captions and pictures are generated; pixels, features and token ids are random.
+
+    Raises:
+        MiteError: If the path holds nothing that fits, or nothing fits the signature.
+
+    Example:
+        >>> make_inputs(dtype="string", shape=(), images=False)[1].decode()
+        'a red circle left of a red square'
+    """
+    if path is not None:
+        if dtype != "string":
+            raise MiteError(f"{path}: this signature takes {dtype}; files are sent as strings.")
+        return _image_files(Path(path)) if images else _captions(Path(path))
+    if dtype == "string":
+        return _pictures() if images else _sentences()
+    random = np.random.default_rng(0)
+    count, free = (_PICTURES, _SIZE) if images else (_ARRAYS, _LENGTH)
+    size = (count, *(free if each < 0 else each for each in shape))
+    if dtype == "float":
+        return list(random.random(size, np.float32) * np.float32(255 if images else 1))
+    if dtype == "uint8":
+        return list(random.integers(0, 256, size, np.uint8))
+    if dtype == "int32":  # token ids that every vocabulary has; 0 would be padding
+        return list(random.integers(1, 16, size, np.int32))
+    raise MiteError(f"Nothing can be generated for a signature of {dtype} {list(shape)}.")
 
 
-def _call(
-    channel: grpc.Channel, target: Target, method: str, message: bytes, deadline: float
-) -> bytes:
-    try:
-        return channel.unary_unary(method)(message, timeout=deadline, metadata=target.metadata)
-    except grpc.RpcError as error:
-        raise MiteError(
-            f"{target.address}: {error.code().name}: {str(error.details()).rstrip('.')}."
-            + (_UNREACHABLE if error.code() is grpc.StatusCode.UNAVAILABLE else "")
-        ) from error
+def _captions(path: Path) -> list[bytes]:
+    if not path.is_file():
+        raise MiteError(f"{path}: no file. Give a text file with a caption a line.")
+    captions = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    if not captions:
+        raise MiteError(f"{path}: holds no caption.")
+    return [caption.encode() for caption in captions]
 
 
-_UNREACHABLE = " Is a server running there, and with or without TLS as asked for?"
+def _image_files(path: Path) -> list[bytes]:
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    pictures = [file.read_bytes() for file in files if file.suffix.lower() in _SUFFIXES]
+    if not pictures:
+        raise MiteError(f"{path}: neither an image file nor a folder of them.")
+    return pictures
 
 
-def _check(answer: Any, target: Target, batch: int) -> None:
-    outputs = {name: to_array(tensor) for name, tensor in answer.outputs.items()}
-    wrong = [name for name, value in outputs.items() if value.shape[:1] != (batch,)]
-    if not outputs or wrong:
-        raise MiteError(
-            f"{target.address}: {batch} rows were sent, and the answer holds "
-            f"{ {name: list(value.shape) for name, value in outputs.items()} }."
-        )
+def _sentences() -> list[bytes]:
+    things = [f"a {colour} {shape}" for colour, shape in product(_COLOURS, _SHAPES)]
+    return [f"{one} left of {other}".encode() for one, other in product(things, repeat=2)]
+
+
+def _pictures() -> list[bytes]:
+    random = np.random.default_rng(0)
+    files = []
+    for _ in range(_PICTURES):
+        # Noise, so that a file is about as large as that of a photo.
+        noise = random.normal(128, 12, (_SIZE, _SIZE, 3)).clip(0, 255).astype(np.uint8)
+        picture = Image.fromarray(noise)
+        for colour in _COLOURS:
+            x, y = (int(each) for each in random.integers(0, _SIZE - 64, 2))
+            ImageDraw.Draw(picture).ellipse((x, y, x + 64, y + 64), fill=colour)
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=90)
+        files.append(file.getvalue())
+    return files

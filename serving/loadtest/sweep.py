@@ -1,8 +1,9 @@
-"""Load tests with more and more clients."""
+"""Load tests with more and more clients, and the batching parameters that they suggest."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,19 +11,45 @@ from typing import Any
 
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
+from mite_tf.serving.client.options import ROWS_PER_REQUEST
 from mite_tf.serving.loadtest.load_test import load_test
-from mite_tf.serving.loadtest.proposal import Proposal, propose
 from mite_tf.serving.loadtest.result import LoadTestResult
+from mite_tf.serving.server.batching import Batching
 
-CLIENTS = (1, 2, 4, 8, 16, 32, 64)
+_ERRORS = 0.01  # share of errors above which a load counts as too much
+_LARGEST = 1024  # rows; beyond it, no server here gains
+_NAMES = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """Batching parameters for a latency, and the load that they follow from; part of a `Sweep`.
+
+    Attributes:
+        batching: The parameters.
+        clients: Number of clients at which the server is used best.
+        throughput: Requests a second with them.
+        p99: Milliseconds, measured with them.
+        target: Milliseconds that were asked for, or twice the `p99` of that load.
+        reached: Whether a load stayed under `target`; otherwise the lightest was taken.
+        reasons: Why each parameter is what it is, a sentence each.
+    """
+
+    batching: Batching
+    clients: int
+    throughput: float
+    p99: float
+    target: float
+    reached: bool
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Load tests with more and more clients, and what follows from them.
+    """What `load_sweep` measured; `print_sweep` and `plot_sweep` show it.
 
     Attributes:
-        results: One for each number of clients.
+        results: A load test for each number of clients.
         proposal: Batching parameters; None if it was stopped before the first answers.
     """
 
@@ -41,17 +68,15 @@ class Sweep:
 
     def write_json(self, path: str | Path) -> None:
         """Writes all numbers as JSON."""
-        values: dict[str, Any] = {
-            "results": [each.to_dict() for each in self.results],
-            "proposal": None if self.proposal is None else asdict(self.proposal),
-        }
+        proposal = None if self.proposal is None else asdict(self.proposal)
+        values = {"results": [each.to_dict() for each in self.results], "proposal": proposal}
         write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def load_sweep(
     host: str,
     *,
-    clients: Sequence[int] = CLIENTS,
+    clients: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
     seconds: float = 5.0,
     p99: float | None = None,
     threads: int,
@@ -70,12 +95,17 @@ def load_sweep(
         options: As for `load_test`; no `rate`.
 
     Raises:
-        MiteError: As `load_test` and `propose`.
+        MiteError: As `load_test` does, and if at every load more than 1 % of requests failed.
+
+    Example:
+        >>> load_sweep("localhost:8500", clients=(), threads=2)
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: A sweep needs numbers of clients, such as 1,2,4,8.
     """
     if not clients:
         raise MiteError("A sweep needs numbers of clients, such as 1,2,4,8.")
     if options.get("rate") is not None:
-        raise MiteError("A sweep varies the number of clients; a rate is for single load tests.")
+        raise MiteError("A sweep varies the number of clients; a rate is for one load test.")
     results: list[LoadTestResult] = []
     for number in clients:
         results.append(load_test(host, clients=number, seconds=seconds, **options))
@@ -84,3 +114,93 @@ def load_sweep(
     answered = any(each.answered for each in results)
     proposal = propose(results, p99=p99, threads=threads) if answered else None
     return Sweep(results=tuple(results), proposal=proposal)
+
+
+def propose(
+    results: Sequence[LoadTestResult],
+    *,
+    p99: float | None = None,
+    threads: int,
+    largest_request: int = ROWS_PER_REQUEST,
+) -> Proposal:
+    """Derives batching parameters from load tests with several numbers of clients.
+
+    The load that counts is the one with the highest throughput whose p99 stays within the target
+    and whose errors are below 1 %. Without a target it is the knee, where throughput divided by
+    p99 is greatest. A server refuses a request of more than `max_batch_size` rows, which is
+    therefore no less than `largest_request`.
+
+    Reference:
+        L. Kleinrock, "Power and deterministic rules of thumb for probabilistic problems in
+        computer communications", ICC 1979: the knee. The rule for threads, and a timeout of 0 to
+        begin with on processors: TensorFlow Serving's `tensorflow_serving/batching/README.md`.
+    """
+    usable = [each for each in results if each.answered and each.error_rate < _ERRORS]
+    if not usable:
+        raise MiteError("Nothing can be proposed: at every load, more than 1 % of requests failed.")
+    lone = min(usable, key=lambda each: each.clients)
+    if p99 is None:
+        best, reached = max(usable, key=lambda each: each.throughput / each.latency["p99"]), True
+        target = 2 * best.latency["p99"]
+    else:
+        within = [each for each in usable if each.latency["p99"] <= p99]
+        best = max(within, key=lambda each: each.throughput) if within else lone
+        target, reached = p99, bool(within)
+    # The rows that these clients have under way, shared by the threads.
+    wanted = min(_LARGEST, max(1.0, best.clients * best.batch / threads))
+    gathered = 2 ** math.ceil(math.log2(wanted))
+    size = max(gathered, best.batch, largest_request)
+    # A full queue of E batches of B rows takes E·B / X seconds at X rows a second. A request that
+    # is let in last still has to be computed, for which a lone client's median stands.
+    room = max(0.0, target - lone.latency["p50"]) / 1e3
+    fits = math.floor(best.rows_per_second * room / size)
+    enqueued = max(threads, fits)
+    reasons = (
+        f"max_batch_size {size}: {best.clients} clients fill batches of {gathered} rows, and one "
+        f"request may have {max(best.batch, largest_request)}.",
+        f"num_batch_threads {threads}: one for each core of the server.",
+        "batch_timeout_micros 0: what queues while a batch is computed makes the next one; waiting "
+        "would delay a lone client.",
+        f"max_enqueued_batches {enqueued}: at {best.rows_per_second:,.0f} rows/s, {fits} batches "
+        f"of {size} rows are computed within the {room * 1e3:,.0f} ms that {target:,.0f} ms leave; "
+        "at least num_batch_threads.",
+    )
+    return Proposal(
+        batching=Batching(
+            max_batch_size=size, num_batch_threads=threads, max_enqueued_batches=enqueued
+        ),
+        clients=best.clients,
+        throughput=best.throughput,
+        p99=best.latency["p99"],
+        target=target,
+        reached=reached,
+        reasons=reasons,
+    )
+
+
+def batching_text(batching: Batching) -> str:
+    """Returns the text of a batching parameters file, with powers of two as allowed sizes.
+
+    Example:
+        >>> small = Batching(max_batch_size=3, num_batch_threads=2, max_enqueued_batches=5)
+        >>> batching_text(small).splitlines()[3:]
+        ['num_batch_threads { value: 2 }', 'allowed_batch_sizes: 1', 'allowed_batch_sizes: 2',
+        'allowed_batch_sizes: 3']
+    """
+    most = batching.max_batch_size
+    powers = (2**n for n in range(most.bit_length()) if 2**n < most)
+    lines = [f"{name} {{ value: {getattr(batching, name)} }}\n" for name in _NAMES]
+    # TensorFlow Serving wants them increasing, the last one equal to the largest batch.
+    return "".join([*lines, *(f"allowed_batch_sizes: {size}\n" for size in (*powers, most))])
+
+
+def write_batching(path: str | Path, batching: Batching) -> None:
+    """Writes the file that TensorFlow Serving and `mite serve` read.
+
+    Example:
+        >>> write_batching("/dev/null/batching.config", Batching(max_batch_size=8))
+        Traceback (most recent call last):
+        FileExistsError: ...
+    """
+    head = "# For --enable_batching --batching_parameters_file.\n"
+    write_text(path, head + batching_text(batching))

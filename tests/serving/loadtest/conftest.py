@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mite_tf.serving.loadtest.samples import Samples
+from mite_tf.serving.loadtest.result import SAMPLE, summarise
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,20 +40,36 @@ def serve_fake():
         yield lambda **options: stack.enter_context(fake_server(**options))
 
 
-@pytest.fixture
-def samples():
-    """Makes samples of one row for each request: due, sent, ended, code."""
+FACTS = {
+    "target": "localhost:8500",
+    "model": "text",
+    "signature": "serving_default",
+    "version": 1,
+    "clients": 8,
+    "processes": 1,
+    "rate": None,
+    "not_sent": 0,
+    "client_busy": 0.3,
+    "interrupted": False,
+}
 
-    def make(*rows):
-        due, sent, ended, code = (np.array(column, float) for column in zip(*rows, strict=True))
-        ones = np.ones(len(rows), np.int64)
-        return Samples(
-            due=due,
-            sent=sent,
-            ended=ended,
-            code=code.astype(np.int16),
-            bytes_sent=10 * ones,
-            bytes_received=100 * ones,
-        )
 
-    return make
+def result_of(*requests, seconds=10.0, batch=1, messages=None, **facts):
+    """The result of requests, each of which was due, was sent, ended, and got a code."""
+    return summarise(
+        np.array(list(requests), SAMPLE),
+        seconds=seconds,
+        batch=batch,
+        messages=messages or {},
+        **{**FACTS, **facts},
+    )
+
+
+def steady(*, clients, per_second, milliseconds, slowest, **facts):
+    """Ten seconds of answers: 98 % after `milliseconds`, the others after `slowest`."""
+    number = 10 * per_second
+    due = np.arange(number) / per_second
+    took = np.where(np.arange(number) % 50 == 0, slowest, milliseconds) / 1e3
+    # Those that end after the measurement would not count: begin as much earlier.
+    rows = [(d, d, min(d + t, 9.999), 0) for d, t in zip(due, took, strict=True)]
+    return result_of(*rows, clients=clients, **facts)

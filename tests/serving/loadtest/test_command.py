@@ -42,9 +42,7 @@ def test_sweep_writes_batching_parameters(serve_fake, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "Name the server"),
-        (("localhost:1", "--sweep", "1", "--rate", "5"), "--rate is for one load test"),
-        (("--sweep-batching", "1"), "give --export DIR and no HOST"),
+        (("localhost:1", "--sweep", "1", "--rate", "5"), "a rate is for one load test"),
         (("localhost:1", "--token-file", "missing"), "missing: cannot be read"),
         (("localhost:1", "--cert", "a.pem"), "key is missing"),
     ],

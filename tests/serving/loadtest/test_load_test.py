@@ -14,7 +14,6 @@ import pytest
 from mite_tf.errors import MiteError
 from mite_tf.serving.loadtest import load_test
 from mite_tf.serving.loadtest.requests import prepare
-from mite_tf.serving.loadtest.target import make_target
 from mite_tf.serving.wire.messages import PredictRequest
 from mite_tf.serving.wire.tensors import to_array
 from tests.serving.loadtest.conftest import ROOT
@@ -28,8 +27,8 @@ def test_latency_and_throughput_are_those_of_the_server(serve_fake):
     result = run(serve_fake(seconds=0.1), clients=4, seconds=2, warmup=0.5)
     # No answer comes in less than 100 ms, so 4 clients get at most 40 a second, and those that
     # were under way at the beginning: 4 in 2 seconds. A busy machine may take a half longer.
-    assert result.latency.p50 >= 100
-    assert result.latency.p50 < 150
+    assert result.latency["p50"] >= 100
+    assert result.latency["p50"] < 150
     assert 4 / 0.15 < result.throughput <= 42
     assert result.errors == {}
     assert result.version == 7
@@ -46,10 +45,10 @@ def test_rate_shows_the_queue_that_waiting_clients_hide(serve_fake):
     stall = [20, 1.0]
     closed = run(serve_fake(threads=1, stall=stall), clients=1, seconds=2)
     opened = run(serve_fake(threads=1, stall=stall), clients=1, seconds=2, rate=40)
-    assert closed.latency.max >= 1000
-    assert opened.latency.p95 >= 900
-    assert opened.latency.p95 > 2 * closed.latency.p95
-    assert opened.latency.p95 > 2 * opened.latency_from_sending.p95
+    assert closed.latency["max"] >= 1000
+    assert opened.latency["p95"] >= 900
+    assert opened.latency["p95"] > 2 * closed.latency["p95"]
+    assert opened.latency["p95"] > 2 * opened.latency_from_sending["p95"]
 
 
 def test_requests_that_never_found_a_client_are_told(serve_fake):
@@ -57,13 +56,13 @@ def test_requests_that_never_found_a_client_are_told(serve_fake):
     # One client gets at most 20 answers in a second; 100 requests fell due.
     assert 0 < result.requests <= 20
     assert result.requests + result.not_sent == 100
-    assert result.latency.max > result.latency_from_sending.max
+    assert result.latency["max"] > result.latency_from_sending["max"]
 
 
 def test_processes_take_turns_in_one_schedule(serve_fake):
     result = run(serve_fake(), clients=5, processes=2, rate=50)
     assert result.processes == 2
-    due = np.sort(result.samples.due)
+    due = np.sort(result.samples["due"])
     np.testing.assert_allclose(np.diff(due), 1 / 50, atol=1e-6)
     assert result.requests + result.not_sent == 50
 
@@ -84,17 +83,13 @@ def test_errors_are_counted_by_code(serve_fake):
 def test_rows_count_in_batches(serve_fake):
     result = run(serve_fake(seconds=0.02), clients=2, batch=5)
     assert result.rows_per_second == 5 * result.throughput
-    # An embedding of 4 numbers a row: 80 bytes of 5 rows, and the message around them.
-    assert 80 < result.bytes_received / result.answered < 160
 
 
 def test_pictures_are_sent_as_the_signature_asks(serve_fake):
-    target = make_target(serve_fake().address)
+    address = serve_fake().address
     sizes = {}
     for signature in ("serving_default", "pixels", "pixels_uint8"):
-        requests = prepare(
-            target, model="image", signature=signature, batch=2, inputs=None, deadline=10
-        )
+        requests = prepare(address, model="image", signature=signature, batch=2)
         assert len(set(requests.messages)) == len(requests.messages) == 16
         [(name, tensor)] = PredictRequest.FromString(requests.messages[0]).inputs.items()
         sizes[signature] = name, to_array(tensor).shape

@@ -3,46 +3,45 @@
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.loadtest.batching_file import write_batching
-from mite_tf.serving.loadtest.proposal import propose
+from mite_tf.serving.loadtest.sweep import propose, write_batching
 from mite_tf.serving.server.batching import read_batching
-from tests.serving.loadtest.results import result_of, steady
+from tests.serving.loadtest.conftest import result_of, steady
 
 
 @pytest.fixture
-def sweep(samples):
+def sweep():
     """Throughput stops growing at 16 clients; latency does not."""
-    loads = [  # clients, requests/s, p50, p99, rows in a batch
-        (1, 100, 10, 12, 1.0),
-        (4, 350, 11, 20, 2.0),
-        (16, 800, 18, 40, 6.0),
-        (64, 850, 70, 200, 11.0),
+    loads = [  # clients, requests/s, p50, p99
+        (1, 100, 10, 12),
+        (4, 350, 11, 20),
+        (16, 800, 18, 40),
+        (64, 850, 70, 200),
     ]
     return [
-        steady(samples, clients=c, per_second=x, milliseconds=p50, slowest=p99, rows=rows)
-        for c, x, p50, p99, rows in loads
+        steady(clients=c, per_second=x, milliseconds=p50, slowest=p99) for c, x, p50, p99 in loads
     ]
 
 
 def test_loads_are_what_they_say(sweep):
     assert [each.throughput for each in sweep] == [100, 350, 800, 850]
-    assert [each.latency.p99 for each in sweep] == [12, 20, 40, 200]
+    assert [each.latency["p99"] for each in sweep] == [12, 20, 40, 200]
 
 
 def test_within_a_target(sweep):
     found = propose(sweep, p99=50, threads=2, largest_request=1)
     assert (found.clients, found.throughput, found.p99, found.reached) == (16, 800, 40, True)
-    # Twice the 6 rows of a batch is 12, up to 16. A lone client takes 10 ms, which leaves 40 ms
-    # for the queue: 800 rows a second are 32 rows in this time, 2 batches of 16.
-    assert found.batching.max_batch_size == 16
+    # 16 clients have 16 rows under way, 8 for each thread. A lone client takes 10 ms, which leaves
+    # 40 ms for the queue: 800 rows a second are 32 rows in this time, 4 batches of 8.
+    assert found.batching.max_batch_size == 8
     assert found.batching.num_batch_threads == 2
     assert found.batching.batch_timeout_micros == 0
-    assert found.batching.max_enqueued_batches == 2
+    assert found.batching.max_enqueued_batches == 4
 
 
 def test_a_generous_target_takes_more_clients_and_a_longer_queue(sweep):
     found = propose(sweep, p99=500, threads=4)
-    # 64 clients; twice 11 rows is 22, up to 32; 850 rows a second for 490 ms are 416 rows: 13.
+    # 64 clients are 16 rows for each thread, but the client sends 32 in a request; 850 rows a
+    # second for 490 ms are 416 rows: 13.
     assert found.clients == 64
     assert found.batching.max_batch_size == 32
     assert found.batching.max_enqueued_batches == 13
@@ -50,10 +49,10 @@ def test_a_generous_target_takes_more_clients_and_a_longer_queue(sweep):
 
 def test_knee_without_a_target(sweep):
     # Throughput over p99: 8.3, 17.5, 20, 4.25. The target is twice 40 ms, which leaves 70 ms:
-    # 800 rows a second are 56 rows, 3 batches of 16.
+    # 800 rows a second are 56 rows, 7 batches of 8.
     found = propose(sweep, threads=2, largest_request=1)
     assert (found.clients, found.target) == (16, 80)
-    assert found.batching.max_enqueued_batches == 3
+    assert found.batching.max_enqueued_batches == 7
 
 
 def test_target_that_no_load_reaches_takes_the_lightest(sweep):
@@ -62,9 +61,9 @@ def test_target_that_no_load_reaches_takes_the_lightest(sweep):
     assert found.batching.max_enqueued_batches == 2  # as many as threads, at least
 
 
-def test_without_batch_sizes_the_clients_count(samples):
-    lone = steady(samples, clients=1, per_second=100, milliseconds=10, slowest=10)
-    many = steady(samples, clients=20, per_second=500, milliseconds=30, slowest=40, batch=3)
+def test_rows_under_way_make_a_power_of_two():
+    lone = steady(clients=1, per_second=100, milliseconds=10, slowest=10)
+    many = steady(clients=20, per_second=500, milliseconds=30, slowest=40, batch=3)
     # 20 clients with 3 rows each have 60 rows under way: 30 for each of two threads, up to 32.
     # 1500 rows a second for 90 ms are 135 rows: 4 batches of 32.
     found = propose([lone, many], p99=100, threads=2, largest_request=1)
@@ -72,19 +71,19 @@ def test_without_batch_sizes_the_clients_count(samples):
     assert found.batching.max_enqueued_batches == 4
 
 
-def test_every_request_is_taken(sweep, samples):
+def test_every_request_is_taken(sweep):
     # 16 rows would do, but the client sends 32 in a request: of these, 1 batch fits the queue.
     found = propose(sweep, p99=50, threads=1)
     assert found.batching.max_batch_size == 32
     assert found.batching.max_enqueued_batches == 1
-    only = steady(samples, clients=1, per_second=50, milliseconds=10, slowest=10, batch=48)
+    only = steady(clients=1, per_second=50, milliseconds=10, slowest=10, batch=48)
     assert propose([only], threads=8).batching.max_batch_size == 48
 
 
-def test_loads_with_errors_do_not_count(sweep, samples):
+def test_loads_with_errors_do_not_count(sweep):
     times = [n / 100 for n in range(999)]
-    failing = samples(*[(t, t, t + 0.001, 8 if n % 50 == 0 else 0) for n, t in enumerate(times)])
-    refused = result_of(failing, clients=128)  # the fastest, with 2 % errors
+    failing = [(t, t, t + 0.001, 8 if n % 50 == 0 else 0) for n, t in enumerate(times)]
+    refused = result_of(*failing, clients=128)  # the fastest, with 2 % errors
     assert propose([*sweep, refused], p99=50, threads=2).clients == 16
     with pytest.raises(MiteError, match="more than 1 % of requests failed"):
         propose([refused], threads=2)
