@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mite_tf.scenes.pick import Rng, pick
-from mite_tf.scenes.scene import Scene
+from mite_tf.scenes.scene import Rng, Scene, pick
 
 Look = dict[str, str]
 """Some attributes of an object, by name."""
