@@ -285,14 +285,7 @@ GRAMMAR: dict[Sentence, float] = {
 
 
 def sentences(scene: Scene, rng: Rng) -> Iterator[Caption]:
-    """Yields captions that are true of a scene, without end and with repetitions.
-
-    Example:
-        >>> from mite_tf.scenes.scene import SceneObject
-        >>> scene = Scene((SceneObject("star", "red", "large", "plain", x=0.5, y=0.5),), "white")
-        >>> next(sentences(scene, np.random.default_rng(0))).text
-        'on a white background, a solid star'
-    """
+    """Yields captions that are true of a scene, without end and with repetitions."""
     kinds, shares = list(GRAMMAR), np.array(list(GRAMMAR.values()))
     while True:
         kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
