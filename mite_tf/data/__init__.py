@@ -1,9 +1,9 @@
-"""Captioned images in: tables, readers, checks, rendered scenes, batches."""
+"""Captioned images in: formats, checks, batches and cached features."""
 
-from mite_tf.data.captioned_images import CaptionedImage, CaptionedImages
-from mite_tf.data.check_problem import Place, Problem
-from mite_tf.data.check_report import CheckReport
-from mite_tf.data.checks import check
+from mite_tf.data.captioned_images import CaptionedImages
+from mite_tf.data.checks import CheckReport, check
+from mite_tf.data.collector import CaptionedImage
+from mite_tf.data.problem import Place, Problem
 from mite_tf.data.readers import read
 
 __all__ = [

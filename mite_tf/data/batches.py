@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class PairBatches:
     """Batches for `MITE.fit`: distinct images, each with one or more of its captions.
 
-    An epoch goes over all captions: it passes over the shuffled images as often as the average
-    image has captions, each pass taking other captions of an image. No image occurs twice in a
+    An epoch covers all captions: it goes through the shuffled images as many times as the average
+    image has captions, and takes other captions each time. No image occurs twice in a
     batch. Every epoch is a function of the seed and its number, whatever came before, so a
     training that was interrupted goes on with the very batches it would have seen.
 

@@ -1,4 +1,4 @@
-"""Images and the sentences that belong to them: the table everything else reads."""
+"""Images and the captions that belong to them: the table everything else reads."""
 
 import hashlib
 import json
@@ -12,31 +12,10 @@ from typing import overload
 
 import numpy as np
 
-from mite_tf.data.check_problem import Place, Problem, counted
-from mite_tf.data.formats.splits import canonical_split
+from mite_tf.data.collector import CaptionedImage, Collector
+from mite_tf.data.problem import Problem, counted
+from mite_tf.data.splits import canonical_split
 from mite_tf.errors import MiteError
-
-
-@dataclass(frozen=True)
-class CaptionedImage:
-    """One image with its captions.
-
-    Args:
-        image: Path of the image, relative to the table's root and written with `/`; also the
-            image's id.
-        captions: One or more sentences.
-        split: `"train"`, `"dev"`, `"test"` or a name of the user's own.
-        where: File and line that the row was read from; not part of equality.
-
-    Example:
-        >>> CaptionedImage("dogs/1.jpg", ("A dog runs.", "Ein Hund rennt."), "train").captions[1]
-        'Ein Hund rennt.'
-    """
-
-    image: str
-    captions: tuple[str, ...]
-    split: str
-    where: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -51,9 +30,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
         root: Folder that the rows' paths are relative to.
         problems: What was wrong in the source; the rows hold only what could be used.
         format: How the source was written; shown in the summary.
-        hashed_splits: Whether the source had no splits, so that they were assigned by
-            `mite_tf.data.formats.splits.hashed_split`: 80 % train, 10 % dev, 10 % test,
-            decided by the image id alone.
+        hashed_splits: Whether the source had no splits, so that a hash of each image's id
+            decided: 80 % train, 10 % dev, 10 % test.
 
     Raises:
         MiteError: An image stands in two rows.
@@ -106,9 +84,6 @@ class CaptionedImages(Sequence[CaptionedImage]):
             root: Folder of the images; when `None`, the folder that absolute paths have in
                 common, else the current one.
 
-        Returns:
-            The table.
-
         Raises:
             MiteError: The lists differ in length.
 
@@ -116,8 +91,6 @@ class CaptionedImages(Sequence[CaptionedImage]):
             >>> CaptionedImages.from_lists(["a.png"], ["A red square."], ["test"])[0].captions
             ('A red square.',)
         """
-        from mite_tf.data.formats.gathering import Gathering  # it builds tables: a cycle
-
         lengths = [len(images), len(captions)] + ([] if splits is None else [len(splits)])
         if len(set(lengths)) > 1:
             raise MiteError(
@@ -128,13 +101,24 @@ class CaptionedImages(Sequence[CaptionedImage]):
         if root is None:
             absolute = bool(names) and all(Path(name).is_absolute() for name in names)
             root = os.path.commonpath([Path(name).parent for name in names]) if absolute else ""
-        gathering = Gathering(Path(root), root=Path(root))
+        collector = Collector(Path(root), root=Path(root))
         for number, (name, sentences) in enumerate(zip(names, captions, strict=True)):
             split = None if splits is None else splits[number]
-            gathering.image(name, None, split)
+            collector.image(name, None, split)
             for sentence in [sentences] if isinstance(sentences, str) else sentences:
-                gathering.caption(name, sentence, None, split)
-        return gathering.table("lists")
+                collector.caption(name, sentence, None, split)
+        return cls.from_collector(collector, "lists")
+
+    @classmethod
+    def from_collector(cls, collector: Collector, format: str) -> "CaptionedImages":
+        """Makes a table of what a reader collected from a source in some format."""
+        return cls(
+            rows=collector.rows(),
+            root=collector.find_root(),
+            problems=tuple(collector.problems),
+            format=format,
+            hashed_splits=not collector.splits_known,
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -158,13 +142,10 @@ class CaptionedImages(Sequence[CaptionedImage]):
         )
 
     def split(self, name: str) -> "CaptionedImages":
-        """Takes the rows of one split.
+        """Returns the rows of one split; `problems` stay those of the whole source.
 
         Args:
             name: Name of the split or a synonym of it (`"val"` is `"dev"`).
-
-        Returns:
-            A table with the same root; `problems` stay those of the whole source.
 
         Raises:
             MiteError: No row is in that split.
@@ -214,7 +195,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
         return owner
 
     def fingerprint(self) -> str:
-        """Identifys what the table says: image ids, captions and splits, in their order.
+        """Identifies what the table says by a hash of image ids, captions and splits, in order.
 
         Root and place of reading do not count, so a corpus that was moved keeps its fingerprint.
         The bytes of the images do not count either.
@@ -234,10 +215,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
         return digest.hexdigest()
 
     def summary(self) -> str:
-        """Tells size, splits, where the splits come from, and how many problems there were.
-
-        Returns:
-            A few lines of text.
+        """Returns a few lines: size, splits, where the splits come from, number of problems.
 
         Example:
             >>> table = CaptionedImages.from_lists(["a.png"], [["A square.", "Red."]])

@@ -2,23 +2,23 @@
 
 import errno
 import stat
+import struct
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from hashlib import file_digest
 from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from PIL import ExifTags, Image
-
-from mite_tf.data.check_names import similar_file
-from mite_tf.data.check_signatures import describe_start, is_whole, undecoded_type
 
 MAX_PIXELS = 89_478_485  # where Pillow starts to warn: a quarter of a gigabyte of RGB
 
 _DECODED = {"JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP"}  # MPO: a JPEG with further views in it
-_BMP_MODES = {"L", "RGB", "RGBA"}  # TensorFlow takes the indexes of a palette for grey values
+_BMP_MODES = {"L", "RGB", "RGBA"}  # TensorFlow takes the indices of a palette for grey values
 _MODES = {
     "1": "black and white",
     "L": "greyscale",
@@ -27,6 +27,29 @@ _MODES = {
     "P": "a palette image",
     "CMYK": "CMYK, whose colours may shift",
     "I;16": "16-bit greyscale",
+}
+
+# What the first bytes of a file tell about it.
+_NOT_DECODED = {
+    b"ftypavif": "AVIF",
+    b"ftypheic": "HEIC",
+    b"ftypheix": "HEIC",
+    b"ftypmif1": "HEIF",
+    b"\xff\n": "JPEG XL",
+    b"\0\0\0\x0cjxl ": "JPEG XL",
+    b"<svg": "SVG",
+}
+_IMAGES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"RIFF": "WebP",
+}
+_OTHERS = {
+    b"<!doctype html": "an HTML page, as failed downloads leave",
+    b"<html": "an HTML page, as failed downloads leave",
+    b"version https://git-lfs": "a Git LFS pointer: run `git lfs pull`",
 }
 
 
@@ -49,6 +72,9 @@ class Inspection(NamedTuple):
     digest: bytes | None = None
 
 
+_CUT = Fault("truncated-image", "is truncated: the end of the file is missing")
+
+
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
     """Keeps Pillow from warning and from judging sizes: `inspect_image` judges them itself.
@@ -66,15 +92,12 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def inspect_image(path: Path, *, decode: bool = True, max_pixels: int = MAX_PIXELS) -> Inspection:
-    """Looks an image file up and decode it whole; never raises.
+    """Looks an image file up and decodes it whole; never raises.
 
     Args:
         path: The file.
         decode: Whether to open it; else only its presence and size in bytes are judged.
         max_pixels: Width times height above which the file is refused by its header alone.
-
-    Returns:
-        Faults and digest.
 
     Example:
         >>> inspect_image(Path("no-such.jpg")).faults[0].message
@@ -87,7 +110,10 @@ def inspect_image(path: Path, *, decode: bool = True, max_pixels: int = MAX_PIXE
         with path.open("rb") as stream:
             return _inspect(stream, max_pixels)
     except Exception as error:  # a plug-in of Pillow may raise anything on a damaged file
-        return Inspection((_damage(error),))
+        text = str(error) or type(error).__name__
+        if "truncated" in text.lower():
+            return Inspection((Fault("truncated-image", f"is truncated: {text}"),))
+        return Inspection((Fault("unreadable-image", f"is damaged: {text}"),))
 
 
 def _look_up(path: Path) -> Fault | None:
@@ -113,24 +139,44 @@ def _look_up(path: Path) -> Fault | None:
 def _absence(path: Path) -> str:
     with suppress(OSError, ValueError):
         return f"a link to {path.readlink()}, which does not exist"
-    similar = similar_file(path)
+    similar = _similar_file(path)
     return f"no file {path}" + (f"; is {similar} meant?" if similar else "")
 
 
+def _similar_file(path: Path) -> str | None:
+    """Finds a file whose name differs in case, in the form of its accents or in slashes only."""
+    with suppress(OSError, ValueError):
+        slashed = path.name.replace("\\", "/")
+        if slashed != path.name and (path.parent / slashed).exists():
+            return slashed
+        return _names(path.parent, path.parent.stat().st_mtime_ns).get(_fold(path.name))
+    return None
+
+
+@lru_cache(maxsize=8)
+def _names(folder: Path, changed: int) -> dict[str, str]:
+    """Lists a folder; `changed`, its time of change, keeps an old listing from being used."""
+    return {_fold(entry.name): entry.name for entry in folder.iterdir()}
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def _inspect(stream: BufferedReader, max_pixels: int) -> Inspection:
-    whole = is_whole(stream)
+    whole = _is_whole(stream)
     stream.seek(0)
     head = stream.read(512)
     try:
         image = Image.open(stream)
     except OSError as error:
         if not whole:
-            return Inspection((_cut(),))
+            return Inspection((_CUT,))
         if not isinstance(error, Image.UnidentifiedImageError):
             raise
         return Inspection((_unidentified(head),))
     with image:
-        refusal = _refuse(image, max_pixels) or (None if whole else _cut())
+        refusal = _refuse(image, max_pixels) or (None if whole else _CUT)
         if refusal is not None:
             return Inspection((refusal,))
         faults = []
@@ -139,10 +185,29 @@ def _inspect(stream: BufferedReader, max_pixels: int) -> Inspection:
             faults.append(Fault("non-rgb", f"is {mode}: it is converted to RGB"))
         image.load()
         faults += _rotation(image)
-        if image.format == "PNG":
-            _verify_checksums(stream)
+        if image.format == "PNG":  # Pillow forgives a wrong checksum, TensorFlow does not
+            stream.seek(0)
+            with Image.open(stream) as again:
+                again.verify()
     stream.seek(0)
     return Inspection(tuple(faults), file_digest(stream, "sha256").digest())
+
+
+def _is_whole(stream: BinaryIO) -> bool:
+    """Looks for the end of a PNG, GIF or WebP, which TensorFlow needs and Pillow does without.
+
+    The decoders of other types look for it themselves.
+    """
+    head = stream.read(8)
+    size = stream.seek(0, 2)
+    if head.startswith(b"RIFF") and len(head) == 8:
+        return size >= struct.unpack("<I", head[4:])[0] + 8
+    stream.seek(max(0, size - 65_536))
+    if head.startswith(b"\x89PNG"):
+        return b"IEND\xaeB`\x82" in stream.read()
+    if head.startswith(b"GIF8"):
+        return stream.read().rstrip(b"\0").endswith(b";")
+    return True
 
 
 def _refuse(image: Image.Image, max_pixels: int) -> Fault | None:
@@ -175,29 +240,24 @@ def _rotation(image: Image.Image) -> list[Fault]:
     return [Fault("exif-rotated", message)]
 
 
-def _verify_checksums(stream: BufferedReader) -> None:
-    """Raises where a checksum is wrong, which TensorFlow does not forgive and Pillow does."""
-    stream.seek(0)
-    with Image.open(stream) as image:
-        image.verify()
-
-
-def _damage(error: Exception) -> Fault:
-    text = str(error) or type(error).__name__
-    if "truncated" in text.lower():
-        return Fault("truncated-image", f"is truncated: {text}")
-    return Fault("unreadable-image", f"is damaged: {text}")
-
-
-def _cut() -> Fault:
-    return Fault("truncated-image", "is truncated: the end of the file is missing")
-
-
 def _undecoded(type: str) -> Fault:
     message = f"is {type}, which TensorFlow does not decode: convert it to JPEG or PNG"
     return Fault("unsupported-type", message)
 
 
 def _unidentified(head: bytes) -> Fault:
-    type = undecoded_type(head)
-    return _undecoded(type) if type else Fault("unreadable-image", describe_start(head))
+    """Tells from its first bytes what a file is that Pillow does not recognise."""
+    start = head.lstrip().lower()
+    for magic, name in _NOT_DECODED.items():
+        if start.startswith(magic) or head[4:12] == magic:
+            return _undecoded(name)
+    if start.startswith(b"<?xml") and b"<svg" in start:
+        return _undecoded("SVG")
+    what = f"is not an image: it starts with {head[:12]!r}"
+    for magic, name in _OTHERS.items():
+        if start.startswith(magic):
+            what = f"is not an image but {name}"
+    for magic, name in _IMAGES.items():
+        if head.startswith(magic):
+            what = f"is damaged: it starts like a {name}, but its header cannot be read"
+    return Fault("unreadable-image", what)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mite_tf.data.images import Preprocessing
+from mite_tf.data.images import Preprocessing, augment, decode_image, preprocess
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
 
@@ -40,25 +41,25 @@ def fingerprint_of_images(paths: Sequence[Path]) -> str:
 class FeatureCache:
     """Features of images under one frozen backbone, memory-mapped from a folder.
 
-    An array is found again by the hash of backbone, preprocessing, views and image files, so it
-    is rebuilt when any of them changes. It is written beside its final name with a count of the
-    rows that are safely on disk; an interrupted pass goes on from there.
+    An array is named after a hash of backbone, preprocessing, views and image files, so it is
+    computed anew when any of them changes. It is written beside its final name, with a count of
+    the rows that are safely on disk; an interrupted pass goes on from there.
 
     Args:
-        folder: Where the arrays lie; created when missing.
+        folder: Where the arrays lie; made when missing.
         backbone: Keras model from pixels `[N, H, W, 3]` in 0-255 to features.
         preprocessing: How files become pixels.
 
     Example:
-        >>> import tempfile
+        >>> import keras, tempfile
         >>> from PIL import Image
-        >>> from mite_tf.models import small_cnn
+        >>> layers = [keras.Input((32, 32, 3)), keras.layers.AveragePooling2D(16)]
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "grey.png")
         ...     Image.new("RGB", (80, 60), "grey").save(path)
-        ...     cache = FeatureCache(folder, small_cnn(image_size=32), Preprocessing(32, 32))
+        ...     cache = FeatureCache(folder, keras.Sequential(layers), Preprocessing(32, 32))
         ...     cache.features([path]).shape
-        (1, 1, 2, 2, 256)
+        (1, 1, 2, 2, 3)
     """
 
     def __init__(self, folder: str | Path, backbone: Any, preprocessing: Preprocessing) -> None:
@@ -143,24 +144,22 @@ class FeatureCache:
         partial.replace(path)
         counter.unlink(missing_ok=True)
 
-    def _forward(self, pixels: Any) -> Any:
+    @cached_property
+    def _forward(self) -> Callable[[Any], Any]:
+        """The backbone as a graph."""
         import tensorflow as tf
 
-        if not hasattr(self, "_graph"):
-            height, width = self.preprocessing.height, self.preprocessing.width
-            self._graph = tf.function(
-                lambda pixels: self.backbone(pixels, training=False),
-                input_signature=[tf.TensorSpec((None, height, width, 3))],
-            )
-        return self._graph(pixels)
+        shape = (None, self.preprocessing.height, self.preprocessing.width, 3)
+        return tf.function(
+            lambda pixels: self.backbone(pixels, training=False),
+            input_signature=[tf.TensorSpec(shape)],
+        )
 
     def _pixels(
         self, paths: Sequence[Path], views: int, smallest_crop: float, seed: int, start: int
     ) -> Any:
         """Yields batches of pixels, all views of an image in a row, from row `start` on."""
         import tensorflow as tf
-
-        from mite_tf.data.images import augment, decode_image, preprocess
 
         names = tf.constant([str(path) for path in paths])
 

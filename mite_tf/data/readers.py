@@ -1,21 +1,75 @@
 """Reading captioned images, whatever way they are written down."""
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from mite_tf.data.captioned_images import CaptionedImages
-from mite_tf.data.formats.coco import COCO
-from mite_tf.data.formats.flickr import FLICKR
-from mite_tf.data.formats.folder import FOLDER
-from mite_tf.data.formats.format import Format
-from mite_tf.data.formats.gathering import Gathering
-from mite_tf.data.formats.json_lines import JSONL
-from mite_tf.data.formats.karpathy import KARPATHY
-from mite_tf.data.formats.tables import CSV, TSV
+from mite_tf.data.collector import Collector
+from mite_tf.data.formats.flickr import find_tokens, read_tokens
+from mite_tf.data.formats.folder import find_pairs, read_pairs
+from mite_tf.data.formats.json_datasets import find_coco, find_karpathy, read_coco, read_karpathy
+from mite_tf.data.formats.json_lines import find_json_lines, read_json_lines
+from mite_tf.data.formats.tables import find_tables, read_tables
 from mite_tf.errors import MiteError
 
-FORMATS = {format.name: format for format in (FLICKR, KARPATHY, COCO, CSV, TSV, JSONL, FOLDER)}
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write captions down.
+
+    Args:
+        looks_for: What `find` looks for, for error messages.
+        find: From a folder or file, the files that hold the captions; empty when the path does
+            not hold this format.
+        read: Reads those files into a collector. A bad row becomes a problem, never an error.
+    """
+
+    looks_for: str
+    find: Callable[[Path], list[Path]]
+    read: Callable[[Sequence[Path], Collector], None]
+
+
+FORMATS = {
+    "flickr": Format(
+        "*.token.txt or *.token, with *train*.txt, *dev*.txt or *val*.txt, *test*.txt lists",
+        find_tokens,
+        read_tokens,
+    ),
+    "karpathy": Format(
+        "dataset_*.json with images[] that hold filename, split and sentences[].raw",
+        find_karpathy,
+        read_karpathy,
+    ),
+    "coco": Format(
+        "captions_*.json, also in annotations/, with images[] and annotations[].caption",
+        find_coco,
+        read_coco,
+    ),
+    "csv": Format(
+        "*.csv or captions.txt whose header names the columns image, caption [, split]",
+        partial(find_tables, suffixes=(".csv",), delimiters=",;"),
+        partial(read_tables, delimiters=",;"),
+    ),
+    "tsv": Format(
+        "*.tsv whose header names the columns image, caption [, split]",
+        partial(find_tables, suffixes=(".tsv",), delimiters="\t"),
+        partial(read_tables, delimiters="\t"),
+    ),
+    "jsonl": Format(
+        "*.jsonl or *.ndjson with image, caption or captions, and split if there is one",
+        find_json_lines,
+        read_json_lines,
+    ),
+    "folder": Format(
+        "images with a text file of the same name beside each, one caption a line",
+        find_pairs,
+        read_pairs,
+    ),
+}
 
 
 def read(
@@ -24,7 +78,7 @@ def read(
     format: str | None = None,
     root: str | os.PathLike[str] | None = None,
 ) -> CaptionedImages:
-    r"""Read the captions and splits of a corpus; opens no image.
+    r"""Reads the captions and splits of a corpus; opens no image.
 
     A row that cannot be used never raises: it is left out, and told with its file and line in
     the table's `problems`.
@@ -53,16 +107,17 @@ def read(
         ['A dog runs.', 'Ein Hund.']
     """
     path = Path(path).expanduser()
-    gathering = Gathering(_base(path), None if root is None else Path(root).expanduser())
+    collector = Collector(_base(path), None if root is None else Path(root).expanduser())
     try:
-        chosen, files = _choose(path, format)
-        chosen.read(files, gathering)
+        name, files = _choose(path, format)
+        FORMATS[name].read(files, collector)
     except OSError as error:
         raise MiteError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    return gathering.table(chosen.name)
+    return CaptionedImages.from_collector(collector, name)
 
 
-def _choose(path: Path, name: str | None) -> tuple[Format, list[Path]]:
+def _choose(path: Path, name: str | None) -> tuple[str, list[Path]]:
+    """Returns the name of the format and the files to read."""
     if not path.exists():
         raise MiteError(f"{path} does not exist; give the folder or the caption file of a corpus.")
     if name is not None:
@@ -76,25 +131,25 @@ def _choose(path: Path, name: str | None) -> tuple[Format, list[Path]]:
                 f"{path} holds no captions in the format {name}.\n"
                 f"Looked for: {FORMATS[name].looks_for}.\n{_listing(path)}"
             )
-        return FORMATS[name], files
+        return name, files
     found = [
         (each, files)
-        for each in FORMATS.values()
-        if each is not FOLDER and (files := each.find(path))
+        for each, format in FORMATS.items()
+        if each != "folder" and (files := format.find(path))
     ]
-    if not found and (files := FOLDER.find(path)):
-        return FOLDER, files
+    if not found and (files := FORMATS["folder"].find(path)):
+        return "folder", files
     if not found:
-        looked = "\n".join(f"  {each.name:<9} {each.looks_for}" for each in FORMATS.values())
+        looked = "\n".join(f"  {each:<9} {format.looks_for}" for each, format in FORMATS.items())
         raise MiteError(
             f"Cannot tell how the captions in {path} are written.\nLooked for:\n{looked}\n"
             f"{_listing(path)}\nIf it is one of these, name it: format=... (--format ...)."
         )
     if len(found) > 1:
-        told = ", ".join(f"{each.name} ({files[0].relative_to(path)})" for each, files in found)
+        told = ", ".join(f"{each} ({files[0].relative_to(path)})" for each, files in found)
         raise MiteError(
             f"{path} holds captions in {len(found)} formats: {told}. Choose one: "
-            f"format={found[0][0].name!r} (--format {found[0][0].name})."
+            f"format={found[0][0]!r} (--format {found[0][0]})."
         )
     return found[0]
 

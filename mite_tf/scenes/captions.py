@@ -6,9 +6,8 @@ from itertools import islice
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.scenes.claims import Caption
 from mite_tf.scenes.scene import Scene
-from mite_tf.scenes.sentences import sentences
+from mite_tf.scenes.sentences import Caption, sentences
 
 CAPTIONS_PER_IMAGE = 5
 
@@ -47,7 +46,7 @@ def describe(scene: Scene, rng: np.random.Generator, unlike: Sequence[Scene] = (
 
 
 def compose(scene: Scene, rng: np.random.Generator, unlike: Sequence[Scene] = ()) -> list[Caption]:
-    """Writes five captions as `describe` does, and keep what they claim."""
+    """Writes five captions as `describe` does, and keeps what they claim."""
     stream = sentences(scene, rng)
     chosen: dict[str, Caption] = {}
     for other in unlike:

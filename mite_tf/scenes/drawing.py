@@ -1,14 +1,17 @@
 """Draws symbolic scenes: flat shapes with a thin dark outline and smooth edges."""
 
 import itertools
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mite_tf.errors import MiteError
-from mite_tf.scenes.backgrounds import draw_background
-from mite_tf.scenes.outlines import outlines, turned
 from mite_tf.scenes.scene import Scene, SceneObject
+
+Colour = tuple[int, int, int]
+Points = NDArray[np.float64]
 
 RGB = {
     "red": (218, 30, 40),
@@ -28,6 +31,12 @@ OVERSAMPLING = 4
 
 SMALLEST = 32
 """Fewer pixels cannot show the pattern of a small object."""
+
+_PLAIN: dict[str, Colour] = {
+    "white": (252, 252, 252),
+    "grey": (190, 192, 196),
+    "cream": (246, 234, 205),
+}
 
 
 def draw(scene: Scene, size: int = 96) -> Image.Image:
@@ -53,7 +62,7 @@ def draw(scene: Scene, size: int = 96) -> Image.Image:
     if size < SMALLEST:
         raise MiteError(f"Cannot draw a scene {size} pixels wide. Expected at least {SMALLEST}.")
     side = size * OVERSAMPLING
-    canvas = draw_background(scene.background, side).copy()
+    canvas = _background(scene.background, side).copy()
     for thing in scene.objects:
         _draw_object(canvas, thing, side)
     return canvas.reduce(OVERSAMPLING)
@@ -62,7 +71,7 @@ def draw(scene: Scene, size: int = 96) -> Image.Image:
 def _draw_object(canvas: Image.Image, thing: SceneObject, side: int) -> None:
     radius = thing.radius * side
     middle = round(1.25 * radius)
-    polygons = [turned(p, thing.tilt) * radius + middle for p in outlines(thing.shape)]
+    polygons = [_turned(p, thing.tilt) * radius + middle for p in _outlines(thing.shape)]
 
     mask = Image.new("L", (2 * middle, 2 * middle))
     for points, inside in zip(polygons, (255, 0), strict=False):
@@ -98,3 +107,108 @@ def _draw_pattern(tile: Image.Image, pattern: str, radius: float) -> None:
             if (i + j) % 2:
                 x, y = middle + i * step, middle + j * step
                 pen.rectangle((x, y, x + step, y + step), fill=WHITE)
+
+
+@lru_cache(maxsize=16)
+def _background(name: str, side: int) -> Image.Image:
+    """Draws a background, pale enough for every object colour to stand out.
+
+    Callers copy it before they draw on it.
+    """
+    match name:
+        case "paper":
+            return _squared((252, 252, 248), (176, 206, 232), side)
+        case "fading":
+            return _fading((160, 202, 240), (250, 252, 255), side)
+        case "sunset":
+            return _fading((255, 196, 130), (246, 200, 214), side)
+        case "meadow":
+            return _horizon((196, 226, 248), (176, 216, 128), 0.6, side)
+        case "beach":
+            return _horizon((150, 205, 226), (240, 220, 168), 0.5, side)
+    return Image.new("RGB", (side, side), _PLAIN[name])
+
+
+def _fading(top: Colour, bottom: Colour, side: int) -> Image.Image:
+    share = np.linspace(0, 1, side)[:, None, None]
+    rows = np.asarray(top) * (1 - share) + np.asarray(bottom) * share
+    return Image.fromarray(np.tile(rows, (1, side, 1)).round().astype(np.uint8))
+
+
+def _horizon(above: Colour, below: Colour, height: float, side: int) -> Image.Image:
+    image = Image.new("RGB", (side, side), above)
+    ImageDraw.Draw(image).rectangle((0, round(height * side), side, side), fill=below)
+    return image
+
+
+def _squared(paper: Colour, lines: Colour, side: int) -> Image.Image:
+    image = Image.new("RGB", (side, side), paper)
+    pen = ImageDraw.Draw(image)
+    for k in range(1, 8):
+        at = round(k * side / 8)
+        pen.line((at, 0, at, side), fill=lines, width=max(1, side // 96))
+        pen.line((0, at, side, at), fill=lines, width=max(1, side // 96))
+    return image
+
+
+@lru_cache
+def _outlines(shape: str) -> tuple[Points, ...]:
+    """Returns the outline of a shape of radius 1, and that of its hole if it has one.
+
+    They are closed polygons about the origin, `y` downwards. Corners reach a little beyond the
+    radius and round shapes stay a little within it, so that all shapes look equally large.
+    """
+    match shape:
+        case "circle":
+            return (_circle(0.95),)
+        case "square":
+            return (_corners([1.2] * 4, start=-45),)
+        case "triangle":
+            return (_moved(_corners([1.2] * 3), y=0.2),)
+        case "star":
+            return (_moved(_corners([1.15, 0.5] * 5), y=0.05),)
+        case "heart":
+            return (_heart(),)
+        case "cross":
+            quarter = np.array([(0.36, -1.0), (0.36, -0.36), (1.0, -0.36)])
+            return (np.concatenate([_turned(quarter, 90 * k) for k in range(4)]),)
+        case "ring":
+            return _circle(1.1), _circle(0.66)
+        case "crescent":
+            back, front = _arc(1.08, 50, 310), _moved(_arc(0.85, 283.2, 76.8), x=0.5)
+            return (_moved(np.concatenate([back, front]), x=0.15),)
+    raise ValueError(f"No outline for shape {shape!r}.")
+
+
+def _turned(points: Points, degrees: float) -> Points:
+    """Turns points clockwise about the origin."""
+    angle = np.deg2rad(degrees)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return points @ np.array([[cos, sin], [-sin, cos]])
+
+
+def _moved(points: Points, x: float = 0, y: float = 0) -> Points:
+    return points + np.array([x, y])
+
+
+def _circle(radius: float) -> Points:
+    return _arc(radius, 0, 355)
+
+
+def _arc(radius: float, start: float, stop: float) -> Points:
+    """Returns points on a circle between two directions, in degrees clockwise from the right."""
+    angles = np.deg2rad(np.linspace(start, stop, 72))
+    return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _corners(radii: list[float], start: float = -90) -> Points:
+    """Returns corners at equal angles, the first one at the top unless told otherwise."""
+    angles = np.deg2rad(start + 360 / len(radii) * np.arange(len(radii)))
+    return np.array(radii)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _heart() -> Points:
+    t = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    x = 16 * np.sin(t) ** 3
+    y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
+    return np.stack([x, -y - 2.5], axis=1) / 15.5

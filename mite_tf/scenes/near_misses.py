@@ -18,8 +18,7 @@ def near_misses(base: Scene, kind: str) -> list[Scene]:
     """Returns the near misses of one kind.
 
     Objects that look alike change together, so that a change of attribute never changes how
-    many objects look alike. What is drawn over what, and whether anything leaves the image, is
-    not looked at here.
+    many objects look alike. Whether the result can be seen is not judged here.
 
     Args:
         base: The scene to change.

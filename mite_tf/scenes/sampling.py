@@ -9,7 +9,6 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.scenes.near_misses import near_misses
-from mite_tf.scenes.pick import Rng, pick
 from mite_tf.scenes.scene import (
     BACKGROUNDS,
     COLOURS,
@@ -17,8 +16,10 @@ from mite_tf.scenes.scene import (
     PATTERNS_OF,
     SHAPES,
     SIZES,
+    Rng,
     Scene,
     SceneObject,
+    pick,
 )
 
 FAMILY_SIZE = 4
@@ -135,7 +136,7 @@ def _near(rng: Rng, spot: tuple[float, float]) -> tuple[float, float]:
 
 
 def _turned(rng: Rng, spots: Spots) -> Spots:
-    """Mirrors the spots, and turn rows into columns, each half of the time."""
+    """Mirrors the spots, and turns rows into columns, each half of the time."""
     if rng.random() < 0.5:
         spots = [(1 - x, y) for x, y in spots]
     return [(y, x) for x, y in spots] if rng.random() < 0.5 else spots

@@ -5,8 +5,11 @@ right and `y` downwards, as in an image.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
 
 from mite_tf.errors import MiteError
 
@@ -34,6 +37,9 @@ PATTERNS_OF = dict.fromkeys(SHAPES, PATTERNS) | dict.fromkeys(
     ("ring", "crescent"), ("plain", "striped")
 )
 """Patterns that a person recognises on a shape: rings and crescents are too thin for some."""
+
+Rng = np.random.Generator
+T = TypeVar("T")
 
 _CHOICES = {"shape": SHAPES, "colour": COLOURS, "size": SIZES, "pattern": PATTERNS}
 _INVERSE = {"right of": "left of", "below": "above", "behind": "in front of"}
@@ -201,3 +207,11 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
         raise MiteError(
             f"Unknown {name} {value!r} in a scene. Expected one of: {', '.join(known)}."
         )
+
+
+def pick(rng: Rng, items: Sequence[T]) -> T:
+    """Returns one of `items`, each with the same chance.
+
+    NumPy's `Generator.choice` would turn strings and tuples into arrays.
+    """
+    return items[int(rng.integers(len(items)))]

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mite_tf.scenes.pick import Rng, pick
-from mite_tf.scenes.scene import Scene
+from mite_tf.scenes.scene import Rng, Scene, pick
 
 Look = dict[str, str]
 """Some attributes of an object, by name."""
@@ -91,18 +90,10 @@ def word(name: str, rng: Rng) -> str:
 
 
 def noun(look: Look, rng: Rng, plural: bool = False, tail: bool = False) -> str:
-    """Names what has the attributes of `look`, without an article.
+    """Names what has the attributes of `look`, without an article: "big red stars".
 
-    Args:
-        look: Attributes by name; a missing shape is called a shape.
-        rng: Source of the choices.
-        plural: Whether to speak of several.
-        tail: Whether the pattern may follow the noun: "red star with white stripes".
-
-    Example:
-        >>> import numpy as np
-        >>> noun({"shape": "star", "size": "large"}, np.random.default_rng(0), plural=True)
-        'big stars'
+    A missing shape is called a shape. With `tail` the pattern may follow the noun: "red star with
+    white stripes".
     """
     size, pattern, colour = (
         [word(look[name], rng)] if name in look else [] for name in ("size", "pattern", "colour")
@@ -143,22 +134,12 @@ def amount(look: Look, count: int, rng: Rng, tail: bool = False) -> str:
 
 
 def with_article(text: str) -> str:
-    """Puts "a" or "an" before a noun phrase.
-
-    Example:
-        >>> with_article("orange star")
-        'an orange star'
-    """
+    """Puts "a" or "an" before a noun phrase."""
     return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
 
 
 def listed(texts: Sequence[str]) -> str:
-    """Joins texts as a sentence does.
-
-    Example:
-        >>> listed(["a star", "a ring", "two hearts"])
-        'a star, a ring and two hearts'
-    """
+    """Joins texts as a sentence does: "a star, a ring and two hearts"."""
     return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 

@@ -1,4 +1,4 @@
-"""Sentences to token ids: tokenisation inside the graph, and its vocabulary."""
+"""Texts to token ids: tokenisation inside the graph, and its vocabulary."""
 
 from mite_tf.text.tokenizer import PADDING, UNKNOWN, TokenTable, WordPieceTokenizer
 from mite_tf.text.vocabulary import learn_vocabulary, read_vocabulary, write_vocabulary

@@ -1,4 +1,4 @@
-"""Captions to token ids, inside the TensorFlow graph."""
+"""Texts to token ids, inside the TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TokenTable(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="mite_tf")
 class WordPieceTokenizer(keras.layers.Layer):
-    """Turns sentences into WordPiece ids, padded with 0.
+    """Turns texts into WordPiece ids, padded with 0.
 
     Unicode is normalised (with `lower_case`: NFD, case folded, accents stripped), text is split
     at white space and punctuation, every CJK character by itself, and each word is cut into the
@@ -37,7 +37,7 @@ class WordPieceTokenizer(keras.layers.Layer):
 
     Args:
         vocabulary: List of strings; the first two must be `[PAD]` and `[UNK]`.
-        max_length: Longest number of ids kept of a caption; what lies behind is cut off.
+        max_length: Largest number of ids kept of a text; the rest is cut off.
         lower_case: Whether to fold case and strip accents.
 
     Call arguments:
@@ -79,7 +79,7 @@ class WordPieceTokenizer(keras.layers.Layer):
             )
 
     def ragged(self, inputs: Any) -> tf.RaggedTensor:
-        """Returns the ids of each sentence `[N, (L)]`, neither cut nor padded."""
+        """Returns the ids of each text `[N, (L)]`, neither cut nor padded."""
         return self._wordpiece.tokenize(tf.convert_to_tensor(inputs, tf.string))
 
     def call(self, inputs: Any) -> tf.Tensor:

@@ -23,8 +23,8 @@ def learn_vocabulary(
     """Learns a WordPiece vocabulary from captions of the train split.
 
     Args:
-        captions: Sentences of the train split, and of nothing else: words of other splits would
-            leak into training.
+        captions: Those of the train split alone: words of other splits would leak into
+            training.
         size: Largest number of entries, the two reserved ones included. The learner aims at it
             within five per cent and stays below it when few words are frequent enough.
         minimum_count: A word or piece enters when it occurs at least this often.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mite_tf.data.captioned_images import CaptionedImages
+from mite_tf.data import CaptionedImages
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mite_tf.data.captioned_images import CaptionedImage, CaptionedImages
-from mite_tf.data.formats.splits import hashed_split
+from mite_tf.data import CaptionedImage, CaptionedImages
+from mite_tf.data.splits import hashed_split
 from mite_tf.errors import MiteError
 
 

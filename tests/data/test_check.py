@@ -13,9 +13,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from mite_tf.data.captioned_images import CaptionedImages
-from mite_tf.data.check_problem import KINDS, Place, Problem
-from mite_tf.data.checks import check
+from mite_tf.data import CaptionedImages, Place, Problem, check
+from mite_tf.data.problem import KINDS
 from mite_tf.errors import MiteError
 
 

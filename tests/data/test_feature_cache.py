@@ -31,9 +31,15 @@ def counting(backbone, calls):
     """A cache that notes how many images the backbone sees."""
 
     class Counting(FeatureCache):
-        def _forward(self, pixels):
-            calls.append(len(pixels))
-            return super()._forward(pixels)
+        @property
+        def _forward(self):
+            forward = super()._forward
+
+            def counted(pixels):
+                calls.append(len(pixels))
+                return forward(pixels)
+
+            return counted
 
     return lambda folder, specification=SIZE: Counting(folder, backbone, specification)
 

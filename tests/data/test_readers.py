@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mite_tf.data.readers import read
+from mite_tf.data import read
 from mite_tf.errors import MiteError
 
 

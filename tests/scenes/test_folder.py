@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from mite_tf.errors import MiteError
-from mite_tf.scenes import Scene, SceneObject, draw, write_scenes, writing
+from mite_tf.scenes import Scene, SceneObject, draw, write_scenes
+from mite_tf.scenes import folder as scenes_folder
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_splits_hold_different_scenes(folder):
 
 
 def test_same_parameters_use_the_folder_again(folder, monkeypatch):
-    monkeypatch.setattr(writing, "draw", lambda *_: pytest.fail("drew again"))
+    monkeypatch.setattr(scenes_folder, "draw", lambda *_: pytest.fail("drew again"))
     path = write_scenes(folder, train=24, dev=10, test=6, size=48, seed=1, progress=False)
     assert path == folder
 
@@ -122,7 +123,7 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, error):
             raise error
         return draw(scene, size)
 
-    monkeypatch.setattr(writing, "draw", failing)
+    monkeypatch.setattr(scenes_folder, "draw", failing)
     with pytest.raises(error):
         write_scenes(tmp_path / "demo", train=8, dev=0, test=0, progress=False)
     assert len(drawn) == 3

@@ -1,1 +1,1 @@
-"""The ways in which captions are written down, one reader to a file."""
+"""The ways in which captions are written down."""

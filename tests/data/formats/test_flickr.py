@@ -2,7 +2,7 @@
 
 import pytest
 
-from mite_tf.data.readers import read
+from mite_tf.data import read
 
 FILES = {
     "Flickr8k.token.txt": (

@@ -1,6 +1,6 @@
 """Text files beside images."""
 
-from mite_tf.data.readers import read
+from mite_tf.data import read
 
 
 def test_text_files_beside_images(tmp_path, write, rows):

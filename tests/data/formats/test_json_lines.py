@@ -2,7 +2,7 @@
 
 import json
 
-from mite_tf.data.readers import read
+from mite_tf.data import read
 
 
 def test_one_or_many_captions_a_line(write, rows):

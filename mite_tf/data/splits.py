@@ -8,7 +8,7 @@ STANDARD = ("train", "dev", "test")
 _SYNONYMS = {
     "train": "train",
     "training": "train",
-    "restval": "train",
+    "restval": "train",  # Karpathy's name for the rest of COCO's validation images
     "dev": "dev",
     "val": "dev",
     "valid": "dev",
@@ -21,14 +21,7 @@ _IN_NAME = re.compile(rf"(?:^|[_.\-])({'|'.join(_SYNONYMS)})(?:images|\d+)?$", r
 
 
 def canonical_split(name: str) -> str:
-    """Reduces the ways to write a split to one.
-
-    Args:
-        name: As the source writes it.
-
-    Returns:
-        `"train"` (also for training and Karpathy's restval), `"dev"` (also for val, valid,
-        validation, development), `"test"` (also for testing), else `name` in lower case.
+    """Returns `"train"`, `"dev"` or `"test"` for a synonym of these, else the name in lower case.
 
     Example:
         >>> [canonical_split(name) for name in ("val", "restval", " Test ", "extra")]
@@ -39,13 +32,7 @@ def canonical_split(name: str) -> str:
 
 
 def split_in_name(stem: str) -> str | None:
-    """Finds the split that a file's name ends in.
-
-    Args:
-        stem: File name without its last suffix.
-
-    Returns:
-        The split, or `None`.
+    """Returns the split that a file name without its suffix ends in, if any.
 
     Example:
         >>> stems = "Flickr_8k.trainImages", "captions_val2017", "flickr30k_test", "captions"
@@ -61,16 +48,6 @@ def hashed_split(image: str) -> str:
 
     The first eight bytes of the id's SHA-256, read as a fraction of 2**64, decide. So an image
     keeps its split on every machine and when images are added to the corpus.
-
-    Args:
-        image: Id of the image.
-
-    Returns:
-        `"train"`, `"dev"` or `"test"`.
-
-    Example:
-        >>> [hashed_split(f"{number}.jpg") for number in range(5)]
-        ['train', 'train', 'train', 'dev', 'train']
     """
     digest = hashlib.sha256(image.encode("utf-8", "surrogatepass")).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64
@@ -82,9 +59,5 @@ def split_rank(split: str) -> int:
 
     An image that stands in two splits is kept in the one of higher rank, so that nothing an
     evaluation uses is trained on.
-
-    Example:
-        >>> sorted(["test", "train", "extra", "dev"], key=split_rank)
-        ['train', 'extra', 'dev', 'test']
     """
     return {"train": 0, "dev": 2, "test": 3}.get(split, 1)

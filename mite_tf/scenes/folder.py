@@ -1,4 +1,4 @@
-"""Writes rendered scenes to a folder that the caption readers understand."""
+"""The folder of rendered scenes: written once, and read for what its captions rule out."""
 
 import json
 import shutil
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
 from mite_tf.scenes.captions import compose
 from mite_tf.scenes.drawing import SMALLEST, draw
@@ -35,7 +36,7 @@ def write_scenes(
     seed: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Draws scenes, caption them and write both to a folder.
+    """Draws scenes, captions them and writes both to a folder.
 
     The folder holds
 
@@ -104,7 +105,7 @@ def _check_parameters(splits: dict[str, int], size: int, seed: int) -> None:
 
 
 def _is_written(target: Path, parameters: dict[str, int]) -> bool:
-    """Returns whether the folder is complete; raise if it must not be written either."""
+    """Returns whether the folder is complete; raises if it must not be written either."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     try:
@@ -166,3 +167,63 @@ def _rows(splits: dict[str, int], seed: int) -> Iterator[tuple[Scene, Row, Row]]
                     {"image": image, "captions": texts, "split": split},
                     {"image": image, "split": split, **asdict(scene), "rules_out": rules_out},
                 )
+
+
+class RuledOut(NamedTuple):
+    """A caption and a scene of which it is false.
+
+    Attributes:
+        caption: Row of the caption.
+        image: Row of the image.
+        kind: In what the scene differs from the caption's own, one of
+            `mite_tf.scenes.scene.KINDS` without `"base"`.
+    """
+
+    caption: int
+    image: int
+    kind: str
+
+
+def ruled_out(table: CaptionedImages) -> list[RuledOut]:
+    """Pairs captions of rendered scenes with the near misses that they rule out.
+
+    Only scenes that differ in one known thing are paired: the base of a family with its near
+    misses, in both directions, but no two near misses with each other.
+
+    Args:
+        table: Rendered scenes, or a split of them.
+
+    Returns:
+        The pairs, in the order of the captions; none where the table's root holds no
+        `scenes.jsonl`, so that it is of other images.
+
+    Raises:
+        MiteError: If that file cannot be read, or does not fit the table.
+
+    Example:
+        >>> ruled_out(CaptionedImages.from_lists(["dog.jpg"], ["A dog runs."], ["test"]))
+        []
+    """
+    path = Path(table.root) / "scenes.jsonl"
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8") as file:
+            scenes = {scene["image"]: scene for scene in map(json.loads, file)}
+        families: dict[int, dict[str, int]] = {}
+        for row, image in enumerate(table.image_ids):
+            families.setdefault(scenes[image]["family"], {})[scenes[image]["kind"]] = row
+        pairs, caption = [], 0
+        for entry in table:
+            scene = scenes[entry.image]
+            own, family = scene["kind"], families[scene["family"]]
+            for _, kinds in zip(entry.captions, scene["rules_out"], strict=True):
+                pairs += [
+                    RuledOut(caption, family[other], other if own == "base" else own)
+                    for other in kinds
+                    if other in family and "base" in (own, other)
+                ]
+                caption += 1
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MiteError(f"{path}: does not describe the scenes of the table: {error}") from error
+    return pairs

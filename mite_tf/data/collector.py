@@ -1,13 +1,37 @@
-"""Joins what a reader finds, row by row, into one table."""
+"""Rows of captioned images, joined from what a reader finds."""
 
 import posixpath
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mite_tf.data.captioned_images import CaptionedImage, CaptionedImages
-from mite_tf.data.check_problem import Place, Problem, quote
-from mite_tf.data.formats.image_folder import find_image_folder
-from mite_tf.data.formats.splits import STANDARD, canonical_split, hashed_split, split_rank
+from mite_tf.data.problem import Place, Problem, quote
+from mite_tf.data.splits import STANDARD, canonical_split, hashed_split, split_rank
+
+_USUAL = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images")
+_SAMPLE = 16
+
+
+@dataclass(frozen=True)
+class CaptionedImage:
+    """One image with its captions.
+
+    Args:
+        image: Path of the image, relative to the table's root and written with `/`; also the
+            image's id.
+        captions: One or more sentences.
+        split: `"train"`, `"dev"`, `"test"` or a name of the user's own.
+        where: File and line that the row was read from; not part of equality.
+
+    Example:
+        >>> CaptionedImage("dogs/1.jpg", ("A dog runs.", "Ein Hund rennt."), "train").captions[1]
+        'Ein Hund rennt.'
+    """
+
+    image: str
+    captions: tuple[str, ...]
+    split: str
+    where: Place | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -16,28 +40,29 @@ class _Entry:
     captions: list[str] = field(default_factory=list)
     first_seen: dict[str, Place | None] = field(default_factory=dict)
     splits: dict[str, Place | None] = field(default_factory=dict)
-    told: bool = False  # a problem already says why captions are missing
+    explained: bool = False  # a problem already says why captions are missing
 
 
-class Gathering:
+class Collector:
     """Collects images, captions and problems while a source is read.
 
-    Every reader feeds one of these, so the rules about captions and splits are the same for all
-    formats: captions are stripped of white space around them; an empty one is left out; the same
-    caption twice is kept; rows that name the same image are joined; an image in two splits is
-    kept in the one that must stay unseen (test before dev before train).
+    Every format feeds one of these, so the rules are the same for all: captions are stripped of
+    white space around them; an empty one is left out; the same caption twice is kept; rows that
+    name the same image are joined; an image in two splits is kept in the one that must stay
+    unseen (test before dev before train). Images and splits are given as the source writes them;
+    a blank split says nothing.
 
     Args:
         base: Folder that the source lies in.
         root: Folder that image paths are relative to; found by looking below `base` when `None`.
 
     Example:
-        >>> gathering = Gathering(Path("corpus"), root=Path("corpus"))
-        >>> gathering.caption("a.jpg", "A dog runs.", Place("captions.csv", 2), "train")
-        >>> gathering.caption("./a.jpg", " ", Place("captions.csv", 3), "train")
-        >>> gathering.table("csv")[0].captions
+        >>> collector = Collector(Path("corpus"), root=Path("corpus"))
+        >>> collector.caption("a.jpg", "A dog runs.", Place("captions.csv", 2), "train")
+        >>> collector.caption("./a.jpg", " ", Place("captions.csv", 3), "train")
+        >>> collector.rows()[0].captions
         ('A dog runs.',)
-        >>> print(*gathering.problems)
+        >>> print(*collector.problems)
         captions.csv:3: a.jpg has an empty caption
     """
 
@@ -55,26 +80,13 @@ class Gathering:
         self.problems[Problem(kind, message, where, image)] = None
 
     def image(self, name: str, where: Place | None, split: str | None = None) -> None:
-        """Notes that the source names an image, with or without captions.
-
-        Args:
-            name: Path of the image as the source writes it.
-            where: Place that names it.
-            split: Split as the source writes it; `None` or blank if it says nothing.
-        """
+        """Notes that the source names an image, with or without captions."""
         self._entry(name, where, split)
 
     def caption(
         self, name: str, text: object, where: Place | None, split: str | None = None
     ) -> None:
-        """Notes a caption of an image.
-
-        Args:
-            name: Path of the image as the source writes it.
-            text: The caption; anything but a non-blank string becomes a problem.
-            where: Place that holds the caption.
-            split: Split as the source writes it; `None` or blank if it says nothing.
-        """
+        """Notes a caption of an image; anything but a string with words becomes a problem."""
         found = self._entry(name, where, split)
         if found is None:
             return
@@ -97,41 +109,51 @@ class Gathering:
             entry.first_seen.setdefault(caption, where)
             entry.captions.append(caption)
             return
-        entry.told = True
+        entry.explained = True
 
-    def table(self, format: str) -> CaptionedImages:
-        """Closes the gathering.
+    @property
+    def splits_known(self) -> bool:
+        """Whether the source names a split of any image; if not, splits are hashed."""
+        return any(entry.splits for entry in self._entries.values())
 
-        Args:
-            format: Name of the format that was read.
-
-        Returns:
-            The usable rows, in order of first mention, with all problems found.
-        """
-        split_known = any(entry.splits for entry in self._entries.values())
+    def rows(self) -> tuple[CaptionedImage, ...]:
+        """Returns the usable rows, in order of first mention; notes what is wrong with others."""
+        splits_known = self.splits_known
         rows = []
         for image, entry in self._entries.items():
             if len(entry.splits) > 1:
                 self._report_two_splits(image, entry)
             if not entry.captions:
-                if not entry.told:
+                if not entry.explained:
                     self.report("no-captions", f"{image} has no captions", entry.where, image)
-            elif split_known and not entry.splits:
+            elif splits_known and not entry.splits:
                 message = f"{image} has no split, though other images have one"
                 self.report("missing-split", message, entry.where, image)
             else:
-                split = max(entry.splits, key=split_rank) if split_known else hashed_split(image)
+                split = max(entry.splits, key=split_rank) if splits_known else hashed_split(image)
                 rows.append(CaptionedImage(image, tuple(entry.captions), split, entry.where))
         if not rows and not self.problems:
             self.report("nothing-read", "holds no captions", Place(str(self.base)))
-        self._report_unknown_splits(rows)
-        return CaptionedImages(
-            rows=tuple(rows),
-            root=self.root or find_image_folder(self.base, list(self._entries)),
-            problems=tuple(self.problems),
-            format=format,
-            hashed_splits=not split_known,
-        )
+        for split in dict.fromkeys(row.split for row in rows if row.split not in STANDARD):
+            first = next(row for row in rows if row.split == split)
+            message = f"split {split!r} is none of {', '.join(STANDARD)}, nor a synonym of one"
+            self.report("unknown-split", message, first.where, first.image)
+        return tuple(rows)
+
+    def find_root(self) -> Path:
+        """Returns the folder of the images: the one given, else the one that holds most of them.
+
+        It looks in `base`, in the folders that the known corpora come in, then in every other
+        folder of `base`.
+        """
+        if self.root is not None:
+            return self.root
+        try:
+            others = sorted(folder for folder in self.base.iterdir() if folder.is_dir())
+        except OSError:
+            others = []
+        usual = (self.base / name for name in _USUAL)
+        return best_folder([self.base, *usual, *others], list(self._entries))
 
     def _entry(
         self, name: str, where: Place | None, split: str | None
@@ -173,11 +195,18 @@ class Gathering:
         message = f"{image} is in {len(told)} splits: {' and '.join(told)}; kept in {kept} alone"
         self.report("image-in-two-splits", message, list(entry.splits.values())[-1], image)
 
-    def _report_unknown_splits(self, rows: list[CaptionedImage]) -> None:
-        for split in {row.split: None for row in rows if row.split not in STANDARD}:
-            first = next(row for row in rows if row.split == split)
-            message = f"split {split!r} is none of {', '.join(STANDARD)}, nor a synonym of one"
-            self.report("unknown-split", message, first.where, first.image)
+
+def best_folder(folders: Iterable[Path], names: Sequence[str]) -> Path:
+    """Returns the folder that holds most of a sample of the named files, the first of equals."""
+    sample = names[:: max(1, len(names) // _SAMPLE)]
+    return max(folders, key=lambda folder: sum(_exists(folder / name) for name in sample))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 def _seen_from(here: Place | None, first: Place | None) -> str:

@@ -1,8 +1,8 @@
-"""CSV tables."""
+"""CSV and TSV tables."""
 
 import pytest
 
-from mite_tf.data.readers import read
+from mite_tf.data import read
 
 
 def test_quotes_commas_line_breaks_and_languages(write, rows):
@@ -122,3 +122,22 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path, write, content, kind, line
     table = read(tmp_path / "c.csv")
     assert len(table) == 0
     assert [(problem.kind, problem.where.line) for problem in table.problems] == [(kind, line)]
+
+
+def test_quotes_in_a_tsv_only_count_where_they_are_well_formed(write):
+    text = (
+        "image\tcaption\tsplit\r\n"
+        'a.jpg\t"Hello" he said\ttrain\r\n'
+        'a.jpg\t"a\ttab"\ttrain\r\n'
+        'a.jpg\t"open\ttrain\r\n'
+        "a.jpg\tcommas, and ; too\ttrain\r\n"
+    )
+    table = read(write({"c.tsv": text}))
+    assert table.captions == ['"Hello" he said', "a\ttab", '"open', "commas, and ; too"]
+    assert table.problems == ()
+
+
+def test_a_bare_tab_in_a_caption_is_told(write, told):
+    table = read(write({"c.tsv": "image\tcaption\na.jpg\tA\ttab\nb.jpg\tB\n"}))
+    assert table.image_ids == ["b.jpg"]
+    assert told(table) == [("malformed-row", "c.tsv", 2)]

@@ -45,12 +45,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Place(NamedTuple):
-    """A line of a file, or the whole file where `line` is `None`.
-
-    Example:
-        >>> str(Place("captions.csv", 7))
-        'captions.csv:7'
-    """
+    """A line of a file, or the whole file where `line` is `None`."""
 
     file: str
     line: int | None = None
@@ -102,20 +97,10 @@ class Problem:
 
 
 def counted(number: int, noun: str) -> str:
-    """Writes a number with its noun.
-
-    Example:
-        >>> counted(1, "image"), counted(0, "image")
-        ('1 image', '0 images')
-    """
+    """Writes a number with its noun: `1 image`, `0 images`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def quote(text: str, limit: int = 60) -> str:
-    """Quotes `text` for a message, shortened to `limit` characters.
-
-    Example:
-        >>> quote("A dog runs after a red ball.", limit=10)
-        "'A dog runs…'"
-    """
+    """Quotes text for a message, shortened to `limit` characters."""
     return repr(text if len(text) <= limit else f"{text[:limit]}…")

@@ -1,0 +1,108 @@
+"""COCO's captions and Karpathy's data sets: JSON documents with a list of images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mite_tf.data.collector import Collector, best_folder
+from mite_tf.data.formats.source_files import read_json
+from mite_tf.data.problem import Place, quote
+from mite_tf.data.splits import split_in_name
+
+
+def find_coco(path: Path) -> list[Path]:
+    """Finds `captions_*.json` in a folder or in its `annotations`."""
+    return _find(path, "captions_", b'"caption"', folders=("", "annotations/"))
+
+
+def find_karpathy(path: Path) -> list[Path]:
+    """Finds `dataset*.json` in a folder."""
+    return _find(path, "dataset", b'"sentences"')
+
+
+def _find(path: Path, prefix: str, key: bytes, folders: Sequence[str] = ("",)) -> list[Path]:
+    """Finds files by the start of their names; a file that is itself given, also by a key in it."""
+    if path.is_dir():
+        return sorted(file for folder in folders for file in path.glob(f"{folder}{prefix}*.json"))
+    if path.suffix.lower() != ".json":
+        return []
+    return [path] if path.name.startswith(prefix) or key in path.read_bytes() else []
+
+
+def read_coco(files: Sequence[Path], collector: Collector) -> None:
+    """Reads `images[]` (`id`, `file_name`) and `annotations[]` (`image_id`, `caption`).
+
+    The file's name gives the split (train is train, val is dev) and the folder of its images.
+    """
+    for file in files:
+        match read_json(file, collector):
+            case {"images": list() as images, "annotations": list() as annotations}:
+                _read_coco(file, images, annotations, collector)
+            case document if document is not None:
+                message = (
+                    "is no COCO file: expected an object with lists `images` and `annotations`"
+                )
+                collector.report("malformed-row", message, Place(str(file)))
+
+
+def _read_coco(
+    file: Path, images: list[object], annotations: list[object], collector: Collector
+) -> None:
+    where = Place(str(file))
+    names: dict[object, str] = {}
+    for number, image in enumerate(images):
+        match image:
+            case {"id": int() | str() as key, "file_name": str() as name}:
+                names[key] = name
+            case _:
+                message = f"images[{number}] has no `id` and `file_name`: {quote(repr(image))}"
+                collector.report("malformed-row", message, where)
+    prefix = _prefix(file, list(names.values()), collector)
+    for name in names.values():
+        collector.image(f"{prefix}{name}", where, split_in_name(file.stem))
+    for number, annotation in enumerate(annotations):
+        match annotation:
+            case {"image_id": int() | str() as key, "caption": caption} if key in names:
+                collector.caption(f"{prefix}{names[key]}", caption, where)
+            case {"image_id": key, "caption": _}:
+                message = f"annotations[{number}] is for image {key!r}, which `images` lacks"
+                collector.report("malformed-row", message, where)
+            case _:
+                found = quote(repr(annotation))
+                message = f"annotations[{number}] has no `image_id` and `caption`: {found}"
+                collector.report("malformed-row", message, where)
+
+
+def _prefix(file: Path, names: list[str], collector: Collector) -> str:
+    """Returns what to put before the names: the folder below the root that holds the images."""
+    root = collector.root or collector.base
+    own = file.stem.removeprefix("captions_")
+    folder = best_folder(
+        [root / own, root / "images" / own, root / "images", root / "Images", root], names
+    )
+    return "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+
+
+def read_karpathy(files: Sequence[Path], collector: Collector) -> None:
+    """Reads `images[]`: `filename`, `filepath` if there is one, `split`, `sentences[].raw`."""
+    for file in files:
+        where = Place(str(file))
+        match read_json(file, collector):
+            case {"images": list() as images}:
+                for number, image in enumerate(images):
+                    _read_karpathy(f"images[{number}]", image, where, collector)
+            case document if document is not None:
+                message = "is no Karpathy dataset: expected an object with the list `images`"
+                collector.report("malformed-row", message, where)
+
+
+def _read_karpathy(label: str, image: object, where: Place, collector: Collector) -> None:
+    if not isinstance(image, dict) or not isinstance(image.get("filename"), str):
+        message = f"{label} has no `filename`: {quote(repr(image))}"
+        collector.report("malformed-row", message, where)
+        return
+    folder, split, sentences = (image.get(key) for key in ("filepath", "split", "sentences"))
+    name = f"{folder}/{image['filename']}" if folder else image["filename"]
+    collector.image(name, where, split if isinstance(split, str) else None)
+    for sentence in sentences if isinstance(sentences, list) else []:
+        text = sentence.get("raw") if isinstance(sentence, dict) else sentence
+        collector.caption(name, text, where)

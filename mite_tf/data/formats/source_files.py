@@ -1,0 +1,101 @@
+"""Text and JSON files of a corpus: bad bytes are told with their line, and nothing raises."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mite_tf.data.collector import Collector
+from mite_tf.data.problem import Place
+
+_DECODED = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"}
+_TOLD = {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff"}  # found, then refused
+IMAGE_SUFFIXES = frozenset(_DECODED | _TOLD)
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Text(NamedTuple):
+    """The lines of a file, without their line feeds.
+
+    Args:
+        lines: Each line; bytes that are not UTF-8 are kept as lone surrogates.
+        undecodable: Numbers of the lines that hold such bytes, counted from 1.
+    """
+
+    lines: list[str]
+    undecodable: frozenset[int]
+
+    def good(self) -> Iterator[tuple[int, str]]:
+        r"""Yields number and text of each line that is UTF-8 and not blank, without a final CR.
+
+        Example:
+            >>> list(Text(["one", "", "t\udce9", "two\r"], frozenset([3])).good())
+            [(1, 'one'), (4, 'two')]
+        """
+        for number, line in enumerate(self.lines, start=1):
+            if line.strip() and number not in self.undecodable:
+                yield number, line.removesuffix("\r")
+
+
+def read_text(file: Path, collector: Collector) -> Text:
+    """Reads a UTF-8 file, with or without a byte order mark; no lines if it cannot be read."""
+    data = _read_bytes(file, collector)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        collector.report("bad-encoding", "is UTF-16: save it as UTF-8", Place(str(file)))
+        return Text([], frozenset())
+    offset = len(_BOM) if data.startswith(_BOM) else 0
+    raw = data[offset:].split(b"\n")
+    if raw[-1] == b"":
+        raw.pop()
+    lines, undecodable = [], set()
+    for number, line in enumerate(raw, start=1):
+        try:
+            lines.append(line.decode())
+        except UnicodeDecodeError as error:
+            undecodable.add(number)
+            lines.append(line.decode(errors="surrogateescape"))
+            _report_byte(file, number, line[error.start], offset + error.start, collector)
+        offset += len(line) + 1
+    return Text(lines, frozenset(undecodable))
+
+
+def read_json(file: Path, collector: Collector) -> Any:
+    """Reads a JSON document; `None` if it is broken."""
+    data = _read_bytes(file, collector)
+    if not data:
+        return None
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        at = error.start + (len(_BOM) if data.startswith(_BOM) else 0)
+        _report_byte(file, data.count(b"\n", 0, at) + 1, data[at], at, collector)
+    except (ValueError, RecursionError) as error:
+        report_json(error, Place(str(file), 1), collector)
+    return None
+
+
+def report_json(error: Exception, start: Place, collector: Collector) -> None:
+    """Tells what `json.loads` raised over text that starts at a place, with line and column."""
+    if isinstance(error, json.JSONDecodeError):
+        where = Place(start.file, (start.line or 1) + error.lineno - 1)
+        message = f"broken JSON at column {error.colno}: {error.msg}"
+    else:
+        where, message = start, f"JSON that cannot be read: {error}"
+    collector.report("broken-json", message, where)
+
+
+def _read_bytes(file: Path, collector: Collector) -> bytes:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        collector.report("unreadable-file", f"cannot be read: {error.strerror}", Place(str(file)))
+        return b""
+    if not data:
+        collector.report("nothing-read", "is empty", Place(str(file)))
+    return data
+
+
+def _report_byte(file: Path, line: int, byte: int, offset: int, collector: Collector) -> None:
+    message = f"byte 0x{byte:02X} at offset {offset} is not UTF-8: save the file as UTF-8"
+    collector.report("bad-encoding", message, Place(str(file), line))
