@@ -81,7 +81,7 @@ def t_interval(values: ArrayLike) -> Interval | None:
         >>> t_interval([1.0, 2.0, 3.0])  # 2 ± 4.303 · 1 / √3
         Interval(low=-0.48..., high=4.48...)
     """
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     values = np.asarray(values, np.float64)
     if len(values) < 2:

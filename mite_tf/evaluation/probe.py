@@ -70,7 +70,7 @@ def probe_accuracy(
         )
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import GroupKFold, cross_val_score
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     # One thread: these products are too small to share, and its sums have one order.
     with threadpool_limits(limits=1), warnings.catch_warnings():

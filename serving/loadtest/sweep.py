@@ -14,7 +14,7 @@ from mite_tf.files import write_text
 from mite_tf.serving.client.options import ROWS_PER_REQUEST
 from mite_tf.serving.loadtest.load_test import load_test
 from mite_tf.serving.loadtest.result import LoadTestResult
-from mite_tf.serving.server.batching import Batching
+from mite_tf.serving.server import Batching
 
 _ERRORS = 0.01  # share of errors above which a load counts as too much
 _LARGEST = 1024  # rows; beyond it, no server here gains

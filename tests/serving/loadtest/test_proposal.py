@@ -4,7 +4,7 @@ import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.loadtest.sweep import propose, write_batching
-from mite_tf.serving.server.batching import read_batching
+from mite_tf.serving.server import read_batching
 from tests.serving.loadtest.conftest import result_of, steady
 
 
