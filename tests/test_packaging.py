@@ -1,8 +1,11 @@
 """The wheel holds what an operator and a researcher import."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,10 @@ import pytest
 import mite_tf
 import mite_tf.export
 import mite_tf.serving
+from mite_tf.extras import EXTRAS
 
 ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 def test_export_and_serving_stand_at_the_top_and_are_installed_inside():
@@ -20,15 +25,27 @@ def test_export_and_serving_stand_at_the_top_and_are_installed_inside():
 
 
 def test_every_package_is_listed():
-    import tomllib
-
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    listed = PYPROJECT["tool"]["setuptools"]["packages"]
     found = {
         ".".join((*prefix, *path.parent.relative_to(ROOT).parts))
         for prefix, folder in (((), "mite_tf"), (("mite_tf",), "export"), (("mite_tf",), "serving"))
         for path in (ROOT / folder).rglob("__init__.py")
     }
     assert found == set(listed)
+
+
+def test_the_table_of_extras_is_that_of_the_project():
+    declared = PYPROJECT["project"]["optional-dependencies"]
+    assert list(EXTRAS) == [name for name in declared if name != "dev"]
+    holders = packages_distributions()
+    for extra, modules in EXTRAS.items():
+        packages = {re.match(r"[\w-]+", each)[0] for each in declared[extra]}
+        brought = {
+            name: {each.replace("_", "-") for each in holders[name.partition(".")[0]]} & packages
+            for name in modules
+        }
+        assert all(brought.values()), f"{extra}: {brought}"
+        assert set().union(*brought.values()) == packages, extra
 
 
 @pytest.mark.slow
