@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mite_tf.extras import from_extra
 
 if TYPE_CHECKING:
+    from mite_tf.export.pixels import pixels_of
     from mite_tf.serving.client import (
         AsyncEmbeddingClient,
         ClientTLS,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         MixedVersionsError,
     )
     from mite_tf.serving.loadtest import load_test
-    from mite_tf.serving.preprocessing import pixels_of
     from mite_tf.serving.server import serve, start_server
 
 _HOMES = {
@@ -34,7 +34,7 @@ _HOMES = {
     "MismatchError": "mite_tf.serving.client",
     "MixedVersionsError": "mite_tf.serving.client",
     "load_test": "mite_tf.serving.loadtest",
-    "pixels_of": "mite_tf.serving.preprocessing",
+    "pixels_of": "mite_tf.export.pixels",
     "serve": "mite_tf.serving.server",
     "start_server": "mite_tf.serving.server",
 }

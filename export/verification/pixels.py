@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mite_tf.serving.preprocessing import pixels_of
+from mite_tf.export.pixels import pixels_of
 
 
 def graph_pixels(files: Sequence[Path], preprocessing: Mapping[str, Any]) -> np.ndarray:

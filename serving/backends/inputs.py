@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from mite_tf.errors import MiteError
+from mite_tf.export.pixels import FORMATS, pixels_of, resized
 from mite_tf.serving.backends.backend import Rows, Signature
-from mite_tf.serving.preprocessing import FORMATS, pixels_of, resized
 
 # Beyond the largest cameras' pictures, and below what Pillow itself calls a bomb (89 megapixels):
 # such a picture takes 192 MB as it is decoded.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mite_tf.export import read_manifest
-from mite_tf.serving.preprocessing import pixels_of
+from mite_tf.export.pixels import pixels_of
 
 WITHOUT_TENSORFLOW = """
 import json, sys
@@ -24,7 +24,7 @@ sys.meta_path.insert(0, Blocked())
 import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
-from mite_tf.serving.preprocessing import pixels_of
+from mite_tf.export.pixels import pixels_of
 
 folder = Path(sys.argv[1])
 read = lambda name: json.loads((folder / name).read_text(encoding="utf-8"))
