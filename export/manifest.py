@@ -20,24 +20,46 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportedFrom:
+    """Where the encoders of an export come from; all of it stands in the manifest.
+
+    Attributes:
+        stage: Stage of the training that they are from.
+        epoch: Number of their epoch, from 1.
+        selected_by: Measure by which this epoch was chosen.
+        data: Of the training's data: `fingerprint`, and the numbers of `images` and `captions`
+            by split.
+        metrics: What was measured on the dev split at that epoch.
+        text_encoder: Kind of the text encoder, such as `transformer`.
+    """
+
+    stage: str = ""
+    epoch: int = 0
+    selected_by: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    text_encoder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What an export folder says of itself.
 
     Attributes:
-        name: Name of the run that was exported.
+        name: Name of the run that was exported, or of the folder.
         version: Version of everything in the folder, from 1; SavedModels of earlier versions may
             lie beside.
         created: Date and time, ISO 8601, UTC.
         embedding_size: Size D of the embeddings.
         image: Of the image encoder: its hash, `output`, `signatures` of the SavedModel (name to
             input, dtype, shape) and, with ONNX, `onnx` (file, input, dtype, shape).
-        text: The same of the text encoder, and its kind.
+        text: The same of the text encoder, and its kind where it is known.
         preprocessing: Files to pixels; None for an encoder that starts at features.
         tokenizer: Kind, size of the vocabulary, `max_length`, `lower_case`, and the number of
             captions on which `tokenizer.json` was compared with the graph.
         training: Data (fingerprint and counts), stage and epoch of the encoders, and by what the
-            epoch was chosen.
-        metrics: What the run measured on its dev split at that epoch.
+            epoch was chosen; of encoders from no run, the data alone, where it was given.
+        metrics: What was measured on the dev split at that epoch.
         recall: Recall of each exported form on a split, where the data was at hand.
         verification: Greatest difference and tolerance of each check.
         formats: What was exported: `savedmodel`, `onnx`, `int8`, `litert`, `openvino`.

@@ -9,10 +9,9 @@ import tensorflow as tf
 from PIL import Image
 
 from mite_tf.errors import MiteError
-from mite_tf.export.savedmodel import SavedModel
-from mite_tf.export.serving_ops import check_ops, ops_of
-from mite_tf.export.verification.images import images
-from mite_tf.export.warmup import read_warmup
+from mite_tf.export.runtimes import SavedModel
+from mite_tf.export.savedmodel import WARMUP, check_ops, ops_of
+from mite_tf.export.verification.cases import images
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +141,16 @@ class TestRankThatAborts:
         done = run_python(CALL_WITH_RANK_3, tmp_path / "bare", "serving_default")
         assert "embedded (2," in done.stdout
         assert done.returncode < 0, "the guard of `_guarded` may no longer be needed"
+
+
+def read_warmup(folder):
+    """Signature, input name and tensor of each request in a SavedModel."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    for record in tf.data.TFRecordDataset(str(folder / WARMUP)):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        [(name, tensor)] = request.inputs.items()
+        yield request.model_spec.signature_name, name, tf.make_ndarray(tensor)
 
 
 def test_warmup_requests_replay(exported):

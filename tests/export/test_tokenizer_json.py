@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from mite_tf.errors import MiteError
 from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
-from mite_tf.export.verification.captions import captions, random_captions
+from mite_tf.export.verification.cases import captions, random_captions
 from mite_tf.text import WordPieceTokenizer
 
 LATIN = [
