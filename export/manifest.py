@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -119,28 +119,15 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise MiteError(f"{path}: not a manifest of `mite export`: {error!r}") from error
     if kind != _FORMAT:
         raise MiteError(f"{path}: of format {kind}; this version of mite_tf reads {_FORMAT}.")
-    manifest = _validated(path, values)
+    try:
+        manifest = TypeAdapter(Manifest).validate_python(values)  # entries not known are left out
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise MiteError(f"{path}: not a manifest of `mite export`: {'; '.join(wrong)}.") from error
     outside = [name for name in manifest.files if not _is_inside(name)]
     if outside:
         raise MiteError(f"{path}: names files outside of the export: {', '.join(outside)}.")
     return manifest
-
-
-def _validated(path: Path, values: dict[str, Any]) -> Manifest:
-    needed = {
-        each.name
-        for each in fields(Manifest)
-        if each.default is MISSING and each.default_factory is MISSING
-    }
-    missing = sorted(needed - values.keys())
-    if missing:
-        raise MiteError(f"{path}: these entries are missing: {', '.join(missing)}.")
-    known = {each.name: values[each.name] for each in fields(Manifest) if each.name in values}
-    try:
-        return TypeAdapter(Manifest).validate_python(known)
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        raise MiteError(f"{path}: not a manifest of `mite export`: {'; '.join(wrong)}.") from error
 
 
 def _is_inside(name: str) -> bool:

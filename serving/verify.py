@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mite_tf.export.verification.check import Check, compare, compare_embeddings
 from mite_tf.export.verification.golden import Golden, read_golden
 from mite_tf.serving.client import ClientTLS, EmbeddingClient, EmbeddingError, ModelMetadata, Tensor
 from mite_tf.serving.client.connection import Connection, bearer
-from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest, PredictResponse
+from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest
 from mite_tf.serving.wire.tensors import to_tensor
 
 _MODELS = ("image", "text")
@@ -32,6 +33,22 @@ _COUNTER = ":tensorflow:serving:request_count"
 _THREADS, _AT_ONCE = 16, 64
 # NumPy's names of types, as a manifest has them, where TensorFlow's differ.
 _TYPES = {"float32": "float", "float64": "double"}
+_TEXT = {"text": np.array([b"a dog"], object)}
+# Wrong requests and their status codes: servables/tensorflow/predict_util.cc and core/manager.cc of
+# TensorFlow Serving; the shape is checked by the graph itself.
+_WRONG: dict[str, tuple[str, dict[str, Any]]] = {
+    "unknown model": ("NOT_FOUND", {"model": "other"}),
+    "unknown version": ("NOT_FOUND", {"version": 987654}),
+    "unknown signature": ("FAILED_PRECONDITION", {"signature": "other"}),
+    "wrong input name": ("INVALID_ARGUMENT", {"inputs": {"other": _TEXT["text"]}}),
+    "no input": ("INVALID_ARGUMENT", {"inputs": {}}),
+    "wrong type": ("INVALID_ARGUMENT", {"inputs": {"text": np.zeros(1, np.float32)}}),
+    "wrong shape": (
+        "INVALID_ARGUMENT",
+        {"inputs": {"token_ids": np.zeros((1, 2, 3), np.int32)}, "signature": "token_ids"},
+    ),
+    "no image": ("INVALID_ARGUMENT", {"model": "image", "inputs": {"image_bytes": _TEXT["text"]}}),
+}
 
 
 def verify_server(
@@ -97,34 +114,24 @@ def verify_server(
             else grpc.secure_channel(target, credentials, connection.options())
         ) as channel,
     ):
+        headers = bearer(token) if token else None
         prover = _Prover(
-            client, channel, manifest, golden, http, token, version_label, tolerance, timeout
+            client, channel, manifest, golden, http, headers, version_label, tolerance, timeout
         )
         return list(prover.checks(wait))
 
 
+@dataclass(frozen=True)
 class _Prover:
-    def __init__(
-        self,
-        client: EmbeddingClient,
-        channel: grpc.Channel,
-        manifest: Manifest,
-        golden: Golden,
-        http: str | None,
-        token: str | None,
-        label: str | None,
-        tolerance: float,
-        timeout: float,
-    ) -> None:
-        self.client = client
-        self.channel = channel
-        self.manifest = manifest
-        self.golden = golden
-        self.http = http
-        self.headers = bearer(token) if token else None
-        self.label = label
-        self.tolerance = tolerance
-        self.timeout = timeout
+    client: EmbeddingClient
+    channel: grpc.Channel
+    manifest: Manifest
+    golden: Golden
+    http: str | None
+    headers: list[tuple[str, str]] | None
+    label: str | None
+    tolerance: float
+    timeout: float
 
     def checks(self, wait: float) -> Iterator[Check]:
         """Yields all checks; ends after the first if the models are not there."""
@@ -160,10 +167,7 @@ class _Prover:
                 for model in _MODELS
             }
             if all(ready.values()):
-                return ", ".join(
-                    f"{model} {' and '.join(map(str, sorted(found)))}"
-                    for model, found in ready.items()
-                )
+                return ", ".join(f"{model} {found}" for model, found in ready.items())
             if time.monotonic() > end:
                 raise MiteError(f"after {wait:g} s, AVAILABLE are: {ready}")
             time.sleep(0.5)
@@ -201,41 +205,29 @@ class _Prover:
                 f"{model}: version {served.version} is served; the export is version "
                 f"{self.manifest.version}"
             )
-        output = {"embedding": Tensor("float", (-1, self.manifest.embedding_size))}
         for name, each in expected.items():
-            found = served.signatures.get(name)
-            if found is None:
-                there = ", ".join(served.signatures) or "none"
-                yield f"{model}: no signature {name}; there are {there}"
-                continue
             shape = tuple(-1 if size is None else size for size in each["shape"])
-            inputs = {each["input"]: Tensor(_TYPES.get(each["dtype"], each["dtype"]), shape)}
-            for side, given, wanted in (
-                ("takes", found.inputs, inputs),
-                ("gives", found.outputs, output),
-            ):
-                if given != wanted:
-                    yield f"{model}, {name}: {side} {_told(given)}; expected {_told(wanted)}"
+            wanted = _told(
+                {each["input"]: Tensor(_TYPES.get(each["dtype"], each["dtype"]), shape)},
+                {"embedding": Tensor("float", (-1, self.manifest.embedding_size))},
+            )
+            found = served.signatures.get(name)
+            given = _told(found.inputs, found.outputs) if found else "nothing"
+            if given != wanted:
+                yield f"{model}, {name}: {given} is served; the manifest describes {wanted}"
 
     def texts(self) -> list[Check]:
         """The captions of the export get the embeddings of Keras."""
-        golden = self.golden
+        captions, expected = self.golden.captions, self.golden.caption_embeddings
         return compare_embeddings(
-            "text",
-            self.client.embed_text,
-            golden.captions,
-            golden.caption_embeddings,
-            self.tolerance,
+            "text", self.client.embed_text, captions, expected, self.tolerance
         )
 
     def images(self) -> list[Check]:
         """So do its images, or its features."""
         golden = self.golden
-        embed, inputs = (
-            (self.client.embed_images, golden.files)
-            if golden.features is None
-            else (self.client.embed_features, golden.features)
-        )
+        inputs: Any = golden.files if golden.features is None else golden.features
+        embed = self.client.embed_images if golden.features is None else self.client.embed_features
         return compare_embeddings("image", embed, inputs, golden.image_embeddings, self.tolerance)
 
     def at_once(self) -> list[Check]:
@@ -251,37 +243,14 @@ class _Prover:
         return [compare("many at once", found, expected, self.tolerance)]
 
     def refusals(self) -> str:
-        """Wrong requests get the status codes of TensorFlow Serving, and right ones their answer.
-
-        Codes: servables/tensorflow/predict_util.cc and core/manager.cc of TensorFlow Serving; the
-        shape is checked by the graph itself.
-        """
-        one, three = _strings(b"a dog"), np.zeros((1, 2, 3), np.int32)
-        no_text, floats = {"other": one}, {"text": np.zeros(1, np.float32)}
-        cases: list[tuple[str, str, Callable[[], Any]]] = [
-            ("unknown model", "NOT_FOUND", lambda: self.predict("other", {"text": one})),
-            ("unknown version", "NOT_FOUND", lambda: self.predict("text", {"text": one}, 987654)),
-            (
-                "unknown signature",
-                "FAILED_PRECONDITION",
-                lambda: self.predict("text", {"text": one}, signature="other"),
-            ),
-            ("wrong input name", "INVALID_ARGUMENT", lambda: self.predict("text", no_text)),
-            ("no input", "INVALID_ARGUMENT", lambda: self.predict("text", {})),
-            ("wrong type", "INVALID_ARGUMENT", lambda: self.predict("text", floats)),
-            (
-                "wrong shape",
-                "INVALID_ARGUMENT",
-                lambda: self.predict("text", {"token_ids": three}, signature="token_ids"),
-            ),
-        ]
-        if self.golden.features is None:
-            bad = {"image_bytes": _strings(b"no image")}
-            cases.append(("no image", "INVALID_ARGUMENT", lambda: self.predict("image", bad)))
+        """Wrong requests get TensorFlow Serving's status codes, and right ones their answer."""
         wrong = []
-        for name, expected, send in cases:
+        cases = dict(_WRONG)
+        if self.golden.features is not None:  # the model takes no image files
+            del cases["no image"]
+        for name, (expected, request) in cases.items():
             try:
-                send()
+                self.predict(**request)
                 code = "OK"
             except grpc.RpcError as error:
                 code = error.code().name
@@ -320,13 +289,13 @@ class _Prover:
 
     def predict(
         self,
-        model: str,
-        inputs: Mapping[str, np.ndarray],
-        version: int | None = None,
         *,
+        model: str = "text",
         signature: str = "",
-    ) -> Any:
-        """Sends a `PredictRequest` of any content and returns the response."""
+        version: int | None = None,
+        inputs: Mapping[str, Any] = _TEXT,
+    ) -> None:
+        """Sends a `PredictRequest` of any content."""
         request = PredictRequest()
         request.model_spec.name = model
         request.model_spec.signature_name = signature
@@ -336,8 +305,7 @@ class _Prover:
             request.model_spec.version_label = self.label
         for name, array in inputs.items():
             request.inputs[name].CopyFrom(to_tensor(array))
-        data = self.call(f"/{PREDICTION_SERVICE}/Predict", request.SerializeToString())
-        return PredictResponse.FromString(data)
+        self.call(f"/{PREDICTION_SERVICE}/Predict", request.SerializeToString())
 
     def get(self, path: str, body: bytes | None = None) -> bytes:
         """Returns what an address of REST gives."""
@@ -367,12 +335,8 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip()[:200]!r}"
 
 
-def _told(tensors: Mapping[str, Tensor]) -> str:
-    return ", ".join(f"{name} {tensor}" for name, tensor in tensors.items()) or "nothing"
-
-
-def _strings(*values: bytes) -> np.ndarray:
-    """An array of bytes as the protocol's strings."""
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
+def _told(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> str:
+    takes, gives = (
+        ", ".join(f"{name} {tensor}" for name, tensor in side.items()) for side in (inputs, outputs)
+    )
+    return f"{takes} -> {gives}"

@@ -40,10 +40,6 @@ def convert_image_encoder(path: str | Path, encoder: keras.Model) -> None:
 
     An encoder that starts at features takes `features` instead.
 
-    Args:
-        path: File to write.
-        encoder: Functional model.
-
     Raises:
         MiteError: If an operation cannot be converted.
     """
@@ -58,7 +54,7 @@ def convert_text_encoder(path: str | Path, encoder: keras.Model, max_length: int
     Args:
         path: File to write.
         encoder: Functional model.
-        max_length: Columns that count; what lies behind is cut off.
+        max_length: Columns that count; later ones are cut off.
 
     Raises:
         MiteError: If an operation cannot be converted.

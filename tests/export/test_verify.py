@@ -51,7 +51,7 @@ def test_runs_without_training_code(exported, run_python):
         (lambda f: (f / "manifest.json").write_text('{"mite_tf_export": 9}'), "of format 9"),
         (
             lambda f: (f / "manifest.json").write_text('{"mite_tf_export": 1}'),
-            "entries are missing",
+            "name: .*required",
         ),
     ],
 )

@@ -66,7 +66,7 @@ def test_other_answers_than_keras_gave_are_noticed(server, golden, tmp_path, cap
     found = json.loads(result.read_text())
     assert found["text, one batch"] == {"difference": pytest.approx(1e-3, abs=1e-5),
                                         "tolerance": 1e-4}  # fmt: skip
-    assert found["status"] == {"passed": True, "detail": "image 1, text 1"}
+    assert found["status"] == {"passed": True, "detail": "image [1], text [1]"}
     assert not failed(folder, server.port, tolerance=0.01)
 
 
@@ -83,8 +83,10 @@ def test_what_the_manifest_does_not_describe_is_named(server, golden, tmp_path):
     assert failed(folder, server.port) == {
         "signatures": "failed signatures: image: version 1 is served; the export is version 3; "
         "text: version 1 is served; the export is version 3; "
-        "text, token_ids: takes token_ids int32 [-1, -1]; expected token_ids int64 [-1, 40]; "
-        "text: no signature words; there are serving_default, token_ids"
+        "text, token_ids: token_ids int32 [-1, -1] -> embedding float [-1, 16] is served; "
+        "the manifest describes token_ids int64 [-1, 40] -> embedding float [-1, 16]; "
+        "text, words: nothing is served; "
+        "the manifest describes words string [-1] -> embedding float [-1, 16]"
     }
 
 
