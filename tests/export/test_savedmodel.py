@@ -1,7 +1,4 @@
 import io
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,16 +40,6 @@ def test_saved_model_cli_shows_the_signatures(name, signature, described, export
     shown = capsys.readouterr().out
     for part in [*described, "outputs['embedding']", "DT_FLOAT", "shape: (-1, 128)"]:
         assert part in shown
-
-
-@pytest.mark.slow
-def test_saved_model_cli_as_a_command(exported):
-    command = Path(sys.executable).parent / "saved_model_cli"
-    done = subprocess.run(
-        [command, "show", "--dir", exported / "savedmodel" / "image" / "1", "--all"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "signature_def['pixels_uint8']" in done.stdout
 
 
 def test_embeddings_have_unit_norm_and_any_size_will_do(image):

@@ -100,10 +100,3 @@ def test_a_savedmodel_that_cannot_be_read_is_told(copy):
     rehash(copy)
     with pytest.raises(MiteError, match="not a readable SavedModel"):
         verify(copy)
-
-
-def test_no_folder_and_an_empty_one(tmp_path):
-    with pytest.raises(MiteError, match="no such folder"):
-        verify(tmp_path / "nothing")
-    with pytest.raises(MiteError, match="is no export"):
-        verify(tmp_path)
