@@ -3,7 +3,7 @@
 Example:
     >>> import mite_tf.export
     >>> mite_tf.export.__all__
-    ['Manifest', 'export', 'read_manifest', 'verify']
+    ['ExportedFrom', 'Manifest', 'export', 'read_manifest', 'verify']
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mite_tf.export.manifest import Manifest, read_manifest
-    from mite_tf.export.run_to_folder import export
-    from mite_tf.export.verification.run import verify
+    from mite_tf.export.manifest import ExportedFrom, Manifest, read_manifest
+    from mite_tf.export.to_folder import export
+    from mite_tf.export.verification.verify import verify
 
 _HOMES = {
+    "ExportedFrom": "mite_tf.export.manifest",
     "Manifest": "mite_tf.export.manifest",
-    "export": "mite_tf.export.run_to_folder",
+    "export": "mite_tf.export.to_folder",
     "read_manifest": "mite_tf.export.manifest",
-    "verify": "mite_tf.export.verification.run",
+    "verify": "mite_tf.export.verification.verify",
 }
 
-__all__ = ["Manifest", "export", "read_manifest", "verify"]
+__all__ = ["ExportedFrom", "Manifest", "export", "read_manifest", "verify"]
 
 
 if not TYPE_CHECKING:  # a name that is not listed is an error for a type checker

@@ -1,65 +1,78 @@
-"""What the manifest says of a run and its encoders."""
+"""What an export says of itself: its manifest, the record of each SavedModel, the model card."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mite_tf.data.feature_cache import fingerprint_of_model
 from mite_tf.encoders import Encoders
-from mite_tf.export.describe_encoders import describe_encoders, embedding_space
-from mite_tf.export.manifest import Manifest
-from mite_tf.runs import Run
+from mite_tf.export.manifest import ExportedFrom, Manifest
+from mite_tf.export.signatures import signatures_of
+from mite_tf.files import write_text
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
              "tokenizers", "numpy")  # fmt: skip
 
 
 def describe(
-    run: Run,
-    stage: str | None,
     encoders: Encoders,
+    about: ExportedFrom,
+    *,
+    name: str,
     number: int,
     formats: list[str],
     recall: dict[str, Any],
+    captions_compared: int,
 ) -> Manifest:
     """Gathers all that the manifest says but files and verification, which come last.
 
     Args:
-        run: The run.
-        stage: Stage of the encoders; None for the last.
         encoders: The encoders.
+        about: Where they come from.
+        name: Name of the export.
         number: Version of the export.
         formats: Names of the exported forms.
         recall: What `measure_recall` found.
+        captions_compared: Number of captions on which `tokenizer.json` was compared.
     """
-    epoch, _, stage_name = run.best(stage).name.partition("-")
-    row = next((row for row in run.history() if row["epoch"] == int(epoch)), {})
-    info = run.info["data"]
-    tokenizer = encoders.tokenizer
+    tokenizer, preprocessing = encoders.tokenizer, encoders.preprocessing
     described = describe_encoders(encoders, formats)
+    if about.text_encoder:
+        described["text"]["kind"] = about.text_encoder
+    training: dict[str, Any] = {"data": about.data} if about.data else {}
+    if about.stage:
+        training |= {
+            "stage": about.stage,
+            "epoch": about.epoch,
+            "selected_by": about.selected_by,
+        }
     return Manifest(
-        name=run.path.resolve().name,
+        name=name,
         version=number,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         embedding_size=encoders.text_encoder.output_shape[-1],
         image=described["image"],
-        text={**described["text"], "kind": run.config.model.text_encoder},
-        preprocessing=encoders.preprocessing and encoders.preprocessing.to_dict(),
+        text=described["text"],
+        preprocessing=None if preprocessing is None else preprocessing.to_dict(),
         tokenizer={
             "kind": "wordpiece",
             "vocabulary_size": len(tokenizer.vocabulary),
             "max_length": tokenizer.max_length,
             "lower_case": tokenizer.lower_case,
+            "captions_compared": captions_compared,
         },
-        training={
-            "stage": stage_name,
-            "epoch": int(epoch),
-            "selected_by": run.config.training.select_by,
-            "data": {key: info[key] for key in ("fingerprint", "images", "captions")},
-        },
-        metrics={key: value for key, value in row.items() if key not in ("epoch", "stage")},
+        training=training,
+        metrics=dict(about.metrics),
         recall=recall,
         verification={},
         formats=formats,
@@ -74,3 +87,85 @@ def _versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def describe_encoders(encoders: Encoders, formats: Collection[str] = ()) -> dict[str, Any]:
+    """Returns what the manifest says of each encoder, `image` and `text`.
+
+    Args:
+        encoders: The encoders.
+        formats: Names of the exported forms.
+
+    Returns:
+        For each its hash (`encoder`), its `output`, its `signatures` and, with ONNX, `onnx`: the
+        files, and what they take. A size of None is any.
+    """
+    models = {"image": encoders.image_encoder, "text": encoders.text_encoder}
+    [image_input] = encoders.image_encoder.inputs
+    onnx_inputs = {
+        "image": tf.TensorSpec(image_input.shape, tf.float32, image_input.name),
+        "text": tf.TensorSpec((None, None), tf.int32, "token_ids"),
+    }
+    described: dict[str, Any] = {}
+    for name, endpoints in signatures_of(encoders).items():
+        size = models[name].output_shape[-1]
+        described[name] = {
+            "encoder": fingerprint_of_model(models[name]),
+            "output": {"output": "embedding", "shape": [None, size], "dtype": "float32"},
+            "signatures": {key: _described(each.input) for key, each in endpoints.items()},
+        }
+        if "onnx" in formats:
+            described[name]["onnx"] = {
+                "file": f"onnx/{name}_encoder.onnx",
+                **({"int8": f"onnx/{name}_encoder.int8.onnx"} if "int8" in formats else {}),
+                **_described(onnx_inputs[name]),
+            }
+    return described
+
+
+def _described(specification: tf.TensorSpec) -> dict[str, Any]:
+    return {
+        "input": specification.name,
+        "shape": specification.shape.as_list(),
+        "dtype": specification.dtype.name,
+    }
+
+
+def embedding_space(encoders: Encoders) -> str:
+    """Returns a hash of all that decides an embedding: equal spaces can be compared.
+
+    It is made of the weights and layers of both encoders, the preprocessing and the tokenizer;
+    the form does not matter, so SavedModel, ONNX and int8 of one export share a space.
+    """
+    tokenizer = encoders.tokenizer
+    whole = {
+        "image": fingerprint_of_model(encoders.image_encoder),
+        "text": fingerprint_of_model(encoders.text_encoder),
+        "preprocessing": encoders.preprocessing and encoders.preprocessing.to_dict(),
+        "vocabulary": tokenizer.vocabulary,
+        "max_length": tokenizer.max_length,
+        "lower_case": tokenizer.lower_case,
+    }
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def write_model_card(path: Path, manifest: Manifest) -> None:
+    """Writes what a verified manifest says as a page of Markdown, for people."""
+    environment = Environment(
+        loader=PackageLoader("mite_tf.export", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["recalls"] = _recalls
+    template = environment.get_template("model_card.md.jinja")
+    write_text(path, template.render(manifest=manifest))
+
+
+def _recalls(scores: Mapping[str, Any]) -> str:
+    """Both directions as `R@1 / 5 / 10`, in columns of a table."""
+    return " | ".join(
+        " / ".join(f"{scores[direction][k]:.1f}" for k in ("r1", "r5", "r10"))
+        for direction in ("image_to_text", "text_to_image")
+    )

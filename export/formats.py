@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Collection, Sequence
 
 from mite_tf.errors import MiteError
+from mite_tf.extras import EXTRAS, install_hint, missing
 
 DEFAULT_FORMATS = ("savedmodel", "onnx")
 FORMATS = (*DEFAULT_FORMATS, "litert", "openvino")
-# Import names and the extra that installs them: to write a format, and to run it.
-_TO_WRITE = {
-    "savedmodel": ("serving", ["tensorflow_serving"]),
-    "onnx": ("onnx", ["onnx", "onnxruntime", "tf2onnx"]),
-}
+# The modules that run a form; writing it may take all that its extra brings.
 _TO_RUN = {
-    "onnx": ("onnx", ["onnxruntime"]),
-    "litert": ("litert", ["ai_edge_litert"]),
-    "openvino": ("openvino", ["openvino"]),
-    "tokenizer": ("onnx", ["tokenizers"]),
+    "savedmodel": [],
+    "onnx": ["onnxruntime"],
+    "litert": ["ai_edge_litert"],
+    "openvino": ["openvino"],
 }
 
 
@@ -44,7 +40,10 @@ def check_formats(formats: Sequence[str], *, int8: bool) -> None:
         raise MiteError(f"Name at least one format: {', '.join(FORMATS)}.")
     if int8 and "onnx" not in formats:
         raise MiteError("int8 is a form of ONNX: add onnx to the formats.")
-    _check_installed(_TO_WRITE, formats)
+    if "savedmodel" in formats:
+        _check_installed("savedmodel", "serving", ["tensorflow_serving"])  # its warm-up requests
+    if "onnx" in formats:
+        _check_installed("onnx", "onnx", EXTRAS["onnx"])
     check_runnable(formats)
 
 
@@ -52,20 +51,20 @@ def check_runnable(formats: Collection[str]) -> None:
     """Refuses formats that cannot be run here.
 
     Args:
-        formats: Names of formats; those that need nothing more pass.
+        formats: Names of formats, `int8` among them.
 
     Raises:
         MiteError: If a package is missing; with what to install.
     """
-    _check_installed(_TO_RUN, [*formats, "tokenizer"])
-
-
-def _check_installed(needed: Mapping[str, tuple[str, list[str]]], formats: Collection[str]) -> None:
+    _check_installed("tokenizer.json", "onnx", ["tokenizers"])
     for name in formats:
-        extra, packages = needed.get(name, ("", []))
-        missing = [package for package in packages if find_spec(package) is None]
-        if missing:
-            raise MiteError(
-                f"{name} needs {', '.join(missing)}, not installed here. Install with: "
-                f"pip install 'mite-tf[{extra}]'"
-            )
+        _check_installed(name, name, _TO_RUN.get(name, []))
+
+
+def _check_installed(what: str, extra: str, modules: Collection[str]) -> None:
+    absent = missing(modules)
+    if absent:
+        raise MiteError(
+            f"{what} needs {', '.join(absent)}, not installed here. "
+            f"Install with: {install_hint(extra)}"
+        )

@@ -9,7 +9,7 @@ import tensorflow as tf
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 
-SUFFIXES = {"litert": ".tflite", "openvino": ".xml"}
+_SUFFIXES = {"litert": ".tflite", "openvino": ".xml"}
 
 
 def write_keras_format(folder: Path, encoders: Encoders, name: str) -> None:
@@ -20,7 +20,7 @@ def write_keras_format(folder: Path, encoders: Encoders, name: str) -> None:
 
     Args:
         folder: The export in the making.
-        encoders: Encoders of the run.
+        encoders: The encoders.
         name: `litert` or `openvino`.
 
     Raises:
@@ -33,7 +33,7 @@ def write_keras_format(folder: Path, encoders: Encoders, name: str) -> None:
         (encoders.image_encoder, tf.TensorSpec(encoders.image_encoder.input_shape, tf.float32)),
         (encoders.text_encoder, tf.TensorSpec((rows, length), tf.int32)),
     ):
-        path = folder / name / f"{encoder.name}{SUFFIXES[name]}"
+        path = folder / name / f"{encoder.name}{_SUFFIXES[name]}"
         try:
             encoder.export(str(path), format=name, verbose=False, input_signature=[specification])
         except Exception as error:  # each converter has its own classes, without a base

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,24 +20,46 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportedFrom:
+    """Where the encoders of an export come from; all of it stands in the manifest.
+
+    Attributes:
+        stage: Stage of the training that they are from.
+        epoch: Number of their epoch, from 1.
+        selected_by: Measure by which this epoch was chosen.
+        data: Of the training's data: `fingerprint`, and the numbers of `images` and `captions`
+            by split.
+        metrics: What was measured on the dev split at that epoch.
+        text_encoder: Kind of the text encoder, such as `transformer`.
+    """
+
+    stage: str = ""
+    epoch: int = 0
+    selected_by: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    text_encoder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What an export folder says of itself.
 
     Attributes:
-        name: Name of the run that was exported.
+        name: Name of the run that was exported, or of the folder.
         version: Version of everything in the folder, from 1; SavedModels of earlier versions may
             lie beside.
         created: Date and time, ISO 8601, UTC.
         embedding_size: Size D of the embeddings.
         image: Of the image encoder: its hash, `output`, `signatures` of the SavedModel (name to
             input, dtype, shape) and, with ONNX, `onnx` (file, input, dtype, shape).
-        text: The same of the text encoder, and its kind.
+        text: The same of the text encoder, and its kind where it is known.
         preprocessing: Files to pixels; None for an encoder that starts at features.
         tokenizer: Kind, size of the vocabulary, `max_length`, `lower_case`, and the number of
             captions on which `tokenizer.json` was compared with the graph.
         training: Data (fingerprint and counts), stage and epoch of the encoders, and by what the
-            epoch was chosen.
-        metrics: What the run measured on its dev split at that epoch.
+            epoch was chosen; of encoders from no run, the data alone, where it was given.
+        metrics: What was measured on the dev split at that epoch.
         recall: Recall of each exported form on a split, where the data was at hand.
         verification: Greatest difference and tolerance of each check.
         formats: What was exported: `savedmodel`, `onnx`, `int8`, `litert`, `openvino`.
@@ -97,28 +119,15 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise MiteError(f"{path}: not a manifest of `mite export`: {error!r}") from error
     if kind != _FORMAT:
         raise MiteError(f"{path}: of format {kind}; this version of mite_tf reads {_FORMAT}.")
-    manifest = _validated(path, values)
+    try:
+        manifest = TypeAdapter(Manifest).validate_python(values)  # entries not known are left out
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise MiteError(f"{path}: not a manifest of `mite export`: {'; '.join(wrong)}.") from error
     outside = [name for name in manifest.files if not _is_inside(name)]
     if outside:
         raise MiteError(f"{path}: names files outside of the export: {', '.join(outside)}.")
     return manifest
-
-
-def _validated(path: Path, values: dict[str, Any]) -> Manifest:
-    needed = {
-        each.name
-        for each in fields(Manifest)
-        if each.default is MISSING and each.default_factory is MISSING
-    }
-    missing = sorted(needed - values.keys())
-    if missing:
-        raise MiteError(f"{path}: these entries are missing: {', '.join(missing)}.")
-    known = {each.name: values[each.name] for each in fields(Manifest) if each.name in values}
-    try:
-        return TypeAdapter(Manifest).validate_python(known)
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        raise MiteError(f"{path}: not a manifest of `mite export`: {'; '.join(wrong)}.") from error
 
 
 def _is_inside(name: str) -> bool:

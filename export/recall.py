@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mite_tf.data import CaptionedImages
+from mite_tf.data.batches import pixel_batches
+from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.evaluation import evaluate_embeddings
-from mite_tf.export.onnx.session import OnnxEncoder
+from mite_tf.export.runtimes import Embed, OnnxEncoder
 
 _ROWS = 64
-Embed = Callable[[np.ndarray], np.ndarray]
 
 
 def measure_recall(
     encoders: Encoders,
     onnx_folder: Path,
-    image_batches: Iterable[np.ndarray],
-    captions: list[str],
-    caption_image: np.ndarray,
+    table: CaptionedImages,
+    features: PrecomputedFeatures | None,
     *,
     int8: bool,
 ) -> dict[str, Any]:
-    """Embeds a split with Keras, ONNX and int8, and measures retrieval with each.
+    """Embeds captioned images with Keras, ONNX and int8, and measures retrieval with each.
 
     Args:
-        encoders: Encoders of the run.
+        encoders: The encoders.
         onnx_folder: Folder of the ONNX files.
-        image_batches: Pixels or features of the images, in order.
-        captions: The captions.
-        caption_image: int `[C]`, the row of each caption's image.
+        table: The captioned images.
+        features: Features of the images, for encoders that start there.
         int8: Whether there are quantised files.
 
     Returns:
@@ -46,16 +46,31 @@ def measure_recall(
             for form, suffix in suffixes.items()
         }
 
-    ids = encoders.tokenizer.table(captions).ids
+    ids = encoders.tokenizer.table(table.captions).ids
     id_batches = (ids[row : row + _ROWS] for row in range(0, len(ids), _ROWS))
-    images = _embed_all(forms("image", encoders.image_encoder), image_batches)
+    images = _embed_all(
+        forms("image", encoders.image_encoder), image_batches(encoders, table, features, _ROWS)
+    )
     texts = _embed_all(forms("text", encoders.text_encoder), id_batches)
     return {
         form: evaluate_embeddings(
-            images[form], texts[form], caption_image, probe=False
+            images[form], texts[form], table.caption_image, probe=False
         ).scores.to_dict()
         for form in images
     }
+
+
+def image_batches(
+    encoders: Encoders, table: CaptionedImages, features: PrecomputedFeatures | None, rows: int
+) -> Iterator[np.ndarray]:
+    """Yields what the image encoder takes, float32 batches of pixels or of features."""
+    if encoders.preprocessing is not None:
+        for pixels in pixel_batches(table.paths, encoders.preprocessing, batch_size=rows):
+            yield pixels.numpy()
+    elif features is not None:
+        values = features.of(table.image_ids)
+        for row in range(0, len(values), rows):
+            yield np.asarray(values[row : row + rows], np.float32)
 
 
 def _embed_all(forms: Mapping[str, Embed], batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from mite_tf.encoders import Encoders
 
 
-class Signature(NamedTuple):
-    """One way to call a SavedModel; its output is `embedding`, float32 `[N, D]`, unit norm.
+class Endpoint(NamedTuple):
+    """The function behind one signature of a SavedModel.
 
     Attributes:
-        function: Takes one tensor, gives `{"embedding": tensor}`.
+        function: Takes one tensor, gives `{"embedding": tensor}`, float32 `[N, D]` of unit norm.
         input: Name, shape and type of the tensor.
     """
 
@@ -27,7 +27,7 @@ class Signature(NamedTuple):
     input: tf.TensorSpec
 
 
-def signatures_of(encoders: Encoders) -> dict[str, dict[str, Signature]]:
+def signatures_of(encoders: Encoders) -> dict[str, dict[str, Endpoint]]:
     """Returns the signatures of both SavedModels, `image` and `text`, by name."""
     return {
         "image": image_signatures(encoders.image_encoder, encoders.preprocessing),
@@ -37,7 +37,7 @@ def signatures_of(encoders: Encoders) -> dict[str, dict[str, Signature]]:
 
 def image_signatures(
     encoder: keras.Model, preprocessing: Preprocessing | None
-) -> dict[str, Signature]:
+) -> dict[str, Endpoint]:
     """Returns the signatures of the image encoder.
 
     Args:
@@ -56,8 +56,8 @@ def image_signatures(
         def features(features: tf.Tensor) -> dict[str, tf.Tensor]:
             return _embed(encoder, _guarded(features, shape))
 
-        signature = Signature(features, tf.TensorSpec(shape, tf.float32, "features"))
-        return {"serving_default": signature, "features": signature}
+        endpoint = Endpoint(features, tf.TensorSpec(shape, tf.float32, "features"))
+        return {"serving_default": endpoint, "features": endpoint}
 
     size = (preprocessing.height, preprocessing.width, 3)
 
@@ -74,13 +74,13 @@ def image_signatures(
 
     any_size = (None, None, None, 3)
     return {
-        "serving_default": Signature(files, tf.TensorSpec((None,), tf.string, "image_bytes")),
-        "pixels": Signature(pixels, tf.TensorSpec(any_size, tf.float32, "pixels")),
-        "pixels_uint8": Signature(pixels, tf.TensorSpec(any_size, tf.uint8, "pixels")),
+        "serving_default": Endpoint(files, tf.TensorSpec((None,), tf.string, "image_bytes")),
+        "pixels": Endpoint(pixels, tf.TensorSpec(any_size, tf.float32, "pixels")),
+        "pixels_uint8": Endpoint(pixels, tf.TensorSpec(any_size, tf.uint8, "pixels")),
     }
 
 
-def text_signatures(encoder: keras.Model, tokenizer: WordPieceTokenizer) -> dict[str, Signature]:
+def text_signatures(encoder: keras.Model, tokenizer: WordPieceTokenizer) -> dict[str, Endpoint]:
     """Returns the signatures of the text encoder.
 
     Args:
@@ -106,8 +106,8 @@ def text_signatures(encoder: keras.Model, tokenizer: WordPieceTokenizer) -> dict
             return _embed(encoder, sized_ids(ids, tokenizer.max_length))
 
     return {
-        "serving_default": Signature(text, tf.TensorSpec((None,), tf.string, "text")),
-        "token_ids": Signature(token_ids, tf.TensorSpec((None, None), tf.int32, "token_ids")),
+        "serving_default": Endpoint(text, tf.TensorSpec((None,), tf.string, "text")),
+        "token_ids": Endpoint(token_ids, tf.TensorSpec((None, None), tf.int32, "token_ids")),
     }
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from mite_tf.serving.loadtest import load_test
     from mite_tf.serving.server import serve, start_server
+    from mite_tf.serving.verify import verify_server
 
 _HOMES = {
     "AsyncEmbeddingClient": "mite_tf.serving.client",
@@ -35,6 +36,7 @@ _HOMES = {
     "pixels_of": "mite_tf.export.pixels",
     "serve": "mite_tf.serving.server",
     "start_server": "mite_tf.serving.server",
+    "verify_server": "mite_tf.serving.verify",
 }
 
 _EXTRAS = {"load_test": "serving", "serve": "serving", "start_server": "serving"}
@@ -49,6 +51,7 @@ __all__ = [
     "pixels_of",
     "serve",
     "start_server",
+    "verify_server",
 ]
 
 

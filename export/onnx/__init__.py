@@ -1,1 +1,1 @@
-"""ONNX: conversion, the rewrites it needs, int8, and running the result."""
+"""ONNX: conversion, the rewrites it needs, and int8."""

@@ -11,25 +11,34 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
+from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
-from mite_tf.export.onnx.gelu import write_erfc
-from mite_tf.export.onnx.gru import mark_gru, write_gru
-from mite_tf.export.onnx.inlined_functions import functions_inlined
-from mite_tf.export.onnx.optimizers import optimizers
+from mite_tf.export.onnx.rewrites import (
+    functions_inlined,
+    mark_gru,
+    optimizers,
+    write_erfc,
+    write_gru,
+)
 from mite_tf.export.signatures import sized_ids
 
 # The highest that tf2onnx 1.17 writes; onnxruntime and OpenVINO read newer ones too.
 OPSET = 18
 
 
+def write_onnx(folder: Path, encoders: Encoders) -> None:
+    """Writes both encoders into `onnx`, a folder of the export in the making."""
+    (folder / "onnx").mkdir()
+    convert_image_encoder(folder / "onnx" / "image_encoder.onnx", encoders.image_encoder)
+    convert_text_encoder(
+        folder / "onnx" / "text_encoder.onnx", encoders.text_encoder, encoders.tokenizer.max_length
+    )
+
+
 def convert_image_encoder(path: str | Path, encoder: keras.Model) -> None:
     """Writes the image encoder: `pixels` float32 `[N, H, W, 3]` in 0-255 to `embedding`.
 
     An encoder that starts at features takes `features` instead.
-
-    Args:
-        path: File to write.
-        encoder: Functional model.
 
     Raises:
         MiteError: If an operation cannot be converted.
@@ -45,7 +54,7 @@ def convert_text_encoder(path: str | Path, encoder: keras.Model, max_length: int
     Args:
         path: File to write.
         encoder: Functional model.
-        max_length: Columns that count; what lies behind is cut off.
+        max_length: Columns that count; later ones are cut off.
 
     Raises:
         MiteError: If an operation cannot be converted.

@@ -25,6 +25,22 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 _STATIC = ["Conv", "MatMul", "Gemm", "Clip", "Relu"]
 
 
+def write_int8(folder: Path, image_batches: Iterable[np.ndarray] | None) -> None:
+    """Quantises both files in a folder of ONNX files.
+
+    Args:
+        folder: The folder.
+        image_batches: Pixels to measure the ranges of the image encoder on, float32 `[N, H, W, 3]`;
+            None for one that starts at features, which has no convolutions.
+    """
+    quantize_dynamically(folder / "text_encoder.onnx", folder / "text_encoder.int8.onnx")
+    paths = folder / "image_encoder.onnx", folder / "image_encoder.int8.onnx"
+    if image_batches is None:
+        quantize_dynamically(*paths)
+    else:
+        quantize_statically(*paths, image_batches)
+
+
 def quantize_dynamically(path: str | Path, quantized: str | Path) -> None:
     """Quantises embeddings and matrix products; activations as they come. Recurrence stays float.
 

@@ -1,55 +1,65 @@
-"""One comparison of two ways to compute the same."""
+"""One comparison of two ways to compute the same, or one thing that a server must do."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
 from mite_tf.files import write_text
 
 
 class Check(NamedTuple):
-    """What was compared, how far apart it was, and how far it may be.
+    """What was checked, how far it was from what it should be, and how far it may be.
 
     Attributes:
         name: What was compared with Keras, or with what else.
-        difference: Greatest absolute difference over all cases.
+        difference: Greatest absolute difference over all cases. Where there is nothing to
+            measure, 0 if all is well and infinity if not.
         tolerance: Greatest difference allowed.
+        detail: What was found, where that is no number.
+
+    Example:
+        >>> print(Check("ONNX, text", 2e-7, 1e-4))
+        ok     ONNX, text: 2e-07, at most 0.0001 is allowed
     """
 
     name: str
     difference: float
     tolerance: float
+    detail: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether the difference is a number within the tolerance."""
         return self.difference <= self.tolerance
 
+    def __str__(self) -> str:
+        numbers = f"{self.difference:.3g}, at most {self.tolerance:g} is allowed"
+        return f"{'ok    ' if self.passed else 'failed'} {self.name}: {self.detail or numbers}"
+
 
 def print_checks(checks: Sequence[Check]) -> None:
-    """Prints a table of checks."""
-    table = Table("check", box=SIMPLE)
-    for column in ("greatest difference", "allowed"):
-        table.add_column(column, justify="right")
+    """Prints a line for each check, and the number of those that failed."""
     for check in checks:
-        table.add_row(check.name, f"{check.difference:.2g}", f"{check.tolerance:g}")
-    Console().print(table)
+        print(check)
+    failed = sum(not check.passed for check in checks)
+    print(f"{failed} failed" if failed else "all ok")
 
 
 def write_checks(path: str | Path, checks: Sequence[Check]) -> None:
-    """Writes checks as JSON: difference and tolerance by name."""
-    values = {
-        check.name: {"difference": check.difference, "tolerance": check.tolerance}
-        for check in checks
-    }
+    """Writes checks as JSON, by name: difference and tolerance, or what was found."""
+    values: dict[str, dict[str, Any]] = {}
+    for check in checks:
+        if check.detail:
+            values[check.name] = {"passed": check.passed, "detail": check.detail}
+        else:
+            difference = check.difference if math.isfinite(check.difference) else None
+            values[check.name] = {"difference": difference, "tolerance": check.tolerance}
     write_text(path, json.dumps(values, indent=2) + "\n")
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.export.verification.captions import captions
-from mite_tf.export.verification.images import images
+from mite_tf.export.verification.cases import captions, images
 from mite_tf.files import write_text
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def write_golden(folder: str | Path, encoders: Encoders) -> None:
 
     Args:
         folder: The export in the making.
-        encoders: Encoders of the run.
+        encoders: The encoders.
     """
     folder = Path(folder) / FOLDER
     folder.mkdir()

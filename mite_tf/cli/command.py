@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from mite_tf._version import __version__
-from mite_tf.cli import data, demo, evaluate, export, loadtest, search, serve, study, train
+from mite_tf.cli import data, demo, evaluate, export, loadtest, search, serve, study, train, verify
 from mite_tf.errors import MiteError
 
 
@@ -59,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mite {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in (data, train, evaluate, search, study, export, serve, loadtest, demo):
+    for verb in (data, train, evaluate, search, study, export, verify, serve, loadtest, demo):
         verb.add(verbs)
     return parser

@@ -1,4 +1,4 @@
-"""`mite export` and `mite verify`."""
+"""`mite export`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from mite_tf.quiet import load_tensorflow
 
 
 def add(verbs: Verbs) -> None:
-    """Adds the verbs `export` and `verify`."""
-    _add_export(verbs)
-    _add_verify(verbs)
-
-
-def _add_export(verbs: Verbs) -> None:
+    """Adds the verb `export`."""
     export = add_verb(
         verbs,
         "export",
@@ -41,24 +36,12 @@ def _add_export(verbs: Verbs) -> None:
     export.add_argument("--stage", help="encoders of this stage (default: the last)")
 
 
-def _add_verify(verbs: Verbs) -> None:
-    verify = add_verb(
-        verbs,
-        "verify",
-        _verify,
-        "check that an export is whole and computes what Keras computed",
-        "mite verify exports/first",
-    )
-    verify.add_argument("export", help="export folder")
-    verify.add_argument("--json", metavar="FILE", help="write the result as JSON")
-
-
 def _export(options: argparse.Namespace) -> None:
     load_tensorflow()
-    from mite_tf.export import export
     from mite_tf.export.formats import DEFAULT_FORMATS
+    from mite_tf.runs.export_run import export_run
 
-    manifest = export(
+    manifest = export_run(
         options.run,
         options.out,
         formats=options.formats or DEFAULT_FORMATS,
@@ -68,14 +51,3 @@ def _export(options: argparse.Namespace) -> None:
         stage=options.stage,
     )
     print(f"{options.out}: version {manifest.version}, verified; see MODEL_CARD.md in it")
-
-
-def _verify(options: argparse.Namespace) -> None:
-    load_tensorflow()
-    from mite_tf.export import verify
-    from mite_tf.export.verification.check import print_checks, write_checks
-
-    checks = verify(options.export)
-    print_checks(checks)
-    if options.json:
-        write_checks(options.json, checks)

@@ -17,8 +17,8 @@ import tensorflow as tf  # noqa: E402
 from mite_tf.data.images import Preprocessing  # noqa: E402
 from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_encoder  # noqa: E402
 from mite_tf.export.onnx.quantize import quantize_dynamically, quantize_statically  # noqa: E402
-from mite_tf.export.onnx.session import OnnxEncoder  # noqa: E402
-from mite_tf.export.savedmodel import SavedModel, write_savedmodel  # noqa: E402
+from mite_tf.export.runtimes import OnnxEncoder, SavedModel  # noqa: E402
+from mite_tf.export.savedmodel import write_savedmodel  # noqa: E402
 from mite_tf.export.signatures import image_signatures, text_signatures  # noqa: E402
 from mite_tf.models import ImageEncoder, application_backbone, image_head, small_cnn  # noqa: E402
 from mite_tf.models.text_encoder import TEXT_ENCODERS  # noqa: E402

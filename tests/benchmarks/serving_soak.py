@@ -41,7 +41,7 @@ import numpy as np
 from tests.serving.conftest import Keras
 from tests.serving.exports import make_encoders, write_export
 from tests.benchmarks.serving_soak import CAPTIONS
-from mite_tf.export.verification.images import images
+from mite_tf.export.verification.cases import images
 folder = Path(sys.argv[1])
 files = [data for name, data in images().items() if name != "huge.jpg"]
 answers = []

@@ -118,7 +118,7 @@ def make_export(folder: Path, kind: str) -> None:
 def rows_of(model: str) -> list[bytes]:
     """What the clients ask for: captions of ten words, or picture files."""
     if model == "image":
-        from mite_tf.export.verification.images import images
+        from mite_tf.export.verification.cases import images
 
         return [images()["photo.jpg"]]
     return [

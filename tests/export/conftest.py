@@ -3,10 +3,11 @@ import pytest
 
 from mite_tf.data.images import Preprocessing
 from mite_tf.encoders import Encoders
-from mite_tf.export import Manifest, export
+from mite_tf.export import Manifest
 from mite_tf.models import ImageEncoder, image_head, small_cnn
 from mite_tf.models.text_encoder import TEXT_ENCODERS
 from mite_tf.runs import load_config, train
+from mite_tf.runs.export_run import export_run
 from mite_tf.scenes import write_scenes
 from mite_tf.text import WordPieceTokenizer
 
@@ -28,7 +29,7 @@ def run(tmp_path_factory):
 def exported(run, tmp_path_factory):
     """That run as SavedModel, ONNX and int8; read, never changed."""
     out = tmp_path_factory.mktemp("export") / "scenes"
-    export(run.path, out, int8=True, quiet=True)
+    export_run(run, out, int8=True, quiet=True)
     return out
 
 

@@ -1,10 +1,12 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.export import export, read_manifest, run_to_folder, verify
+from mite_tf.export import export, read_manifest, to_folder, verify
+from mite_tf.runs.export_run import export_run
 
 
 def names(folder):
@@ -130,9 +132,51 @@ class TestServingFiles:
         assert monitoring.prometheus_config.path == "/monitoring/prometheus/metrics"
 
 
+def test_encoders_without_a_run_stand_as_a_second_version(exported, make_encoders, tmp_path):
+    """As `fit` leaves them: named after the folder, with nothing said of a training."""
+    out = shutil.copytree(exported, tmp_path / "mine")
+    (out / "note.txt").write_text("of the operator")
+    first, encoders = read_manifest(out), make_encoders()
+    with pytest.raises(MiteError, match="int8 is calibrated with images: give table="):
+        export(encoders, out, int8=True)
+    second = export(encoders, out, formats=["savedmodel"], quiet=True)
+    assert (second.name, second.training, second.recall) == ("mine", {}, {})
+    assert "kind" not in second.text
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "# mine, version 2" in card
+    assert "Training data" not in card
+    assert (first.version, second.version) == (1, 2)
+    assert first.space != second.space
+    for name in ("image", "text"):
+        assert names(out / "savedmodel" / name) == {"1", "2"}
+    assert read_manifest(out) == second
+    assert names(tmp_path) == {"mine"}
+    assert names(out) == {*names(exported), "note.txt"} - {"onnx"}
+    verify(out)
+
+
+@pytest.mark.parametrize("what", ["path", "run"])
+def test_a_run_is_not_for_encoders(what, run, tmp_path):
+    given = run if what == "run" else run.path
+    with pytest.raises(MiteError, match=rf'mite_tf\.Run\("{run.path}"\)\.export\(out\)'):
+        export(given, tmp_path / "out")
+
+
+def test_a_run_whose_data_is_gone(run, tmp_path, capsys):
+    moved = shutil.copytree(run.path, tmp_path / "run")
+    info = json.loads((moved / "run.json").read_text())
+    info["data"]["source"]["path"] = "nowhere"
+    (moved / "run.json").write_text(json.dumps(info))
+    with pytest.raises(MiteError, match=r"the data of .*run is not where it was.*--data"):
+        export_run(moved, tmp_path / "out", int8=True)
+    with pytest.raises(MiteError, match="Name at least one format"):
+        export_run(moved, tmp_path / "out", formats=[])
+    assert "not where it was: no recall" in capsys.readouterr().err.replace("\n", " ")
+
+
 class TestFailure:
     def test_wrong_results_fail_the_export_and_leave_nothing(self, run, tmp_path, monkeypatch):
-        write = run_to_folder.write_golden
+        write = to_folder.write_golden
 
         def write_wrong(folder, encoders):
             write(folder, encoders)
@@ -141,9 +185,9 @@ class TestFailure:
             cases[2]["embedding"][0] += 0.01
             path.write_text(json.dumps(cases))
 
-        monkeypatch.setattr(run_to_folder, "write_golden", write_wrong)
+        monkeypatch.setattr(to_folder, "write_golden", write_wrong)
         with pytest.raises(MiteError, match=r"(?s)was removed.*ONNX, text, one by one: 0.01"):
-            export(run.path, tmp_path / "out", formats=["onnx"], quiet=True)
+            export_run(run.path, tmp_path / "out", formats=["onnx"], quiet=True)
         assert not names(tmp_path)
 
     @pytest.mark.parametrize(
@@ -159,7 +203,7 @@ class TestFailure:
     )
     def test_what_cannot_be_is_said_before_any_work(self, options, message, run, tmp_path):
         with pytest.raises(MiteError, match=message):
-            export(run.path, tmp_path / "out", quiet=True, **options)
+            export_run(run.path, tmp_path / "out", quiet=True, **options)
         assert not names(tmp_path)
 
 
@@ -182,7 +226,7 @@ def test_examples_of_the_card_run_and_give_one_embedding(exported, run_python):
 class TestFormatsOfKeras:
     def test_litert_and_openvino_equal_keras(self, run, tmp_path):
         formats = ["litert", "openvino"]
-        manifest = export(run.path, tmp_path / "out", formats=formats, quiet=True)
+        manifest = export_run(run.path, tmp_path / "out", formats=formats, quiet=True)
         for name in formats:
             for encoder in ("text", "image"):
                 check = manifest.verification[f"{name}, {encoder}, one batch"]
@@ -197,8 +241,6 @@ class TestFormatsOfKeras:
 
 @pytest.mark.slow
 def test_features_that_come_precomputed_are_what_the_image_encoder_takes(run, tmp_path):
-    import shutil
-
     from mite_tf.data import read
     from mite_tf.runs import load_config, train
 
@@ -214,7 +256,7 @@ def test_features_that_come_precomputed_are_what_the_image_encoder_takes(run, tm
          "model.backbone": "features", "model.features": str(tmp_path / "features.npz")},
     )  # fmt: skip
     trained = train(table, tmp_path / "run", config=config, quiet=True)
-    manifest = export(trained.path, tmp_path / "out", data=table, quiet=True)
+    manifest = export_run(trained, tmp_path / "out", data=table, quiet=True)
     assert set(manifest.image["signatures"]) == {"serving_default", "features"}
     assert manifest.preprocessing is None
     assert manifest.recall["onnx"] == manifest.recall["keras"]

@@ -7,7 +7,7 @@ from mite_tf.errors import MiteError
 from mite_tf.export.onnx import convert
 from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_encoder
 from mite_tf.export.onnx.quantize import quantize_statically
-from mite_tf.export.onnx.session import OnnxEncoder
+from mite_tf.export.runtimes import OnnxEncoder
 from mite_tf.models import ImageEncoder, application_backbone, image_head
 
 

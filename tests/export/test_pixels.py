@@ -8,7 +8,7 @@ from PIL import Image
 from mite_tf.data.images import Preprocessing, decode_image, preprocess
 from mite_tf.errors import MiteError
 from mite_tf.export.pixels import pixels_of
-from mite_tf.export.verification.images import images
+from mite_tf.export.verification.cases import images
 
 HOW = Preprocessing(24, 32)
 

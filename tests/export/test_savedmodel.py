@@ -1,7 +1,4 @@
 import io
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +6,9 @@ import tensorflow as tf
 from PIL import Image
 
 from mite_tf.errors import MiteError
-from mite_tf.export.savedmodel import SavedModel
-from mite_tf.export.serving_ops import check_ops, ops_of
-from mite_tf.export.verification.images import images
-from mite_tf.export.warmup import read_warmup
+from mite_tf.export.runtimes import SavedModel
+from mite_tf.export.savedmodel import WARMUP, check_ops, ops_of
+from mite_tf.export.verification.cases import images
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +40,6 @@ def test_saved_model_cli_shows_the_signatures(name, signature, described, export
     shown = capsys.readouterr().out
     for part in [*described, "outputs['embedding']", "DT_FLOAT", "shape: (-1, 128)"]:
         assert part in shown
-
-
-@pytest.mark.slow
-def test_saved_model_cli_as_a_command(exported):
-    command = Path(sys.executable).parent / "saved_model_cli"
-    done = subprocess.run(
-        [command, "show", "--dir", exported / "savedmodel" / "image" / "1", "--all"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "signature_def['pixels_uint8']" in done.stdout
 
 
 def test_embeddings_have_unit_norm_and_any_size_will_do(image):
@@ -142,6 +128,16 @@ class TestRankThatAborts:
         done = run_python(CALL_WITH_RANK_3, tmp_path / "bare", "serving_default")
         assert "embedded (2," in done.stdout
         assert done.returncode < 0, "the guard of `_guarded` may no longer be needed"
+
+
+def read_warmup(folder):
+    """Signature, input name and tensor of each request in a SavedModel."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    for record in tf.data.TFRecordDataset(str(folder / WARMUP)):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        [(name, tensor)] = request.inputs.items()
+        yield request.model_spec.signature_name, name, tf.make_ndarray(tensor)
 
 
 def test_warmup_requests_replay(exported):

@@ -4,27 +4,11 @@ from hypothesis import strategies as st
 
 from mite_tf.errors import MiteError
 from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
-from mite_tf.export.verification.captions import captions, random_captions
+from mite_tf.export.verification.cases import captions, random_captions
 from mite_tf.text import WordPieceTokenizer
 
-LATIN = [
-    "a",
-    "##a",
-    "b",
-    "##s",
-    "ss",
-    "dog",
-    "run",
-    "##ner",
-    "1",
-    "##2",
-    ".",
-    "!",
-    "-",
-    "[",
-    "\\",
-    "^",
-]
+LATIN = ["a", "##a", "b", "##s", "ss", "dog", "run", "##ner", "1", "##2", ".", "!", "-", "[",
+         "\\", "^"]  # fmt: skip
 OTHERS = ["é", "й", "и", "##и", "σ", "中", "國", "ᄒ", "##ᅡ", "##ᆫ", "ア", "##ハ", "²", "İ", "##ª"]
 LAYERS = {
     lower: WordPieceTokenizer(["[PAD]", "[UNK]", *LATIN, *OTHERS], max_length=500, lower_case=lower)

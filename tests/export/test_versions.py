@@ -1,12 +1,10 @@
 import dataclasses
-import shutil
 import threading
 import time
 
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.export import export, read_manifest, verify
 from mite_tf.export.manifest import describe_files
 from mite_tf.export.versions import next_version, published_when_whole
 
@@ -30,21 +28,6 @@ def stop_in_the_middle(out, *, version):
         (folder / "savedmodel" / "text" / version).mkdir(parents=True)
         assert not (out / "savedmodel" / "text" / version).exists()
         raise RuntimeError("in the middle")
-
-
-def test_second_export_stands_beside_the_first(run, exported, tmp_path):
-    out = shutil.copytree(exported, tmp_path / "out")
-    (out / "note.txt").write_text("of the operator")
-    first, second = read_manifest(out), export(run.path, out, formats=["savedmodel"], quiet=True)
-    assert (first.version, second.version) == (1, 2)
-    assert first.space == second.space != ""
-    for name in ("image", "text"):
-        assert names(out / "savedmodel" / name) == {"1", "2"}
-    assert read_manifest(out) == second
-    assert names(tmp_path) == {"out"}
-    assert "onnx" not in names(out)
-    assert (out / "note.txt").exists()
-    verify(out)
 
 
 def test_an_empty_folder_is_filled(manifest, tmp_path):

@@ -11,10 +11,11 @@ import numpy as np
 from mite_tf.data.images import Preprocessing
 from mite_tf.encoders import Encoders
 from mite_tf.export.manifest import Manifest, describe_files
+from mite_tf.export.onnx.convert import write_onnx
+from mite_tf.export.savedmodel import write_savedmodels
 from mite_tf.export.signatures import signatures_of
 from mite_tf.export.tokenizer_json import tokenizer_json
 from mite_tf.export.versions import next_version, published_when_whole
-from mite_tf.export.write_forms import write_onnx, write_savedmodels
 from mite_tf.models import ImageEncoder, image_head, small_cnn
 from mite_tf.models.text_encoder import TEXT_ENCODERS
 from mite_tf.text import WordPieceTokenizer

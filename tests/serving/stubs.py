@@ -16,7 +16,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from mite_tf.export.verification.images import images as draw_images
+from mite_tf.export.verification.cases import images as draw_images
 
 images = cache(draw_images)  # drawing them takes a second
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from mite_tf.export.verification.images import images
+from mite_tf.export.verification.cases import images
 from mite_tf.serving.client import (
     AsyncEmbeddingClient,
     EmbeddingClient,

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mite_tf.errors import MiteError
 from mite_tf.export.pixels import pixels_of
-from mite_tf.export.verification.images import images
+from mite_tf.export.verification.cases import images
 from mite_tf.serving.client.rows import image_rows
 
 HOW = {"height": 24, "width": 32, "resize": "bilinear", "value_range": [0.0, 255.0]}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mite_tf.export.verification.images import images
+from mite_tf.export.verification.cases import images
 from mite_tf.serving import EmbeddingClient, EmbeddingError, start_server
 
 TEXTS = ["", "a dog runs", "a red circle, left", "dogs run in the grass", "🐕", "x" * 500] * 9

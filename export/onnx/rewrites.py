@@ -1,28 +1,88 @@
-"""A bidirectional GRU as ONNX's own operator.
-
-tf2onnx turns it into two `Loop`s (onnx/tensorflow-onnx#1684), which are several times slower.
-"""
+"""What tf2onnx cannot convert, or converts badly, written another way."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from onnx import TensorProto
+from tf2onnx import optimizer
+from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
 
 _MARKER = "PyFuncStateless"
 
 
+@contextmanager
+def functions_inlined() -> Iterator[None]:
+    """Traces the bodies of functions into the graph that calls them, while the block runs.
+
+    Keras calls grouped convolutions, as ConvNeXt has them, through a function that XLA is to
+    compile; tf2onnx leaves such calls as they are.
+    """
+    eager = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(eager)
+
+
+def optimizers() -> dict[str, Any]:
+    """Returns tf2onnx's optimizers of a graph, in order.
+
+    `einsum_optimizer` is left out: it takes each `Einsum` of a pooling apart into sixteen
+    operations, some with shapes that OpenVINO refuses, and nothing gets faster.
+    """
+    ours = {TransposeOptimizer: _ScalarSafeTransposeOptimizer}
+    return {
+        name: ours.get(each, each)
+        for name, each in optimizer._get_optimizers().items()
+        if name != "einsum_optimizer"
+    }
+
+
+class _ScalarSafeTransposeOptimizer(TransposeOptimizer):
+    """Moves transposes past the addition of a scalar, as in the hard swish of MobileNetV3.
+
+    The original takes any constant added to a convolution for its bias and fails on the shape of
+    a scalar (compare onnx/tensorflow-onnx#1729), which leaves all transposes where they are.
+    """
+
+    def _add_handler(self, trans: Any, node: Any) -> Any:
+        constant = node.inputs[1]
+        if constant.is_const() and constant.get_tensor_value(as_list=False).ndim == 0:
+            return self._handle_node_having_branches(trans, node)
+        return super()._add_handler(trans, node)
+
+
+def write_erfc() -> dict[str, Any]:
+    """Returns the handler that makes tf2onnx write `Erfc` as 1 - `Erf`.
+
+    The exact GELU needs it, and ONNX has no such operator (onnx/tensorflow-onnx#2347).
+    """
+
+    def handler(context: Any, node: Any, name: str, _arguments: Any) -> None:
+        [output] = node.output
+        shape, dtype = context.get_shape(output), context.get_dtype(output)
+        [value] = node.input
+        context.remove_node(node.name)
+        one = context.make_const(f"{name}_one", np.ones((), np.float32)).output[0]
+        erf = context.make_node("Erf", [value]).output[0]
+        context.make_node(
+            "Sub", [one, erf], name=node.name, outputs=[output], shapes=[shape], dtypes=[dtype]
+        )
+
+    return {"Erfc": (handler, [])}
+
+
 def mark_gru(model: keras.Model) -> keras.Model:
-    """Puts a marker where a model has a bidirectional GRU, for `write_gru` to find.
+    """Returns a model with a marker where it had a bidirectional GRU, for `write_gru` to find.
 
-    Args:
-        model: Functional model; it is left as it is.
-
-    Returns:
-        Model that shares all other layers. It can be converted, not called.
+    It shares all other layers with the model, and can be converted, not called.
     """
     return keras.models.clone_model(
         model,
@@ -37,11 +97,8 @@ def mark_gru(model: keras.Model) -> keras.Model:
 def write_gru(model: keras.Model) -> dict[str, Any]:
     """Returns the handler that makes tf2onnx write `GRU` where `mark_gru` left a marker.
 
-    Padding must lie behind the words, as the tokenizer puts it: the operator takes the length of
-    each row.
-
-    Args:
-        model: The model whose weights to write.
+    tf2onnx itself writes two `Loop`s (onnx/tensorflow-onnx#1684), several times slower. Padding
+    must lie behind the words, as the tokenizer puts it: the operator takes the length of each row.
     """
     grus = [layer for layer in model.layers if isinstance(layer, keras.layers.Bidirectional)]
     if not grus:
