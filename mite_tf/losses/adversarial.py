@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 
 class AdversarialLoss(ABC):
@@ -26,9 +27,27 @@ class AdversarialLoss(ABC):
         uses_discriminator: False for a variant that compares the embeddings directly: its
             `encoder_loss` then accepts None for a discriminator, and its `discriminator_loss`
             raises.
+
+    Example:
+        >>> class MeanDistance(AdversarialLoss):
+        ...     uses_discriminator = False
+        ...     def discriminator_loss(self, discriminator, image_embeddings, text_embeddings):
+        ...         raise NotImplementedError
+        ...     def encoder_loss(self, discriminator, image_embeddings, text_embeddings):
+        ...         images, texts = float32_pair(image_embeddings, text_embeddings)
+        ...         return ops.norm(ops.mean(images, axis=0) - ops.mean(texts, axis=0))
+        ...     def get_config(self):
+        ...         return {}
+        >>> float(MeanDistance().encoder_loss(None, ops.array([[3.0, 4.0]]), ops.zeros((5, 2))))
+        5.0
     """
 
     uses_discriminator: ClassVar[bool] = True
+
+    @property
+    def variables(self) -> list[Any]:
+        """Variables of the loss itself, such as a seed's state; a checkpoint keeps them."""
+        return []
 
     @abstractmethod
     def discriminator_loss(
@@ -76,3 +95,94 @@ class AdversarialLoss(ABC):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Builds the loss that `get_config` described."""
         return cls(**config)
+
+
+def float32_pair(
+    image_embeddings: tf.Tensor, text_embeddings: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Casts the embeddings of both modalities to float32.
+
+    Args:
+        image_embeddings: Shape `[N, D]`, any float dtype.
+        text_embeddings: Shape `[M, D]`, any float dtype.
+
+    Returns:
+        Both, float32.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+
+    Example:
+        >>> images, texts = float32_pair(ops.zeros((2, 4), "float16"), ops.zeros((3, 4)))
+        >>> images.dtype.name, texts.shape
+        ('float32', TensorShape([3, 4]))
+    """
+    images, texts = ops.cast(image_embeddings, "float32"), ops.cast(text_embeddings, "float32")
+    if len(images.shape) != 2 or len(texts.shape) != 2 or images.shape[1] != texts.shape[1]:
+        raise ValueError(
+            "An adversarial loss takes embeddings of shapes [N, D] and [M, D]. Received: "
+            f"image_embeddings.shape={tuple(images.shape)}, "
+            f"text_embeddings.shape={tuple(texts.shape)}"
+        )
+    return images, texts
+
+
+def modality_logits(
+    discriminator: keras.Model,
+    image_embeddings: tf.Tensor,
+    text_embeddings: tf.Tensor,
+    training: bool,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Calls the discriminator once, on the embeddings of both modalities.
+
+    Args:
+        discriminator: From embeddings `[N, D]` to logits `[N, 1]`.
+        image_embeddings: Shape `[N, D]`, any float dtype.
+        text_embeddings: Shape `[M, D]`, any float dtype.
+        training: Whether the discriminator runs in training mode.
+
+    Returns:
+        The logits of the images, `[N]`, and of the texts, `[M]`, float32.
+
+    Raises:
+        ValueError: If the shapes do not fit, or the discriminator's output is not `[N, 1]`.
+
+    Example:
+        >>> discriminator = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> images, texts = ops.array([[1.0, 2.0]]), ops.array([[0.0, 0.0], [0.0, -1.0]])
+        >>> [z.numpy().tolist() for z in modality_logits(discriminator, images, texts, False)]
+        [[3.0], [0.0, -1.0]]
+    """
+    embeddings = ops.concatenate(float32_pair(image_embeddings, text_embeddings))
+    logits = discriminator(embeddings, training=training)
+    if len(logits.shape) != 2 or logits.shape[1] != 1:
+        raise ValueError(
+            "A discriminator gives one logit for each embedding, shape [N, 1]. "
+            f"Received: an output of shape {tuple(logits.shape)}"
+        )
+    logits = ops.cast(logits[:, 0], "float32")
+    images = ops.shape(image_embeddings)[0]
+    return logits[:images], logits[images:]
+
+
+def squared_gradient_norms(discriminator: keras.Model, embeddings: tf.Tensor) -> tf.Tensor:
+    """Computes how steeply the logit rises at each embedding, in training mode.
+
+    The result is differentiable in the discriminator's weights, as a penalty has to be.
+
+    Args:
+        discriminator: From embeddings `[N, D]` to logits `[N, 1]`, each row by itself.
+        embeddings: Shape `[N, D]`, float32.
+
+    Returns:
+        The squared norm of the gradient of each logit in its own embedding, `[N]`, float32.
+
+    Example:
+        >>> discriminator = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> squared_gradient_norms(discriminator, ops.zeros((1, 3))).numpy().tolist()
+        [3.0]
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(embeddings)
+        logits = discriminator(embeddings, training=True)
+    return ops.sum(ops.square(tape.gradient(logits, embeddings)), axis=1)

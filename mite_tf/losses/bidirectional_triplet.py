@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mite_tf.losses._checks import invalid
+from mite_tf.errors import invalid_argument
 from mite_tf.losses.matching import MatchingLoss, negative_mask
 
 NEGATIVES = ("sum", "semi-hard", "hardest", "mix", "soft")
@@ -77,21 +77,28 @@ class BidirectionalTriplet(MatchingLoss):
     ):
         super().__init__(reduction=reduction, name=name)
         if negatives not in NEGATIVES:
-            raise invalid("negatives", negatives, f"one of {NEGATIVES}")
+            raise invalid_argument("negatives", negatives, f"one of {NEGATIVES}")
         if not (margin > 0 or (margin == 0 and negatives == "soft")):
-            raise invalid("margin", margin, "a number above 0")
+            raise invalid_argument("margin", margin, "a number above 0")
         if not temperature > 0:
-            raise invalid("temperature", temperature, "a number above 0")
+            raise invalid_argument("temperature", temperature, "a number above 0")
         if not 0 <= hardest_share <= 1:
-            raise invalid("hardest_share", hardest_share, "a number in [0, 1]")
+            raise invalid_argument("hardest_share", hardest_share, "a number in [0, 1]")
         if hardest_share and negatives != "mix":
-            raise invalid("hardest_share", hardest_share, f"0 with negatives={negatives!r}")
+            raise invalid_argument(
+                "hardest_share", hardest_share, f"0 with negatives={negatives!r}"
+            )
         self.margin = margin
         self.negatives = negatives
         self.temperature = temperature
         self.hardest_share = keras.Variable(
             hardest_share, trainable=False, dtype="float32", name="hardest_share"
         )
+
+    def set_hardest_share(self, share: float) -> None:
+        """Assigns `hardest_share` where the loss mixes; other ways to take negatives have none."""
+        if self.negatives == "mix":
+            self.hardest_share.assign(share)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Computes the loss of each pair.
@@ -111,7 +118,7 @@ class BidirectionalTriplet(MatchingLoss):
             case "sum":
                 return _sum_hinge(similarities, negative, self.margin)
             case "hardest":
-                return _hardest_hinge(similarities, negative, self.margin)
+                return hardest_hinge(similarities, negative, self.margin)
             case "semi-hard":
                 return _semi_hard_hinge(similarities, negative, self.margin)
             case "soft":
@@ -119,7 +126,7 @@ class BidirectionalTriplet(MatchingLoss):
             case _:
                 share = ops.convert_to_tensor(self.hardest_share)
                 every = _sum_hinge(similarities, negative, self.margin)
-                hardest = _hardest_hinge(similarities, negative, self.margin)
+                hardest = hardest_hinge(similarities, negative, self.margin)
                 return (1.0 - share) * every + share * hardest
 
     def get_config(self) -> dict[str, Any]:
@@ -133,41 +140,28 @@ class BidirectionalTriplet(MatchingLoss):
         }
 
 
-def active_hinges(image_ids: tf.Tensor, similarities: tf.Tensor, margin: float = 0.2) -> tf.Tensor:
-    """Computes the share of anchors whose hardest negative still violates the margin.
-
-    Every image and every caption of the batch is an anchor once. A share near 0 says that the
-    batch teaches nothing any more; one that stays at 1 while the loss stays at `2 * margin`
-    says that the embeddings have collapsed.
-
-    Args:
-        image_ids: Shape `[N]`, an integer dtype.
-        similarities: Shape `[N, N]`, any float dtype; images in rows, captions in columns.
-        margin: The margin of the hinge.
-
-    Returns:
-        Scalar, float32, in [0, 1]; 0 when the batch holds a single image.
-
-    Example:
-        >>> similarities = ops.array([[0.9, 0.8], [0.1, 0.7]])
-        >>> float(active_hinges(ops.array([4, 8]), similarities, margin=0.2))
-        0.5
-    """
-    similarities = ops.cast(similarities, "float32")
-    negative = negative_mask(ops.convert_to_tensor(image_ids))
-    hinges = [
-        _hardest_hinge(similarities, negative, margin),
-        _hardest_hinge(ops.transpose(similarities), negative, margin),
-    ]
-    return ops.mean(ops.cast(ops.concatenate(hinges) > 0, "float32"))
-
-
 def _sum_hinge(similarities: tf.Tensor, negative: tf.Tensor, margin: float) -> tf.Tensor:
     hinges = ops.relu(margin - ops.diagonal(similarities)[:, None] + similarities)
     return ops.sum(ops.where(negative, hinges, 0.0), axis=1)
 
 
-def _hardest_hinge(similarities: tf.Tensor, negative: tf.Tensor, margin: float) -> tf.Tensor:
+def hardest_hinge(similarities: tf.Tensor, negative: tf.Tensor, margin: float) -> tf.Tensor:
+    """Computes the hinge of each row with its most similar negative.
+
+    Args:
+        similarities: Shape `[N, N]`, float32; the pairs lie on the diagonal.
+        negative: Shape `[N, N]`, boolean, see `negative_mask`.
+        margin: The margin of the hinge.
+
+    Returns:
+        Shape `[N]`, float32; 0 for a row without negatives.
+
+    Example:
+        >>> similarities = ops.array([[0.9, 0.8], [0.1, 0.7]])
+        >>> negative = ops.array([[False, True], [True, False]])
+        >>> hardest_hinge(similarities, negative, margin=0.2).numpy().round(2).tolist()
+        [0.1, 0.0]
+    """
     # Without negatives the maximum is -inf, and the hinge of -inf is 0 with gradient 0.
     hardest = ops.max(ops.where(negative, similarities, -float("inf")), axis=1)
     return ops.relu(margin - ops.diagonal(similarities) + hardest)
@@ -178,7 +172,7 @@ def _semi_hard_hinge(similarities: tf.Tensor, negative: tf.Tensor, margin: float
     # Where no negative lies below the pair, the easiest one stands in for them.
     below = similarities < ops.diagonal(similarities)[:, None]
     candidate = negative & (below | (similarities <= easiest))
-    return _hardest_hinge(similarities, candidate, margin)
+    return hardest_hinge(similarities, candidate, margin)
 
 
 def _soft_hinge(

@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 from mite_tf.losses.adversarial import AdversarialLoss
 from mite_tf.losses.bidirectional_triplet import BidirectionalTriplet
-from mite_tf.losses.entropy_maximization import EntropyMaximization
-from mite_tf.losses.flipped_labels import FlippedLabels
-from mite_tf.losses.gradient_reversal import GradientReversal
 from mite_tf.losses.infonce import InfoNCE
 from mite_tf.losses.matching import MatchingLoss
 from mite_tf.losses.maximum_mean_discrepancy import MaximumMeanDiscrepancy
+from mite_tf.losses.modality_classification import (
+    EntropyMaximization,
+    FlippedLabels,
+    GradientReversal,
+)
 from mite_tf.losses.siglip import SigLIP
 from mite_tf.losses.wasserstein import Wasserstein
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mite_tf.losses._checks import invalid
+from mite_tf.errors import invalid_argument
 from mite_tf.losses.matching import MatchingLoss, negative_mask
 
 
@@ -45,7 +45,7 @@ class InfoNCE(MatchingLoss):
     ):
         super().__init__(reduction=reduction, name=name)
         if not temperature > 0:
-            raise invalid("temperature", temperature, "a number above 0")
+            raise invalid_argument("temperature", temperature, "a number above 0")
         self.temperature = temperature
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

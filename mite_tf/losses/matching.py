@@ -16,10 +16,29 @@ class MatchingLoss(keras.losses.Loss):
     Args:
         reduction: How Keras reduces the losses of the pairs; the default is their mean.
         name: Name of the loss.
+
+    Attributes:
+        margin: By how much a pair has to be more similar than its negatives; 0 for a loss
+            without a margin.
+
+    Example:
+        >>> class Distance(MatchingLoss):
+        ...     def call(self, y_true, y_pred):
+        ...         return 1 - ops.diagonal(y_pred)
+        >>> float(Distance(reduction="sum")(ops.array([4, 8]), ops.array([[1.0, 0], [0, 0.5]])))
+        0.5
     """
+
+    margin: float = 0.0
 
     def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None):
         super().__init__(name=name, reduction=reduction, dtype="float32")
+
+    def set_hardest_share(self, share: float) -> None:
+        """Sets how much the hardest negative counts, in [0, 1]; called by a stage schedule.
+
+        A loss that has no such share ignores it.
+        """
 
     def __call__(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None

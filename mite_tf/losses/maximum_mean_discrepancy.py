@@ -7,9 +7,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mite_tf.losses._checks import invalid
-from mite_tf.losses.adversarial import AdversarialLoss
-from mite_tf.losses.discriminator_calls import float32_pair
+from mite_tf.errors import invalid_argument
+from mite_tf.losses.adversarial import AdversarialLoss, float32_pair
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")
@@ -43,7 +42,7 @@ class MaximumMeanDiscrepancy(AdversarialLoss):
 
     def __init__(self, bandwidths: Sequence[float] = (0.5, 1.0, 2.0)):
         if not bandwidths or not all(bandwidth > 0 for bandwidth in bandwidths):
-            raise invalid("bandwidths", bandwidths, "at least one number, each above 0")
+            raise invalid_argument("bandwidths", bandwidths, "at least one number, each above 0")
         self.bandwidths = tuple(bandwidths)
 
     def discriminator_loss(

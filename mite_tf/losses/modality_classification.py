@@ -1,14 +1,15 @@
-"""What the adversarial losses share whose discriminator is a classifier."""
+"""The adversarial losses whose discriminator is a classifier."""
 
+import math
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from mite_tf.losses._checks import invalid
-from mite_tf.losses.adversarial import AdversarialLoss
-from mite_tf.losses.discriminator_calls import (
+from mite_tf.errors import invalid_argument
+from mite_tf.losses.adversarial import (
+    AdversarialLoss,
     float32_pair,
     modality_logits,
     squared_gradient_norms,
@@ -32,13 +33,23 @@ class ModalityClassification(AdversarialLoss):
     Reference:
         [Mescheder et al., 2018](https://arxiv.org/abs/1801.04406) for the R1 penalty, there on
         one of the two sides; here both are data.
+
+    Example:
+        >>> class Neutral(ModalityClassification):
+        ...     def encoder_loss(self, discriminator, image_embeddings, text_embeddings):
+        ...         logits = modality_logits(discriminator, image_embeddings, text_embeddings, False)
+        ...         return cross_entropy(*logits, image_label=0.5)
+        >>> discriminator = keras.Sequential([keras.layers.Dense(1, kernel_initializer="zeros")])
+        >>> images, texts = ops.array([[2.0]]), ops.array([[-2.0]])
+        >>> round(float(Neutral().encoder_loss(discriminator, images, texts)), 4)  # log 2
+        0.6931
     """
 
     def __init__(self, label_smoothing: float = 0.0, r1_penalty: float = 0.0):
         if not 0 <= label_smoothing < 0.5:
-            raise invalid("label_smoothing", label_smoothing, "a number in [0, 0.5)")
+            raise invalid_argument("label_smoothing", label_smoothing, "a number in [0, 0.5)")
         if not r1_penalty >= 0:
-            raise invalid("r1_penalty", r1_penalty, "a number of at least 0")
+            raise invalid_argument("r1_penalty", r1_penalty, "a number of at least 0")
         self.label_smoothing = label_smoothing
         self.r1_penalty = r1_penalty
 
@@ -80,3 +91,135 @@ def cross_entropy(image_logits: tf.Tensor, text_logits: tf.Tensor, image_label: 
     images = ops.mean(ops.softplus(image_logits) - image_label * image_logits)
     texts = ops.mean(ops.softplus(text_logits) - (1.0 - image_label) * text_logits)
     return (images + texts) / 2.0
+
+
+@keras.saving.register_keras_serializable(package="mite_tf")
+class FlippedLabels(ModalityClassification):
+    """Trains the encoders to have each modality taken for the other.
+
+    The encoders minimise the same cross-entropy as the discriminator with the labels swapped
+    (smoothed alike). Its gradient is strongest where the discriminator is right.
+
+    Args:
+        label_smoothing: In [0, 0.5): images are labelled `1 - label_smoothing` and texts
+            `label_smoothing`. MUSE uses 0.1.
+        r1_penalty: At least 0; weight of the R1 penalty on the discriminator.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Reference:
+        [Conneau et al., 2018, MUSE](https://arxiv.org/abs/1710.04087)
+
+    Example:
+        >>> discriminator = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> images, texts = ops.array([[2.0]]), ops.array([[-2.0]])
+        >>> loss = FlippedLabels(label_smoothing=0.0)
+        >>> round(float(loss.discriminator_loss(discriminator, images, texts)), 4)  # log(1 + e^-2)
+        0.1269
+        >>> round(float(loss.encoder_loss(discriminator, images, texts)), 4)  # log(1 + e^2)
+        2.1269
+    """
+
+    def __init__(self, label_smoothing: float = 0.1, r1_penalty: float = 0.0):
+        super().__init__(label_smoothing, r1_penalty)
+
+    def encoder_loss(
+        self,
+        discriminator: keras.Model | None,
+        image_embeddings: tf.Tensor,
+        text_embeddings: tf.Tensor,
+    ) -> tf.Tensor:
+        """Computes the cross-entropy against the other modality's label."""
+        logits = modality_logits(discriminator, image_embeddings, text_embeddings, training=False)
+        return cross_entropy(*logits, image_label=self.label_smoothing)
+
+
+@keras.saving.register_keras_serializable(package="mite_tf")
+class GradientReversal(ModalityClassification):
+    """Trains the encoders to raise the discriminator's cross-entropy.
+
+    The encoders minimise minus the cross-entropy, without penalties: the gradient that a
+    gradient-reversal layer passes to them. It fades where the discriminator is sure and right,
+    which `FlippedLabels` avoids.
+
+    Args:
+        label_smoothing: In [0, 0.5): images are labelled `1 - label_smoothing` and texts
+            `label_smoothing`. The paper has none.
+        r1_penalty: At least 0; weight of the R1 penalty on the discriminator.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Reference:
+        [Ganin et al., 2016](https://arxiv.org/abs/1505.07818)
+
+    Example:
+        >>> discriminator = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> images, texts = ops.array([[2.0]]), ops.array([[-2.0]])
+        >>> loss = GradientReversal()
+        >>> round(float(loss.encoder_loss(discriminator, images, texts)), 4)  # -log(1 + e^-2)
+        -0.1269
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, r1_penalty: float = 0.0):
+        super().__init__(label_smoothing, r1_penalty)
+
+    def encoder_loss(
+        self,
+        discriminator: keras.Model | None,
+        image_embeddings: tf.Tensor,
+        text_embeddings: tf.Tensor,
+    ) -> tf.Tensor:
+        """Computes minus the discriminator's cross-entropy."""
+        logits = modality_logits(discriminator, image_embeddings, text_embeddings, training=False)
+        return -cross_entropy(*logits, image_label=1.0 - self.label_smoothing)
+
+
+@keras.saving.register_keras_serializable(package="mite_tf")
+class EntropyMaximization(ModalityClassification):
+    """Trains the encoders to make the discriminator's answer a coin toss.
+
+    The encoders minimise `log 2 - H`, where H is the mean entropy of the predicted modality: at
+    least 0, and 0 when every logit is 0. It asks for indecision, where `FlippedLabels` asks for
+    error.
+
+    Args:
+        label_smoothing: In [0, 0.5): images are labelled `1 - label_smoothing` and texts
+            `label_smoothing`. The entropy is flat where the discriminator is very sure; the
+            default keeps it from going there.
+        r1_penalty: At least 0; weight of the R1 penalty on the discriminator.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Reference:
+        ITMeetsAL (https://arxiv.org/abs/2104.04991), where the encoders maximise the entropy of
+        the discriminator's output.
+
+    Example:
+        >>> discriminator = keras.Sequential([keras.layers.Dense(1, kernel_initializer="zeros")])
+        >>> images, texts = ops.array([[2.0]]), ops.array([[-2.0]])
+        >>> float(EntropyMaximization().encoder_loss(discriminator, images, texts))
+        0.0
+    """
+
+    def __init__(self, label_smoothing: float = 0.1, r1_penalty: float = 0.0):
+        super().__init__(label_smoothing, r1_penalty)
+
+    def encoder_loss(
+        self,
+        discriminator: keras.Model | None,
+        image_embeddings: tf.Tensor,
+        text_embeddings: tf.Tensor,
+    ) -> tf.Tensor:
+        """Computes how far the discriminator's entropy is below that of a coin toss."""
+        images, texts = modality_logits(
+            discriminator, image_embeddings, text_embeddings, training=False
+        )
+        return math.log(2.0) - (ops.mean(_entropy(images)) + ops.mean(_entropy(texts))) / 2.0
+
+
+def _entropy(logits: tf.Tensor) -> tf.Tensor:
+    # -p log p - (1 - p) log(1 - p) for p = sigmoid(logits).
+    return ops.softplus(logits) - ops.sigmoid(logits) * logits

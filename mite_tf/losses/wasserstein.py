@@ -6,9 +6,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mite_tf.losses._checks import invalid
-from mite_tf.losses.adversarial import AdversarialLoss
-from mite_tf.losses.discriminator_calls import (
+from mite_tf.errors import invalid_argument
+from mite_tf.losses.adversarial import (
+    AdversarialLoss,
     float32_pair,
     modality_logits,
     squared_gradient_norms,
@@ -47,10 +47,14 @@ class Wasserstein(AdversarialLoss):
 
     def __init__(self, gradient_penalty: float = 10.0, seed: int | None = None):
         if not gradient_penalty >= 0:
-            raise invalid("gradient_penalty", gradient_penalty, "a number of at least 0")
+            raise invalid_argument("gradient_penalty", gradient_penalty, "a number of at least 0")
         self.gradient_penalty = gradient_penalty
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def variables(self) -> list[Any]:
+        return [self.seed_generator.state]
 
     def discriminator_loss(
         self,
