@@ -45,7 +45,7 @@ def describe(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         embedding_size=encoders.text_encoder.output_shape[-1],
         image=described["image"],
-        text={**described["text"], "kind": run.config.model.text_encoder},
+        text={**described["text"], "kind": run.config.text_encoder["name"]},
         preprocessing=encoders.preprocessing and encoders.preprocessing.to_dict(),
         tokenizer={
             "kind": "wordpiece",

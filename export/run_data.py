@@ -56,7 +56,7 @@ def image_inputs(
         MiteError: If there is no file of features, or it lacks an image.
     """
     if preprocessing is None:
-        features = PrecomputedFeatures(run.config.model.features).of(table.image_ids)
+        features = PrecomputedFeatures(run.config.backbone.features).of(table.image_ids)
         for row in range(0, len(features), batch_size):
             yield np.asarray(features[row : row + batch_size], np.float32)
     else:

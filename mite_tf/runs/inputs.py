@@ -12,14 +12,13 @@ from mite_tf.data.batches import PairBatches, steps_per_epoch
 from mite_tf.data.feature_cache import FeatureCache
 from mite_tf.data.images import Preprocessing
 from mite_tf.data.precomputed import PrecomputedFeatures
+from mite_tf.encoders import Encoders
 from mite_tf.evaluation import Embeddings
 from mite_tf.models import backbone_of
 from mite_tf.progress import progress
-from mite_tf.text import TokenTable
 from mite_tf.runs.config import Config
-from mite_tf.encoders import Encoders
-from mite_tf.training.interruption import Interruption
-from mite_tf.training.stage import Stage
+from mite_tf.text import TokenTable
+from mite_tf.training import Interruption, Stage
 
 
 class StageInputs:

@@ -97,7 +97,7 @@ class StageSchedule(keras.callbacks.Callback):
         epoch = self._epoch + (self.first_step + batch) / steps
         rate = self.rate_factor * stage.rate_at(epoch)
         model.optimizer.learning_rate = rate * stage.learning_rate
-        model.backbone_optimizer.learning_rate = rate * stage.learning_rate * stage.backbone_rate
+        model.backbone_optimizer.learning_rate = rate * stage.learning_rate * stage.backbone_rate_factor
         # The discriminator follows no decay: it must keep up with the encoders to the end.
         model.discriminator_optimizer.learning_rate = (
             self.rate_factor * stage.discriminator_learning_rate

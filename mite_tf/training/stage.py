@@ -30,12 +30,12 @@ class Stage:
             updated too; above 0 needs pixels.
         discriminator_steps: Updates of the discriminator in each step.
         learning_rate: Peak learning rate of head and text encoder.
-        backbone_rate: Learning rate of the backbone, as a multiple of `learning_rate`.
+        backbone_rate_factor: Learning rate of the backbone, as a multiple of `learning_rate`.
         discriminator_learning_rate: Learning rate of the discriminator.
         warmup_epochs: Epochs over which the learning rates rise from zero.
         decay: Course of the learning rates after that: `constant`; `cosine` down to
-            `final_rate`; or `step`: to `final_rate` at half of the stage.
-        final_rate: Learning rate at the end, as a multiple of the peak.
+            `final_rate_factor`; or `step`: to `final_rate_factor` at half of the stage.
+        final_rate_factor: Learning rate at the end, as a multiple of the peak.
         hardest_share: Share of the hardest negative in the triplet loss, the rest being the sum
             over all negatives: a number, or points (epoch in the stage, value).
         adversarial_weight: Weight of the adversarial loss: a number, or points.
@@ -64,11 +64,11 @@ class Stage:
     backbone_share: Share = 0.0
     discriminator_steps: Annotated[int, Field(ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
-    backbone_rate: Annotated[float, Field(ge=0)] = 0.1
+    backbone_rate_factor: Annotated[float, Field(ge=0)] = 0.1
     discriminator_learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     decay: Literal["constant", "cosine", "step"] = "cosine"
-    final_rate: Share = 0.0
+    final_rate_factor: Share = 0.0
     hardest_share: Course = 1.0
     adversarial_weight: Course = 0.0
     batch_size: Annotated[int, Field(ge=2)] = 128
@@ -109,8 +109,8 @@ class Stage:
         if self.decay == "constant":
             return 1.0
         if self.decay == "step":
-            return 1.0 if progress < 0.5 else self.final_rate
-        return self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
+            return 1.0 if progress < 0.5 else self.final_rate_factor
+        return self.final_rate_factor + (1 - self.final_rate_factor) * 0.5 * (1 + math.cos(math.pi * progress))
 
     def get_config(self) -> dict[str, Any]:
         """Returns plain values, for Keras and for TOML."""

@@ -60,7 +60,7 @@ STAGES = [
     Stage(name="nothing", epochs=0),
     Stage(name="classify", epochs=1, trains_encoders=False, discriminator_steps=3),
     Stage(
-        name="adversarial", epochs=2, learning_rate=0.2, decay="step", final_rate=0.5,
+        name="adversarial", epochs=2, learning_rate=0.2, decay="step", final_rate_factor=0.5,
         discriminator_steps=1, adversarial_weight=[(0, 0.0), (1, 0.4)],
     ),
 ]  # fmt: skip

@@ -22,7 +22,7 @@ def test_course_is_a_number_or_lines_between_points():
     ],
 )
 def test_learning_rate_rises_and_decays(decay, expected):
-    stage = Stage(name="s", epochs=10, warmup_epochs=2, decay=decay, final_rate=0.1)
+    stage = Stage(name="s", epochs=10, warmup_epochs=2, decay=decay, final_rate_factor=0.1)
     assert [stage.rate_at(e) for e in (1, 2, 6, 10, 99)] == pytest.approx(expected)
 
 
