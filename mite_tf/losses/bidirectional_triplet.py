@@ -159,7 +159,7 @@ def hardest_hinge(similarities: tf.Tensor, negative: tf.Tensor, margin: float) -
     Example:
         >>> similarities = ops.array([[0.9, 0.8], [0.1, 0.7]])
         >>> negative = ops.array([[False, True], [True, False]])
-        >>> hardest_hinge(similarities, negative, margin=0.2).numpy().round(2).tolist()
+        >>> [round(float(hinge), 2) for hinge in hardest_hinge(similarities, negative, margin=0.2)]
         [0.1, 0.0]
     """
     # Without negatives the maximum is -inf, and the hinge of -inf is 0 with gradient 0.

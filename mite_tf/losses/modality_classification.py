@@ -37,8 +37,8 @@ class ModalityClassification(AdversarialLoss):
     Example:
         >>> class Neutral(ModalityClassification):
         ...     def encoder_loss(self, discriminator, image_embeddings, text_embeddings):
-        ...         logits = modality_logits(discriminator, image_embeddings, text_embeddings, False)
-        ...         return cross_entropy(*logits, image_label=0.5)
+        ...         both = image_embeddings, text_embeddings
+        ...         return cross_entropy(*modality_logits(discriminator, *both, False), 0.5)
         >>> discriminator = keras.Sequential([keras.layers.Dense(1, kernel_initializer="zeros")])
         >>> images, texts = ops.array([[2.0]]), ops.array([[-2.0]])
         >>> round(float(Neutral().encoder_loss(discriminator, images, texts)), 4)  # log 2
