@@ -41,8 +41,8 @@ def embed(
         MiteError: If run, data, split or stage are not there, or an image cannot be read.
     """
     folder = RunFolder(run)
-    table = table_of(data, split, format, root)
-    return embed_table(folder, folder.encoders(stage), table, quiet=quiet)
+    encoders = folder.encoders(stage)
+    return embed_table(folder, encoders, table_of(data, split, format, root), quiet=quiet)
 
 
 def evaluate(

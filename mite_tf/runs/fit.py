@@ -178,7 +178,9 @@ class _UserCallbacks(keras.callbacks.Callback):
         before = self.model.get_weights() if self._callbacks else []
         self._all.on_train_end(self._logs)
         after = self.model.get_weights() if self._callbacks else []
-        return any(not np.array_equal(*pair) for pair in zip(before, after, strict=True))
+        return any(
+            not np.array_equal(*pair, equal_nan=True) for pair in zip(before, after, strict=True)
+        )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._all.on_epoch_begin(epoch, logs)
