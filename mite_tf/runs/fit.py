@@ -98,9 +98,9 @@ def fit_stages(
         beginning=folder.beginning,
         adversary=own,
     )
-    ended = False
+    ended = folder.ended_early
     if saved := checkpoint.restore():
-        history.rows, monitor.best, ended = saved["history"], saved["best"], saved["ended"]
+        history.rows, monitor.best = saved["history"], saved["best"]
         guard.restore(saved["guard"])
     folder.forget_from(checkpoint.epoch)
     folder.write_warnings([str(each) for each in guard.findings])
