@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mite_tf._version import __version__
 from mite_tf.errors import MiteError
+from mite_tf.registration import register_when_keras_loads
 
 if TYPE_CHECKING:
     from mite_tf.data import CaptionedImages, check, read
@@ -57,6 +58,7 @@ _HOMES = {
     ),
     "mite_tf.training": ("Guard", "Stage", "StageSchedule"),
 }
+register_when_keras_loads()
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
     "data", "evaluation", "export", "losses", "models", "reports", "retrieval", "runs", "scenes",

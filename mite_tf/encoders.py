@@ -17,7 +17,7 @@ from mite_tf.data.images import Preprocessing, decode_image
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings
-from mite_tf.models import MITE, backbone_of, head_of
+from mite_tf.models import MITE, ImageEncoder
 from mite_tf.text import WordPieceTokenizer, read_vocabulary, write_vocabulary
 
 Progress = Callable[[int, int], None]
@@ -35,7 +35,7 @@ class Encoders:
 
     def __init__(
         self,
-        image_encoder: keras.Model,
+        image_encoder: ImageEncoder,
         text_encoder: keras.Model,
         tokenizer: WordPieceTokenizer,
         preprocessing: Preprocessing | None,
@@ -44,10 +44,10 @@ class Encoders:
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
-        head = head_of(image_encoder)
+        head = image_encoder.head
         self._embed_features = _graph(head, tf.TensorSpec((None, *head.input_shape[1:])))
         self._embed_ids = _graph(text_encoder, tf.TensorSpec((None, None), tf.int32))
-        if backbone_of(image_encoder) is not None:
+        if image_encoder.backbone is not None:
             shape = (None, *image_encoder.input_shape[1:])
             self._embed_pixels = _graph(image_encoder, tf.TensorSpec(shape))
 
@@ -56,7 +56,7 @@ class Encoders:
         """Returns the encoders of a model in training; they share its weights."""
         encoder = model.image_encoder
         preprocessing = None
-        if backbone_of(encoder) is not None:
+        if encoder.backbone is not None:
             preprocessing = Preprocessing(*encoder.input_shape[1:3])
         return cls(encoder, model.text_encoder, tokenizer, preprocessing)
 

@@ -6,16 +6,20 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import tree
 
-from mite_tf.losses import (
-    AdversarialLoss,
-    BidirectionalTriplet,
-    FlippedLabels,
-    active_hinges,
-    similarity_gap,
+from mite_tf.errors import invalid_argument
+from mite_tf.losses import AdversarialLoss, FlippedLabels, MatchingLoss
+from mite_tf.models.arguments import (
+    batch_with_weights,
+    matching_loss_of,
+    refuse_compile_arguments,
+    unpack,
 )
 from mite_tf.models.backbones import resized_backbone
-from mite_tf.models.image_encoder import backbone_of, head_of
+from mite_tf.models.image_encoder import ImageEncoder
+from mite_tf.models.learning_rates import SharedLearningRate
+from mite_tf.models.objectives import match, play
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")
@@ -31,11 +35,16 @@ class MITE(keras.Model):
     | `image_id` | int64 `[I]` | one id per image of the batch |
     | `token_ids` | int32 `[N, L]`, padded with 0 | captions |
     | `caption_image_id` | int64 `[N]` | the image that each caption belongs to |
+    | `sample_weight` | float32 `[N]`, if at all | weights in the matching loss |
 
     `train_step` updates the discriminator `discriminator_steps` times, then takes the gradient of
     `matching loss + adversarial_weight * adversarial loss`, judged by the updated discriminator,
     with respect to the embeddings, and sends it back through the encoders. With the weight at 0
     the gradient is that of the matching loss to the bit.
+
+    The logs have that sum, with regularisers, as `loss`, the matching loss as `matching_loss`
+    whatever it is, and further measures of the game; only what was measured is in them. In
+    validation they are called `val_loss` and so on.
 
     The matching loss sees embeddings under dropout; discriminator and adversarial loss see those
     without it, which are the ones to be made alike: dropout's noise is larger than most of what
@@ -45,8 +54,7 @@ class MITE(keras.Model):
     they were pretrained.
 
     Args:
-        image_encoder: Functional model with the submodels `backbone` (optional) and `head`,
-            see `mite_tf.models.image_encoder`.
+        image_encoder: `ImageEncoder`.
         text_encoder: Functional model from token ids `[N, L]` to embeddings `[N, D]`.
         discriminator: Model from embeddings `[N, D]` to logits `[N, 1]`, positive for images.
 
@@ -56,10 +64,9 @@ class MITE(keras.Model):
 
     Example:
         >>> import numpy as np
-        >>> from mite_tf.models import bag_of_words_encoder, image_encoder, image_head
-        >>> from mite_tf.models import modality_discriminator
+        >>> from mite_tf.models import bag_of_words_encoder, image_head, modality_discriminator
         >>> model = MITE(
-        ...     image_encoder(None, image_head((8,), embedding_size=16)),
+        ...     ImageEncoder(None, image_head((8,), embedding_size=16)),
         ...     bag_of_words_encoder(50, embedding_size=16),
         ...     modality_discriminator(16),
         ... )
@@ -76,7 +83,7 @@ class MITE(keras.Model):
 
     def __init__(
         self,
-        image_encoder: keras.Model,
+        image_encoder: ImageEncoder,
         text_encoder: keras.Model,
         discriminator: keras.Model,
         **kwargs: Any,
@@ -97,49 +104,71 @@ class MITE(keras.Model):
     def compile(
         self,
         optimizer: Any = "adamw",
+        loss: MatchingLoss | str | None = None,
+        *,
+        adversarial_loss: AdversarialLoss | None = None,
         discriminator_optimizer: Any = None,
         backbone_optimizer: Any = None,
-        matching_loss: keras.losses.Loss | None = None,
-        adversarial_loss: AdversarialLoss | None = None,
         jit_compile: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Configures the objectives and builds all optimizers, so that checkpoints hold them.
+        """Configures both objectives and builds all optimizers, so that checkpoints hold them.
 
         Args:
             optimizer: Keras optimizer of the head and the text encoder.
+            loss: Matching loss over the similarities of a batch, or its name, see
+                `mite_tf.losses.matching_loss`; `BidirectionalTriplet()` by default.
+            adversarial_loss: `AdversarialLoss`; `FlippedLabels()` by default.
             discriminator_optimizer: That of the discriminator; Adam 1e-4 with beta_1 0.5 by
                 default, the value that adversarial recipes since DCGAN share.
             backbone_optimizer: That of the backbone; a copy of `optimizer` by default.
-            matching_loss: Loss of `mite_tf.losses` over a similarity matrix;
-                `BidirectionalTriplet()` by default.
-            adversarial_loss: `AdversarialLoss`; `FlippedLabels()` by default.
             jit_compile: Whether XLA compiles the step. Off: on a CPU it has been up to twelve
-                times slower, depending on the encoder.
-            **kwargs: Further arguments of `keras.Model.compile`.
+                times slower, depending on the encoder. Compiled, the step does not check that
+                the image of each caption is in the batch.
+            **kwargs: `run_eagerly`, `steps_per_execution` and `auto_scale_loss` of
+                `keras.Model.compile`.
 
         Raises:
-            ValueError: If the global policy is `mixed_float16`, whose loss scaling the
-                three optimizers do not share; use `mixed_bfloat16`.
+            ValueError: If `loss` is not a matching loss, if `metrics`, `weighted_metrics` or
+                `loss_weights` are given, or if the global policy is `mixed_float16`, whose loss
+                scaling the three optimizers do not share; use `mixed_bfloat16`.
         """
-        if keras.config.dtype_policy().name == "mixed_float16":
-            raise ValueError(
-                "MITE does not scale its losses, which mixed_float16 needs. "
-                "Use keras.config.set_dtype_policy('mixed_bfloat16') instead."
-            )
+        refuse_compile_arguments(kwargs)
+        loss = matching_loss_of(loss)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        self.loss = self.matching_loss = loss
+        self.adversarial_loss = adversarial_loss or FlippedLabels()
         self.discriminator_optimizer = keras.optimizers.get(
             discriminator_optimizer or keras.optimizers.Adam(1e-4, beta_1=0.5)
         )
         self.backbone_optimizer = keras.optimizers.get(
             backbone_optimizer or type(self.optimizer).from_config(self.optimizer.get_config())
         )
-        self.matching_loss = matching_loss or BidirectionalTriplet()
-        self.adversarial_loss = adversarial_loss or FlippedLabels()
         self.optimizer.build(self.encoder_variables)
         self.backbone_optimizer.build(self.backbone_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         self._means = {name: keras.metrics.Mean(name) for name in _METRICS}
+
+    def fit(self, x: Any = None, y: None = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains the model; arguments and result are those of `keras.Model.fit`.
+
+        `sample_weight`, `[N]`, weighs the captions in the matching loss. A callback that changes
+        the learning rate of the encoders changes all three alike, see `SharedLearningRate`.
+
+        Raises:
+            ValueError: If there are targets or class weights.
+        """
+        x = batch_with_weights(x, y, kwargs)
+        callbacks = kwargs.pop("callbacks", None) or []
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(SharedLearningRate())
+        else:
+            callbacks = [*tree.flatten(callbacks), SharedLearningRate()]
+        return super().fit(x, None, *args, callbacks=callbacks, **kwargs)
+
+    def evaluate(self, x: Any = None, y: None = None, *args: Any, **kwargs: Any) -> Any:
+        """Measures the losses; arguments and result are those of `keras.Model.evaluate`."""
+        return super().evaluate(batch_with_weights(x, y, kwargs), None, *args, **kwargs)
 
     def configure_step(
         self,
@@ -164,14 +193,9 @@ class MITE(keras.Model):
                 [0, 1], or the backbone shall train while the encoders rest or there is none.
         """
         if discriminator_steps < 0:
-            raise ValueError(
-                "`discriminator_steps` must not be negative. "
-                f"Received: discriminator_steps={discriminator_steps}"
-            )
+            raise invalid_argument("discriminator_steps", discriminator_steps, "0 or more")
         if not 0 <= backbone_share <= 1:
-            raise ValueError(
-                f"`backbone_share` lies in [0, 1]. Received: backbone_share={backbone_share}"
-            )
+            raise invalid_argument("backbone_share", backbone_share, "a number in [0, 1]")
         if backbone_share and not (trains_encoders and self.backbone_variables):
             raise ValueError(
                 "The backbone trains only together with the encoders, and only where the image "
@@ -187,14 +211,13 @@ class MITE(keras.Model):
     @property
     def backbone_variables(self) -> list[keras.Variable]:
         """Trainable variables of the backbone."""
-        backbone = backbone_of(self.image_encoder)
+        backbone = self.image_encoder.backbone
         return [] if backbone is None else backbone.trainable_variables
 
     @property
     def encoder_variables(self) -> list[keras.Variable]:
         """Trainable variables of the image head and the text encoder."""
-        head = head_of(self.image_encoder)
-        return head.trainable_variables + self.text_encoder.trainable_variables
+        return self.image_encoder.head.trainable_variables + self.text_encoder.trainable_variables
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -209,13 +232,13 @@ class MITE(keras.Model):
 
     def embed_images(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         """Returns image embeddings `[I, D]` from `features` or `pixels`, whichever is there."""
-        return head_of(self.image_encoder)(self.features(inputs), training=training)
+        return self.image_encoder.head(self.features(inputs), training=training)
 
     def features(self, inputs: dict[str, Any]) -> Any:
         """Returns the `features` of a batch, or those that the backbone finds in its `pixels`."""
         if "features" in inputs:
             return inputs["features"]
-        backbone = backbone_of(self.image_encoder)
+        backbone = self.image_encoder.backbone
         if backbone is None:
             raise ValueError(
                 "This image encoder starts at precomputed features, so a batch needs the key "
@@ -228,96 +251,73 @@ class MITE(keras.Model):
         return backbone(pixels, training=False)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
+        batch, caption_weights = unpack(data)
+        with tf.GradientTape(persistent=True) as tape:
             batch = {**batch, "features": self.features(batch)}
             embeddings = self(batch, training=self.trains_encoders)
             penalty = tf.add_n(self.losses) if self.losses else tf.zeros(())
             twice = self.is_adversarial and self.trains_encoders
             judged = self(batch, training=False) if twice else embeddings
-
-        for _ in range(self.discriminator_steps if self.adversarial_loss.uses_discriminator else 0):
-            self._update_discriminator(*judged)
-
-        matching = self._matching_gradient(batch, embeddings)
-        adversarial = self._adversarial_gradient(judged)
+            with tape.stop_recording():
+                played = self._train_discriminator(judged)
+            matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
+            adversarial, defeat = play(self.adversarial_loss, self.discriminator, judged)
+        pull = tape.gradient(matching, embeddings)
+        push = self._weighted(tape.gradient(adversarial, judged, unconnected_gradients="zero"))
         if self.trains_encoders:
-            own = self.encoder_variables
-            backbone = self.backbone_variables
-            backbone = backbone[len(backbone) - round(self.backbone_share * len(backbone)) :]
-            gradients = tape.gradient(
-                [*embeddings, *judged, penalty],
-                own + backbone,
-                [*matching, *adversarial, tf.ones(())],
-            )
-            self.optimizer.apply(gradients[: len(own)], own)
-            if backbone:
-                self.backbone_optimizer.apply(gradients[len(own) :], backbone)
-        return self.get_metrics_result()
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        embeddings = self(batch, training=False)
-        self._matching_gradient(batch, embeddings)
-        self._adversarial_gradient(embeddings)
-        return self.get_metrics_result()
-
-    def _update_discriminator(self, images: Any, captions: Any) -> None:
-        variables = self.discriminator.trainable_variables
-        with tf.GradientTape() as tape:
-            loss = self.adversarial_loss.discriminator_loss(
-                self.discriminator, tf.stop_gradient(images), tf.stop_gradient(captions)
-            )
-        self.discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
-        self._means["discriminator_loss"].update_state(loss)
-
-    def _matching_gradient(self, batch: dict[str, Any], embeddings: Any) -> list[Any]:
-        """Gradient of the matching loss in `[images, captions]`; updates metrics on the way."""
-        ids = batch["caption_image_id"]
-        owner = tf.argmax(tf.cast(ids[:, None] == batch["image_id"][None, :], tf.int8), axis=1)
-        images, captions = (tf.stop_gradient(each) for each in embeddings)
-        with tf.GradientTape() as tape:
-            tape.watch([images, captions])
-            similarities = tf.matmul(tf.gather(images, owner), captions, transpose_b=True)
-            loss = self.matching_loss(ids, similarities)
-        margin = getattr(self.matching_loss, "margin", 0.0)
-        self._means["matching_loss"].update_state(loss)
-        self._means["active_hinges"].update_state(active_hinges(ids, similarities, margin))
-        self._means["similarity_gap"].update_state(similarity_gap(ids, similarities))
-        # What the loss would be if the embeddings of the batch were all alike.
-        alike = tf.fill(tf.shape(similarities), tf.reduce_mean(similarities))
-        self._means["loss_if_alike"].update_state(self.matching_loss(ids, alike))
-        return self._measured("matching", tape.gradient(loss, [images, captions]))
-
-    def _adversarial_gradient(self, embeddings: Any) -> list[Any]:
-        """Gradient of the weighted adversarial loss in `[images, captions]`; exactly 0 at weight 0.
-
-        Updates metrics on the way.
-        """
-        images, captions = (tf.stop_gradient(each) for each in embeddings)
-        with tf.GradientTape() as tape:
-            tape.watch([images, captions])
-            loss = self.adversarial_loss.encoder_loss(self.discriminator, images, captions)
-            weighted = self.adversarial_weight.value * loss
-        gradient = tape.gradient(weighted, [images, captions], unconnected_gradients="zero")
-        self._means["adversarial_loss"].update_state(loss)
-        for each, label in ((images, True), (captions, False)):
-            self._means["discriminator_accuracy"].update_state(
-                self._discriminator_hits(each, label=label)
-            )
-        off = self.adversarial_weight.value == 0  # 0 times a loss that is not finite is not 0
-        return self._measured(
-            "adversarial", [tf.where(off, tf.zeros_like(each), each) for each in gradient]
+            self._train_encoders(tape, [*embeddings, *judged, penalty], [*pull, *push, 1.0])
+        return self._logged(
+            loss=matching + self._weighted(adversarial) + penalty,
+            **measures,
+            **defeat,
+            **played,
+            matching_gradient_norm=tf.linalg.global_norm(pull),
+            adversarial_gradient_norm=tf.linalg.global_norm(push),
         )
 
-    def _measured(self, objective: str, gradient: list[Any]) -> list[Any]:
-        self._means[f"{objective}_gradient_norm"].update_state(tf.linalg.global_norm(gradient))
-        return gradient
+    def test_step(self, data: Any) -> dict[str, Any]:
+        batch, caption_weights = unpack(data)
+        embeddings = self(batch, training=False)
+        matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
+        adversarial, defeat = play(self.adversarial_loss, self.discriminator, embeddings)
+        penalty = tf.add_n(self.losses) if self.losses else 0.0
+        loss = matching + self._weighted(adversarial) + penalty
+        return self._logged(loss=loss, **measures, **defeat)
 
-    def _discriminator_hits(self, embeddings: Any, *, label: bool) -> Any:
-        """Share of embeddings whose modality the discriminator names; one mean per modality."""
-        says_image = self.discriminator(embeddings, training=False) > 0
-        return tf.reduce_mean(tf.cast(tf.equal(says_image, label), tf.float32))
+    def _train_discriminator(self, embeddings: Any) -> dict[str, Any]:
+        """Updates the discriminator on embeddings as they are; returns its mean loss, if any."""
+        if not (self.discriminator_steps and self.adversarial_loss.uses_discriminator):
+            return {}
+        embeddings = [tf.stop_gradient(each) for each in embeddings]
+        variables = self.discriminator.trainable_variables
+        losses = []
+        for _ in range(self.discriminator_steps):
+            with tf.GradientTape() as tape:
+                loss = self.adversarial_loss.discriminator_loss(self.discriminator, *embeddings)
+            self.discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
+            losses.append(loss)
+        return {"discriminator_loss": tf.reduce_mean(losses)}
+
+    def _weighted(self, values: Any) -> Any:
+        """Values times the adversarial weight; exactly 0 at weight 0, whatever they are."""
+        weight = self.adversarial_weight.value  # 0 times what is not finite would not be 0
+        return tf.nest.map_structure(lambda each: tf.math.multiply_no_nan(each, weight), values)
+
+    def _train_encoders(self, tape: tf.GradientTape, targets: list, gradients: list) -> None:
+        """Takes gradients at the embeddings back through the encoders, and applies them."""
+        own = self.encoder_variables
+        backbone = self.backbone_variables
+        backbone = backbone[len(backbone) - round(self.backbone_share * len(backbone)) :]
+        found = tape.gradient(targets, own + backbone, gradients)
+        self.optimizer.apply(found[: len(own)], own)
+        if backbone:
+            self.backbone_optimizer.apply(found[len(own) :], backbone)
+
+    def _logged(self, **measures: Any) -> dict[str, Any]:
+        """Takes measures into the means of the epoch and returns these, of nothing else."""
+        for name, value in measures.items():
+            self._means[name].update_state(value)
+        return {name: self._means[name].result() for name in measures}
 
     def get_config(self) -> dict[str, Any]:
         parts = ("image_encoder", "text_encoder", "discriminator")
@@ -331,27 +331,22 @@ class MITE(keras.Model):
         return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
     def get_compile_config(self) -> dict[str, Any]:
-        parts = (
-            "optimizer",
-            "discriminator_optimizer",
-            "backbone_optimizer",
-            "matching_loss",
-            "adversarial_loss",
-        )
-        return {part: keras.saving.serialize_keras_object(getattr(self, part)) for part in parts}
+        parts = {name: getattr(self, name) for name in _COMPILED}
+        config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        return {**config, "step": {name: getattr(self, name) for name in _STEP}}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        settings = keras.saving.deserialize_keras_object(config)
+        step = settings.pop("step")
+        self.compile(**settings)
+        self.configure_step(**step)
 
 
+_COMPILED = ("optimizer", "discriminator_optimizer", "backbone_optimizer", "loss",
+             "adversarial_loss")  # fmt: skip
+_STEP = ("trains_encoders", "is_adversarial", "backbone_share", "discriminator_steps")
 _METRICS = (
-    "matching_loss",
-    "active_hinges",
-    "adversarial_loss",
-    "discriminator_loss",
-    "discriminator_accuracy",
-    "matching_gradient_norm",
-    "adversarial_gradient_norm",
-    "similarity_gap",
-    "loss_if_alike",
-)
+    "loss", "matching_loss", "active_hinges", "adversarial_loss", "discriminator_loss",
+    "discriminator_accuracy", "matching_gradient_norm", "adversarial_gradient_norm",
+    "similarity_gap", "loss_if_alike",
+)  # fmt: skip

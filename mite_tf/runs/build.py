@@ -10,7 +10,7 @@ from mite_tf.errors import MiteError
 from mite_tf.losses import adversarial_loss, matching_loss
 from mite_tf.models import (
     MITE,
-    image_encoder,
+    ImageEncoder,
     image_head,
     load_backbone,
     modality_discriminator,
@@ -59,7 +59,7 @@ def build_model(
     if name == "transformer":
         arguments["max_length"] = config.tokenizer.max_length
     mite = MITE(
-        image_encoder(backbone, head),
+        ImageEncoder(backbone, head),
         TEXT_ENCODERS[name](vocabulary_size, **arguments),
         modality_discriminator(config.embedding.size, **config.discriminator),
         name="mite",
@@ -76,7 +76,7 @@ def build_model(
             beta_1=config.discriminator_optimizer.beta_1,
             global_clipnorm=config.optimizer.clip_norm,
         ),
-        matching_loss=matching,
+        loss=matching,
         adversarial_loss=adversarial,
     )
     return mite

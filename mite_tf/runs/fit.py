@@ -23,8 +23,8 @@ from mite_tf.training import (
     RetrievalMonitor,
     StageSchedule,
     WeightAveraging,
+    print_finding,
 )
-from mite_tf.training.guard.guard import print_finding
 
 
 def fit_stages(
@@ -73,12 +73,10 @@ def fit_stages(
         probe_every=config.training.probe_every,
     )
     history = HistoryFile(folder)
-    own = list(model.adversarial_loss.variables)
-    further = [*averaging.state, *own]
     guard = Guard(
         config.training.guard,
         schedule=schedule,
-        further_variables=further,
+        further_variables=[*averaging.state, *model.adversarial_loss.variables],
         good_state=folder.good_state,
         on_finding=tell,
     )
@@ -86,22 +84,23 @@ def fit_stages(
     checkpoint = Checkpoint(
         folder.state,
         model,
-        further_variables=further,
+        further_variables=averaging.state,
         values=lambda: {
             "history": history.rows,
             "best": monitor.best,
             "guard": guard.state(),
+            "schedule": schedule.state(),
             "ended": bool(model.stop_training),
         },
         save_minutes=config.training.save_minutes,
         interruption=interruption,
         beginning=folder.beginning,
-        adversary=own,
     )
     ended = folder.ended_early
     if saved := checkpoint.restore():
         history.rows, monitor.best = saved["history"], saved["best"]
         guard.restore(saved["guard"])
+        schedule.restore(saved["schedule"])
     folder.forget_from(checkpoint.epoch)
     folder.write_warnings([str(each) for each in guard.findings])
     schedule.first_step = checkpoint.step

@@ -15,7 +15,7 @@ from mite_tf.errors import MiteError
 from mite_tf.files import write_text
 from mite_tf.runs.config import Config, load_config
 from mite_tf.text import write_vocabulary
-from mite_tf.training.state import read_values
+from mite_tf.training import read_values
 
 
 class RunFolder:

@@ -14,7 +14,6 @@ from mite_tf.data.images import Preprocessing
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.evaluation import Embeddings
-from mite_tf.models import backbone_of
 from mite_tf.progress import progress
 from mite_tf.runs.config import Config
 from mite_tf.text import TokenTable
@@ -97,7 +96,7 @@ class StageInputs:
 
     def _features(self, table: CaptionedImages, *, views: int = 1) -> np.ndarray:
         """Features of the first views; cut from those of all views where these are at hand."""
-        backbone = backbone_of(self.encoders.image_encoder)
+        backbone = self.encoders.image_encoder.backbone
         preprocessing = self.encoders.preprocessing
         assert preprocessing is not None
         cache = FeatureCache(self.feature_cache, backbone, preprocessing)

@@ -25,14 +25,13 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         path: File of the state.
         model: The compiled model.
-        further_variables: Variables besides the model's, such as averages.
+        further_variables: Variables besides those of the model and its losses, such as averages.
         values: Returns plain values to keep beside them.
         save_minutes: Minutes between two saves within an epoch.
         interruption: Tells whether to save and stop after a batch.
         beginning: File of the state that the training begins from, while there is no file of
             its own. All that belongs to the adversary stays as it is then, since another
             training may have had another one; see `mite_tf.runs.beginning`.
-        adversary: Those of `further_variables` that belong to the adversary.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class Checkpoint(keras.callbacks.Callback):
         save_minutes: float,
         interruption: Interruption,
         beginning: Path | None = None,
-        adversary: Sequence[Any] = (),
     ) -> None:
         super().__init__()
         self.path = path
@@ -57,6 +55,7 @@ class Checkpoint(keras.callbacks.Callback):
             *model.backbone_optimizer.variables,
             *model.discriminator_optimizer.variables,
             *further_variables,
+            *model.adversarial_loss.variables,
             *self._metrics,
         ]
         of_adversary = {
@@ -64,7 +63,7 @@ class Checkpoint(keras.callbacks.Callback):
             for variable in (
                 *model.discriminator.variables,
                 *model.discriminator_optimizer.variables,
-                *adversary,
+                *model.adversarial_loss.variables,
             )
         }
         self._adversary = [i for i, v in enumerate(self._variables) if id(v) in of_adversary]

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from mite_tf.models import set_learning_rates
 from mite_tf.training.stage import Stage
 
 
@@ -16,7 +17,8 @@ class StageSchedule(keras.callbacks.Callback):
     Epochs count over all stages. At the first epoch of a stage the callback sets what the
     training step updates, which makes a new graph; before every batch it assigns the learning
     rates, the weight of the adversarial loss and the share of hardest negatives, which are
-    variables and make none.
+    variables and make none. Where another callback has changed the learning rate of the encoders
+    by a factor in between, as `ReduceLROnPlateau` does, all rates keep that factor.
 
     Args:
         stages: The stages, in order; those of 0 epochs are left out.
@@ -27,6 +29,7 @@ class StageSchedule(keras.callbacks.Callback):
     Attributes:
         rate_factor: Multiplies all learning rates; 1 unless a `Guard` lowers it.
         weight_factor: Multiplies the adversarial weight; likewise.
+        callback_factor: Multiplies all learning rates too: what other callbacks have made of them.
 
     Raises:
         ValueError: If two stages have the same name, or none has any epoch.
@@ -54,7 +57,8 @@ class StageSchedule(keras.callbacks.Callback):
             raise ValueError(f"No stage has any epoch. Received: {names}")
         self.steps_per_epoch = steps_per_epoch
         self.first_step = first_step
-        self.rate_factor = self.weight_factor = 1.0
+        self.rate_factor = self.weight_factor = self.callback_factor = 1.0
+        self._rate: float | None = None
         self._active: Stage | None = None
 
     @property
@@ -78,6 +82,15 @@ class StageSchedule(keras.callbacks.Callback):
                 return stage
         return self.stages[-1]
 
+    def state(self) -> dict[str, float]:
+        """Returns, as JSON values, what a resumed training must not forget."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Puts back what `state` returned."""
+        for name in _STATE:
+            setattr(self, name, state[name])
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         stage = self.stage_at(epoch)
         self._epoch = epoch - self.first_epoch(stage)
@@ -95,22 +108,31 @@ class StageSchedule(keras.callbacks.Callback):
         assert stage is not None
         steps = self.steps_per_epoch or self.params.get("steps") or 1
         epoch = self._epoch + (self.first_step + batch) / steps
-        rate = self.rate_factor * stage.rate_at(epoch)
-        model.optimizer.learning_rate = rate * stage.learning_rate
-        model.backbone_optimizer.learning_rate = rate * stage.learning_rate * stage.backbone_rate_factor
-        # The discriminator follows no decay: it must keep up with the encoders to the end.
-        model.discriminator_optimizer.learning_rate = (
-            self.rate_factor * stage.discriminator_learning_rate
+        self._take_change_by_others()
+        factor = self.rate_factor * self.callback_factor
+        rate = factor * stage.rate_at(epoch) * stage.learning_rate
+        set_learning_rates(
+            model,
+            encoders=rate,
+            backbone=rate * stage.backbone_rate_factor,
+            # It follows no decay: it must keep up with the encoders to the end.
+            discriminator=factor * stage.discriminator_learning_rate,
         )
+        self._rate = float(model.optimizer.learning_rate)
         model.adversarial_weight.assign(
             self.weight_factor * stage.value_at("adversarial_weight", epoch)
         )
-        if getattr(model.matching_loss, "negatives", None) == "mix":
-            model.matching_loss.hardest_share.assign(stage.value_at("hardest_share", epoch))
+        model.matching_loss.set_hardest_share(stage.value_at("hardest_share", epoch))
+
+    def _take_change_by_others(self) -> None:
+        rate = float(self.model.optimizer.learning_rate)
+        if self._rate and rate and rate != self._rate:
+            self.callback_factor *= rate / self._rate
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.first_step = 0
         if logs is not None and self._active is not None:
             logs["stage"] = self._active.name
-            if not self._active.discriminator_steps:
-                logs.pop("discriminator_loss", None)  # a mean of nothing
+
+
+_STATE = ("rate_factor", "weight_factor", "callback_factor")

@@ -110,7 +110,9 @@ class Stage:
             return 1.0
         if self.decay == "step":
             return 1.0 if progress < 0.5 else self.final_rate_factor
-        return self.final_rate_factor + (1 - self.final_rate_factor) * 0.5 * (1 + math.cos(math.pi * progress))
+        return self.final_rate_factor + (1 - self.final_rate_factor) * 0.5 * (
+            1 + math.cos(math.pi * progress)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns plain values, for Keras and for TOML."""

@@ -15,8 +15,8 @@ from rich.table import Table  # noqa: E402
 
 from mite_tf.models import (  # noqa: E402
     MITE,
+    ImageEncoder,
     bag_of_words_encoder,
-    image_encoder,
     image_head,
     modality_discriminator,
     recurrent_encoder,
@@ -42,7 +42,7 @@ def batch(images: int, captions: int, *, pixels: int = 0) -> dict[str, np.ndarra
 def stepper(text: Callable, *, pixels: int = 0, jit: bool = False, captions: int = 1) -> Callable:
     backbone = small_cnn(image_size=pixels) if pixels else None
     head = image_head(backbone.output_shape[1:] if backbone else (1280,))
-    model = MITE(image_encoder(backbone, head), text(WORDS), modality_discriminator(512))
+    model = MITE(ImageEncoder(backbone, head), text(WORDS), modality_discriminator(512))
     model.compile(keras.optimizers.AdamW(), jit_compile=jit)
     model.configure_step(backbone_share=float(bool(pixels)))
     data = batch(64, captions, pixels=pixels)

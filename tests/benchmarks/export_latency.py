@@ -20,7 +20,7 @@ from mite_tf.export.onnx.quantize import quantize_dynamically, quantize_statical
 from mite_tf.export.onnx.session import OnnxEncoder  # noqa: E402
 from mite_tf.export.savedmodel import SavedModel, write_savedmodel  # noqa: E402
 from mite_tf.export.signatures import image_signatures, text_signatures  # noqa: E402
-from mite_tf.models import application_backbone, image_encoder, image_head, small_cnn  # noqa: E402
+from mite_tf.models import ImageEncoder, application_backbone, image_head, small_cnn  # noqa: E402
 from mite_tf.models.text_encoder import TEXT_ENCODERS  # noqa: E402
 from mite_tf.text import WordPieceTokenizer  # noqa: E402
 
@@ -44,7 +44,7 @@ def image_forms(
 ) -> tuple[dict[str, Callable], np.ndarray, dict[str, int]]:
     """The same for an image encoder, from pixels of its own size."""
     size = backbone.input_shape[1]
-    encoder = image_encoder(backbone, image_head(backbone.output_shape[1:]))
+    encoder = ImageEncoder(backbone, image_head(backbone.output_shape[1:]))
     write_savedmodel(folder / "savedmodel", image_signatures(encoder, Preprocessing(size, size)))
     convert_image_encoder(folder / "float.onnx", encoder)
     pixels = np.random.default_rng(0).uniform(0, 255, (32, size, size, 3)).astype(np.float32)

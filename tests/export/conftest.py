@@ -4,7 +4,7 @@ import pytest
 from mite_tf.data.images import Preprocessing
 from mite_tf.encoders import Encoders
 from mite_tf.export import Manifest, export
-from mite_tf.models import image_encoder, image_head, small_cnn
+from mite_tf.models import ImageEncoder, image_head, small_cnn
 from mite_tf.models.text_encoder import TEXT_ENCODERS
 from mite_tf.runs import load_config, train
 from mite_tf.scenes import write_scenes
@@ -51,7 +51,7 @@ def make_encoders():
     def make(text="bag-of-words", *, backbone=None, **options):
         backbone = backbone or small_cnn(image_size=32, width=8)
         encoders = Encoders(
-            image_encoder(backbone, image_head(backbone.output_shape[1:], embedding_size=16)),
+            ImageEncoder(backbone, image_head(backbone.output_shape[1:], embedding_size=16)),
             TEXT_ENCODERS[text](len(VOCABULARY), word_size=16, embedding_size=16, **options),
             WordPieceTokenizer(VOCABULARY, max_length=12),
             Preprocessing(*backbone.input_shape[1:3]),

@@ -8,7 +8,7 @@ from mite_tf.export.onnx import convert
 from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_encoder
 from mite_tf.export.onnx.quantize import quantize_statically
 from mite_tf.export.onnx.session import OnnxEncoder
-from mite_tf.models import application_backbone, image_encoder, image_head
+from mite_tf.models import ImageEncoder, application_backbone, image_head
 
 
 def operators(path):
@@ -159,7 +159,7 @@ def encoder_with_a_linear_bottleneck():
     rows = keras.layers.Conv2D(4, 1)(rows)
     rows = keras.layers.Conv2D(8, 3, activation="relu")(rows)
     backbone = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(rows))
-    return image_encoder(backbone, image_head(backbone.output_shape[1:], embedding_size=16))
+    return ImageEncoder(backbone, image_head(backbone.output_shape[1:], embedding_size=16))
 
 
 @pytest.mark.parametrize("name", ["image", "text"])
@@ -179,7 +179,7 @@ def test_opset_and_free_sizes(name, exported):
 def test_backbones_equal_keras_and_take_one_input(family, most_transposes, tmp_path):
     keras.utils.set_random_seed(1)
     backbone = application_backbone(family, image_size=64, weights=None)
-    encoder = image_encoder(backbone, image_head(backbone.output_shape[1:], power=0.5))
+    encoder = ImageEncoder(backbone, image_head(backbone.output_shape[1:], power=0.5))
     convert_image_encoder(tmp_path / "image.onnx", encoder)
     pixels = np.random.default_rng(0).uniform(0, 255, (3, 64, 64, 3)).astype(np.float32)
     found = OnnxEncoder(tmp_path / "image.onnx").embed(pixels)

@@ -5,8 +5,8 @@ import pytest
 from mite_tf.losses import BidirectionalTriplet, FlippedLabels
 from mite_tf.models import (
     MITE,
+    ImageEncoder,
     bag_of_words_encoder,
-    image_encoder,
     image_head,
     modality_discriminator,
     small_cnn,
@@ -24,7 +24,7 @@ def make_mite():
         backbone = small_cnn(image_size=32, width=8) if pixels else None
         shape = backbone.output_shape[1:] if pixels else (FEATURES,)
         mite = MITE(
-            image_encoder(
+            ImageEncoder(
                 backbone,
                 image_head(shape, embedding_size=SIZE, hidden_size=8, dropout=dropout),
             ),
@@ -35,7 +35,7 @@ def make_mite():
         )
         mite.compile(
             keras.optimizers.AdamW(1e-2),
-            matching_loss=matching or BidirectionalTriplet(),
+            loss=matching or BidirectionalTriplet(),
             adversarial_loss=adversarial or FlippedLabels(),
         )
         return mite

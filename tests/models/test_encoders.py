@@ -5,9 +5,9 @@ import pytest
 from mite_tf.models import (
     AveragePooling,
     GeneralizedPooling,
+    ImageEncoder,
     MaxPooling,
     bag_of_words_encoder,
-    image_encoder,
     image_head,
     modality_discriminator,
     recurrent_encoder,
@@ -112,7 +112,7 @@ def test_pooling_of_a_feature_map_takes_every_position(kind):
 
 def test_small_integers_and_floats_are_the_same_pixels():
     backbone = small_cnn(image_size=32, width=8)
-    encoder = image_encoder(backbone, image_head(backbone.output_shape[1:], embedding_size=8))
+    encoder = ImageEncoder(backbone, image_head(backbone.output_shape[1:], embedding_size=8))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     np.testing.assert_array_equal(
         encoder.predict_on_batch(pixels), encoder.predict_on_batch(pixels.astype("float32"))

@@ -13,7 +13,7 @@ from mite_tf.losses import (
     SigLIP,
     Wasserstein,
 )
-from mite_tf.models import MITE, backbone_of
+from mite_tf.models import MITE
 
 ADVERSARIAL = [
     FlippedLabels(r1_penalty=0.1),
@@ -97,15 +97,15 @@ def test_stage_settings_decide_what_moves(make_mite, make_batch):
     def moved(**setting):
         model = make_mite(pixels=True)
         before = {
-            "backbone": weights(backbone_of(model.image_encoder)),
-            "head": weights(model.image_encoder.get_layer("head")),
+            "backbone": weights(model.image_encoder.backbone),
+            "head": weights(model.image_encoder.head),
             "text": weights(model.text_encoder),
             "discriminator": weights(model.discriminator),
         }
         step(model, batch, 0.1, **setting)
         after = {
-            "backbone": weights(backbone_of(model.image_encoder)),
-            "head": weights(model.image_encoder.get_layer("head")),
+            "backbone": weights(model.image_encoder.backbone),
+            "head": weights(model.image_encoder.head),
             "text": weights(model.text_encoder),
             "discriminator": weights(model.discriminator),
         }
@@ -119,7 +119,7 @@ def test_stage_settings_decide_what_moves(make_mite, make_batch):
 
 def test_a_share_of_the_backbone_is_its_last_layers(make_mite, make_batch):
     model = make_mite(pixels=True)
-    variables = backbone_of(model.image_encoder).trainable_variables
+    variables = model.image_encoder.backbone.trainable_variables
     before = [variable.numpy() for variable in variables]
     step(model, make_batch(pixels=True), backbone_share=0.25)
     moved = [(v.numpy() != b).any() for v, b in zip(variables, before, strict=True)]

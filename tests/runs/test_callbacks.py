@@ -11,6 +11,7 @@ from keras.callbacks import (
     CSVLogger,
     EarlyStopping,
     ModelCheckpoint,
+    ReduceLROnPlateau,
     TerminateOnNaN,
 )
 
@@ -90,7 +91,9 @@ def test_a_training_is_one_to_a_callback_also_when_resumed(table, tmp_path, plai
     assert counter.hooks == ["begin", 1, *steps[2:], 2, *steps, "end"]
     assert counter.params["epochs"] == 3
     assert counter.last == counter.logs
-    assert {"matching_loss", "rsum", "centroid_gap", "stage"} <= set(counter.logs)
+    assert {"loss", "val_loss", "matching_loss", "rsum", "centroid_gap", "stage"} <= set(
+        counter.logs
+    )
     assert counter.logs["rsum"] == run.history()[-1]["rsum"]
     counter.hooks.clear()
     train(table, run, resume=True, quiet=True, callbacks=[counter])
@@ -145,27 +148,46 @@ def test_a_stop_in_mid_epoch_ends_the_training_after_measuring(table, tmp_path, 
     assert run.finished
 
 
-class Diverge(TerminateOnNaN):
-    """Breaks a weight, so that losses are not finite, and ends the training then."""
+class Diverge(Callback):
+    """Breaks a weight, so that losses are not finite from then on."""
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.model.optimizer.iterations == 8:
             words = self.model.text_encoder.trainable_variables[0]
             words.assign(np.nan * words)
 
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch, {"loss": logs["matching_loss"]})
-
 
 def test_a_training_that_a_nan_ends_keeps_its_last_good_state(table, tmp_path, plain):
     run = train(
         table, tmp_path / "run", config=plain(**{"training.guard": "off"}), quiet=True,
-        callbacks=[Diverge()],
+        callbacks=[Diverge(), TerminateOnNaN()],
     )  # fmt: skip
     assert not run.finished
     assert [row["epoch"] for row in run.history()] == [1]
     assert np.isfinite(run.encoders().embed_text(["a red square"])).all()
     assert train(table, run, resume=True, quiet=True).finished
+
+
+class Rates(Callback):
+    """Records the learning rates of the three optimizers in each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.rates = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 0:
+            parts = ("optimizer", "backbone_optimizer", "discriminator_optimizer")
+            self.rates.append([float(getattr(self.model, part).learning_rate) for part in parts])
+
+
+def test_a_plateau_lowers_all_rates_alike(table, tmp_path, plain):
+    plateau = ReduceLROnPlateau("rsum", mode="max", min_delta=1000, patience=1, factor=0.5)
+    seen = Rates()
+    config = plain(**{"stages.align.decay": "constant", "stages.align.warmup_epochs": 0})
+    train(table, tmp_path / "run", config=config, quiet=True, callbacks=[plateau, seen])
+    factors = np.array(seen.rates) / seen.rates[0]
+    np.testing.assert_allclose(factors, np.outer([1, 1, 0.5, 0.25], np.ones(3)), rtol=1e-6)
 
 
 def test_determinism_and_seeds_are_put_back_after_a_training(table, tmp_path, plain):

@@ -15,7 +15,7 @@ from mite_tf.export.signatures import signatures_of
 from mite_tf.export.tokenizer_json import tokenizer_json
 from mite_tf.export.versions import next_version, published_when_whole
 from mite_tf.export.write_forms import write_onnx, write_savedmodels
-from mite_tf.models import image_encoder, image_head, small_cnn
+from mite_tf.models import ImageEncoder, image_head, small_cnn
 from mite_tf.models.text_encoder import TEXT_ENCODERS
 from mite_tf.text import WordPieceTokenizer
 
@@ -48,11 +48,11 @@ def make_encoders(
         options: Of the text encoder.
     """
     if features:
-        image = image_encoder(None, image_head((features,), embedding_size=embedding_size))
+        image = ImageEncoder(None, image_head((features,), embedding_size=embedding_size))
     else:
         backbone = backbone or small_cnn(image_size=32, width=8)
         head = image_head(backbone.output_shape[1:], embedding_size=embedding_size)
-        image = image_encoder(backbone, head)
+        image = ImageEncoder(backbone, head)
     encoders = Encoders(
         image,
         TEXT_ENCODERS[text](len(vocabulary), embedding_size=embedding_size, **options),

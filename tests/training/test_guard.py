@@ -12,14 +12,14 @@ from mite_tf.evaluation import Embeddings
 from mite_tf.losses import BidirectionalTriplet, FlippedLabels
 from mite_tf.models import (
     MITE,
+    ImageEncoder,
     bag_of_words_encoder,
-    image_encoder,
     image_head,
     modality_discriminator,
 )
 from mite_tf.runs import Run, train
 from mite_tf.training import Checkpoint, Guard, Limits, RetrievalMonitor, StageSchedule
-from mite_tf.training.guard.signs import SIGNS, streak
+from mite_tf.training.signs import SIGNS, streak
 
 EARLY = Limits(settling_steps=0)  # an epoch here has eight batches
 WORDS = np.random.default_rng(9).normal(size=(60, 16))
@@ -46,14 +46,14 @@ def make_model(
     keras.utils.set_random_seed(0)
     plain = {"dropout": 0.0, "embedding_size": 16}
     model = MITE(
-        image_encoder(None, image_head((16,), hidden_size=16, **plain)),
+        ImageEncoder(None, image_head((16,), hidden_size=16, **plain)),
         bag_of_words_encoder(60, word_size=16, hidden_size=0, **plain),
         modality_discriminator(16, hidden_sizes=(32, 32), input_dropout=0.0),
     )
     model.compile(
         keras.optimizers.AdamW(rate, global_clipnorm=2.0),
         discriminator_optimizer=keras.optimizers.Adam(discriminator_rate, beta_1=0.5),
-        matching_loss=BidirectionalTriplet(margin=0.2, negatives=negatives),
+        loss=BidirectionalTriplet(margin=0.2, negatives=negatives),
         adversarial_loss=FlippedLabels(r1_penalty=r1),
     )
     model.adversarial_weight.assign(weight)

@@ -5,8 +5,8 @@ import pytest
 from mite_tf.losses import BidirectionalTriplet
 from mite_tf.models import (
     MITE,
+    ImageEncoder,
     bag_of_words_encoder,
-    image_encoder,
     image_head,
     modality_discriminator,
 )
@@ -16,11 +16,11 @@ from mite_tf.training import Stage, StageSchedule, WeightAveraging
 def small_mite():
     keras.utils.set_random_seed(0)
     mite = MITE(
-        image_encoder(None, image_head((6,), embedding_size=8, hidden_size=0, dropout=0)),
+        ImageEncoder(None, image_head((6,), embedding_size=8, hidden_size=0, dropout=0)),
         bag_of_words_encoder(20, word_size=8, embedding_size=8, hidden_size=0, dropout=0),
         modality_discriminator(8, hidden_sizes=(4,)),
     )
-    mite.compile("adamw", matching_loss=BidirectionalTriplet(negatives="mix"))
+    mite.compile("adamw", loss=BidirectionalTriplet(negatives="mix"))
     return mite
 
 

@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 
 from mite_tf.errors import MiteError
+from mite_tf.models import set_learning_rates
 from mite_tf.progress import CONSOLE
-from mite_tf.training.guard.finding import Finding
-from mite_tf.training.guard.finite import not_finite, tell_not_finite
-from mite_tf.training.guard.good_state import GoodState
-from mite_tf.training.guard.limits import Limits
-from mite_tf.training.guard.rows import Row, in_stage, row_of
-from mite_tf.training.guard.signs import SIGNS, streak
 from mite_tf.training.schedule import StageSchedule
+from mite_tf.training.signs import (
+    SIGNS,
+    Limits,
+    Row,
+    in_stage,
+    not_finite,
+    row_of,
+    streak,
+    tell_not_finite,
+)
+from mite_tf.training.state import read_state, write_state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One way in which a training fails, and what to do about it.
+
+    Attributes:
+        kind: `collapse`, `divergence`, `not finite`, `winning discriminator`, `losing
+            discriminator` or `rotation`.
+        epoch: Epoch after which it was reported, from 1.
+        since: First epoch that showed it.
+        stage: Stage of that epoch; empty without stages.
+        what: What is happening.
+        advice: What to change, by the keys of the configuration.
+        done: What the guard did about it; empty if nothing.
+        stops: Whether training stops.
+
+    Example:
+        >>> print(Finding(
+        ...     kind="collapse", epoch=5, since=3, stage="align",
+        ...     what="all embeddings are alike", advice="lower stages.align.learning_rate",
+        ... ))
+        Since epoch 3 (align) all embeddings are alike; lower stages.align.learning_rate.
+    """
+
+    kind: str
+    epoch: int
+    since: int
+    stage: str
+    what: str
+    advice: str
+    done: str = ""
+    stops: bool = False
+
+    def __str__(self) -> str:
+        begun = "In" if self.since == self.epoch else "Since"
+        stage = f" ({self.stage})" if self.stage else ""
+        sentence = f"{begun} epoch {self.since}{stage} {self.what}; {self.advice}."
+        return f"{sentence} {self.done}" if self.done else sentence
 
 
 def print_finding(finding: Finding) -> None:
@@ -87,7 +135,7 @@ class Guard(keras.callbacks.Callback):
         self._further_variables = further_variables
         self._path = good_state
         self._on_finding = on_finding
-        self._good: GoodState | None = None
+        self._good: _GoodState | None = None
         self._rows: list[dict[str, Any]] = []
         self._stage: str | None = None
         self._acts = self._steps = 0
@@ -102,9 +150,6 @@ class Guard(keras.callbacks.Callback):
             "went_back": self._went_back,
             "rows": self._rows,
             "findings": [asdict(finding) for finding in self.findings],
-            "factors": [self.schedule.rate_factor, self.schedule.weight_factor]
-            if self.schedule
-            else None,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -112,13 +157,11 @@ class Guard(keras.callbacks.Callback):
         self._stage, self._acts, self._steps = state["stage"], state["acts"], state["steps"]
         self._went_back, self._rows = state["went_back"], state["rows"]
         self.findings = [Finding(**values) for values in state["findings"]]
-        if self.schedule and state["factors"]:
-            self.schedule.rate_factor, self.schedule.weight_factor = state["factors"]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch + 1
         if self.action == "act" and self._good is None:
-            self._good = GoodState(self.model, self._further_variables, self._path)
+            self._good = _GoodState(self.model, self._further_variables, self._path)
         stage = self.schedule.stage_at(epoch).name if self.schedule else ""
         if stage != self._stage:
             self._stage, self._acts = stage, 0
@@ -212,6 +255,50 @@ class Guard(keras.callbacks.Callback):
             self.schedule.rate_factor /= 2
         else:
             model = self.model
-            for each in (model.optimizer, model.backbone_optimizer, model.discriminator_optimizer):
-                each.learning_rate = each.learning_rate / 2
+            set_learning_rates(
+                model,
+                encoders=model.optimizer.learning_rate / 2,
+                backbone=model.backbone_optimizer.learning_rate / 2,
+                discriminator=model.discriminator_optimizer.learning_rate / 2,
+            )
         return "The best state of the stage is back, with half the learning rates."
+
+
+# Set by the schedule or the user, not learned: going back leaves them as they are.
+_SETTINGS = ("learning_rate", "adversarial_weight")
+
+
+class _GoodState:
+    """Keeps all that a `MITE` model has learned, and brings it back.
+
+    Args:
+        model: The compiled model.
+        further_variables: Variables besides the model's, such as averages of its weights.
+        path: File to keep it in, so that a training that is killed and resumed finds it; a
+            temporary one by default.
+    """
+
+    def __init__(
+        self, model: Any, further_variables: Sequence[Any] = (), path: Path | None = None
+    ) -> None:
+        variables = [
+            *model.variables,
+            *model.optimizer.variables,
+            *model.backbone_optimizer.variables,
+            *model.discriminator_optimizer.variables,
+            *further_variables,
+        ]
+        self._variables = [each for each in variables if each.name not in _SETTINGS]
+        if path is None:
+            folder = tempfile.mkdtemp()
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            path = Path(folder, "good.npz")
+        self.path = path
+
+    def keep(self) -> None:
+        """Keeps the state as it is now, instead of the one before."""
+        write_state(self.path, self._variables, {})
+
+    def bring_back(self) -> None:
+        """Puts the kept state back."""
+        read_state(self.path, self._variables)

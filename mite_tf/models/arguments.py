@@ -1,0 +1,118 @@
+"""Arguments that Keras users pass by habit: used where they make sense, refused where not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from mite_tf.losses import BidirectionalTriplet, MatchingLoss, matching_loss
+
+
+def matching_loss_of(loss: MatchingLoss | str | None) -> MatchingLoss:
+    """Returns the matching loss that `compile(loss=...)` names.
+
+    Args:
+        loss: A matching loss, its name, or None for the default.
+
+    Raises:
+        ValueError: If it is another loss.
+
+    Example:
+        >>> matching_loss_of("infonce").temperature
+        0.05
+    """
+    if loss is None:
+        return BidirectionalTriplet()
+    if isinstance(loss, str):
+        return matching_loss(loss)
+    if not isinstance(loss, MatchingLoss):
+        raise ValueError(
+            "`loss` compares the images and the captions of a batch: a "
+            "`mite_tf.losses.MatchingLoss` or its name, 'triplet', 'infonce' or 'siglip'. "
+            f"Received: loss={loss!r}"
+        )
+    return loss
+
+
+def refuse_compile_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuses what `keras.Model.compile` takes and a `MITE` has no use for.
+
+    Raises:
+        ValueError: If there is any of it, or the policy is `mixed_float16`.
+
+    Example:
+        >>> refuse_compile_arguments({"run_eagerly": True, "metrics": None})
+    """
+    for name in ("metrics", "weighted_metrics", "loss_weights"):
+        if arguments.get(name):
+            raise ValueError(
+                f"MITE has no single output that `{name}` could be applied to. Retrieval is "
+                "measured by the callback `mite_tf.training.RetrievalMonitor`; the adversarial "
+                "loss is weighed by `model.adversarial_weight`. Received: "
+                f"{name}={arguments[name]!r}"
+            )
+    if keras.config.dtype_policy().name == "mixed_float16":
+        raise ValueError(
+            "MITE does not scale its losses, which mixed_float16 needs. "
+            "Use keras.config.set_dtype_policy('mixed_bfloat16') instead."
+        )
+
+
+def batch_with_weights(x: Any, y: Any, arguments: dict[str, Any]) -> Any:
+    """Takes `sample_weight` from the arguments of `fit` or `evaluate` into the batch.
+
+    Keras drops the weights of a batch that has no targets, so they travel as its key
+    `sample_weight`.
+
+    Args:
+        x: What is to be trained on.
+        y: Targets; there are none.
+        arguments: Further arguments, from which `sample_weight` is taken.
+
+    Returns:
+        `x`, with the weights where there are any.
+
+    Raises:
+        ValueError: If there are targets or class weights.
+
+    Example:
+        >>> batch_with_weights({"image_id": [1]}, None, {"sample_weight": [0.5], "epochs": 2})
+        {'image_id': [1], 'sample_weight': [0.5]}
+    """
+    _refuse_targets(y)
+    if arguments.get("class_weight") is not None:
+        raise ValueError(
+            "MITE knows no classes and takes no `class_weight`. Weigh captions by `sample_weight`."
+        )
+    if isinstance(x, Mapping) and arguments.get("sample_weight") is not None:
+        return {**x, "sample_weight": arguments.pop("sample_weight")}
+    return x
+
+
+def unpack(data: Any) -> tuple[dict[str, Any], Any]:
+    """Returns a batch and the weights of its captions, None without.
+
+    Args:
+        data: What `fit` hands to a step.
+
+    Raises:
+        ValueError: If there are targets.
+
+    Example:
+        >>> unpack({"image_id": [1], "sample_weight": [0.5]})
+        ({'image_id': [1]}, [0.5])
+    """
+    batch, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+    _refuse_targets(targets)
+    batch = dict(batch)
+    return batch, batch.pop("sample_weight", weights)
+
+
+def _refuse_targets(targets: Any) -> None:
+    if targets is not None:
+        raise ValueError(
+            "MITE takes no targets `y`: the batch itself says which image a caption belongs to, by "
+            "`image_id` and `caption_image_id`."
+        )

@@ -1,0 +1,80 @@
+"""The learning rates of the three optimizers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def set_learning_rates(
+    model: keras.Model, *, encoders: float, backbone: float, discriminator: float
+) -> None:
+    """Sets the learning rates of all three optimizers of a `MITE`, each as it is given.
+
+    Args:
+        model: The compiled model.
+        encoders: That of the head and the text encoder.
+        backbone: That of the backbone.
+        discriminator: That of the discriminator.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> names = ("optimizer", "backbone_optimizer", "discriminator_optimizer")
+        >>> model = SimpleNamespace(**{name: keras.optimizers.Adam() for name in names})
+        >>> set_learning_rates(model, encoders=0.5, backbone=0.25, discriminator=1.0)
+        >>> float(model.backbone_optimizer.learning_rate)
+        0.25
+    """
+    model.optimizer.learning_rate = encoders
+    model.backbone_optimizer.learning_rate = backbone
+    model.discriminator_optimizer.learning_rate = discriminator
+    model.known_learning_rate = float(model.optimizer.learning_rate)
+
+
+class SharedLearningRate(keras.callbacks.Callback):
+    """Passes a change of the encoders' learning rate on to the other optimizers of a `MITE`.
+
+    `ReduceLROnPlateau` and `LearningRateScheduler` know of `model.optimizer` alone. Where one of
+    them multiplies its learning rate by a factor between two batches, those of the backbone and
+    of the discriminator are multiplied by it too. `MITE.fit` adds this callback by itself.
+
+    A rate of 0 has no factor, so changes from and to 0 are not passed on. An optimizer with a
+    `keras.optimizers.schedules.LearningRateSchedule` changes by itself and is left alone.
+
+    Example:
+        >>> import numpy as np
+        >>> from mite_tf.models import (
+        ...     MITE, ImageEncoder, bag_of_words_encoder, image_head, modality_discriminator,
+        ... )
+        >>> model = MITE(
+        ...     ImageEncoder(None, image_head((8,), embedding_size=4)),
+        ...     bag_of_words_encoder(50, embedding_size=4),
+        ...     modality_discriminator(4),
+        ... )
+        >>> model.compile(keras.optimizers.Adam(0.1))
+        >>> batch = {
+        ...     "features": np.ones((2, 8)), "image_id": np.arange(2),
+        ...     "token_ids": np.ones((2, 3), int), "caption_image_id": np.arange(2),
+        ... }
+        >>> halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+        >>> _ = model.fit(batch, callbacks=[halve], verbose=0)
+        >>> round(float(model.backbone_optimizer.learning_rate), 3)
+        0.05
+    """
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        rate = self.model.optimizer.get_config()["learning_rate"]
+        self._scheduled = not isinstance(rate, float)
+        self.model.known_learning_rate = float(self.model.optimizer.learning_rate)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._scheduled:
+            return
+        known, now = self.model.known_learning_rate, float(self.model.optimizer.learning_rate)
+        if now == known:
+            return
+        self.model.known_learning_rate = now
+        if now and known:
+            for each in (self.model.backbone_optimizer, self.model.discriminator_optimizer):
+                each.learning_rate = each.learning_rate * (now / known)

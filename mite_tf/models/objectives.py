@@ -1,0 +1,113 @@
+"""Both objectives of the encoders on one batch, and what can be measured on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from mite_tf.losses import AdversarialLoss, MatchingLoss, active_hinges, similarity_gap
+
+Embeddings = tuple[tf.Tensor, tf.Tensor]
+Measures = dict[str, tf.Tensor]
+
+
+def match(
+    loss: MatchingLoss,
+    batch: Mapping[str, tf.Tensor],
+    embeddings: Embeddings,
+    caption_weights: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, Measures]:
+    """Computes the matching loss of each caption with its image.
+
+    Args:
+        loss: The loss.
+        batch: A batch, of which `image_id` `[I]` and `caption_image_id` `[N]` are read.
+        embeddings: Image embeddings `[I, D]` and caption embeddings `[N, D]`.
+        caption_weights: Weights of the captions, `[N]`.
+
+    Returns:
+        The loss, a scalar, and by name the loss and what the similarities say of the embeddings.
+
+    Raises:
+        InvalidArgumentError: If the image of a caption is not in the batch.
+
+    Example:
+        >>> from mite_tf.losses import BidirectionalTriplet
+        >>> ids = {"image_id": tf.constant([7, 8]), "caption_image_id": tf.constant([8, 7])}
+        >>> images, captions = tf.eye(2), tf.reverse(tf.eye(2), [0])
+        >>> value, measures = match(BidirectionalTriplet(), ids, (images, captions))
+        >>> float(value), float(measures["similarity_gap"])
+        (0.0, 1.0)
+    """
+    images, captions = embeddings
+    ids = batch["caption_image_id"]
+    pairs = tf.gather(images, rows_of_images(ids, batch["image_id"]))
+    similarities = tf.matmul(pairs, captions, transpose_b=True)
+    value = loss(ids, similarities, caption_weights)
+    alike = tf.fill(tf.shape(similarities), tf.reduce_mean(similarities))
+    return value, {
+        "matching_loss": value,
+        "active_hinges": active_hinges(ids, similarities, loss.margin),
+        "similarity_gap": similarity_gap(ids, similarities),
+        # What the loss would be if the embeddings of the batch were all alike.
+        "loss_if_alike": loss(ids, alike, caption_weights),
+    }
+
+
+def play(
+    loss: AdversarialLoss, discriminator: keras.Model, embeddings: Embeddings
+) -> tuple[tf.Tensor, Measures]:
+    """Computes the adversarial loss of the encoders.
+
+    Args:
+        loss: The loss.
+        discriminator: Model from embeddings to logits, positive for images.
+        embeddings: Image embeddings `[I, D]` and caption embeddings `[N, D]`.
+
+    Returns:
+        The loss, a scalar, and by name the loss and how often the discriminator is right, each
+        modality counting one half.
+
+    Example:
+        >>> from mite_tf.losses import FlippedLabels
+        >>> discriminator = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> embeddings = tf.constant([[2.0]]), tf.constant([[-2.0], [1.0]])
+        >>> _, measures = play(FlippedLabels(), discriminator, embeddings)
+        >>> float(measures["discriminator_accuracy"])  # (1 + 1/2) / 2
+        0.75
+    """
+    value = loss.encoder_loss(discriminator, *embeddings)
+    right = []
+    for each, is_image in zip(embeddings, (True, False), strict=True):
+        says_image = discriminator(each, training=False) > 0
+        right.append(tf.reduce_mean(tf.cast(says_image == is_image, tf.float32)))
+    return value, {"adversarial_loss": value, "discriminator_accuracy": tf.reduce_mean(right)}
+
+
+def rows_of_images(caption_image_ids: tf.Tensor, image_ids: tf.Tensor) -> tf.Tensor:
+    """Finds the row of each caption's image in a batch.
+
+    Args:
+        caption_image_ids: Integers `[N]`.
+        image_ids: Integers `[I]`, each once.
+
+    Returns:
+        int64 `[N]`, in [0, I).
+
+    Raises:
+        InvalidArgumentError: If an image is not there; XLA leaves this check out.
+
+    Example:
+        >>> rows_of_images(tf.constant([9, 4, 9]), tf.constant([4, 9])).numpy().tolist()
+        [1, 0, 1]
+    """
+    belongs = caption_image_ids[:, None] == image_ids[None, :]
+    absent = tf.boolean_mask(caption_image_ids, ~tf.reduce_any(belongs, axis=1))
+    tf.debugging.Assert(
+        tf.size(absent) == 0,
+        ["`caption_image_id` names images that are not in `image_id` of the batch:", absent],
+        summarize=10,
+    )
+    return tf.argmax(tf.cast(belongs, tf.int8), axis=1)

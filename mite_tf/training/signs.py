@@ -1,0 +1,290 @@
+"""The signs of a failing training, as functions of its epochs so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from mite_tf.losses import ModalityClassification
+
+# The measurements of an epoch, and what was trained in it.
+Row = Mapping[str, Any]
+
+_MEASURED = (
+    "matching_loss",
+    "loss_if_alike",
+    "similarity_gap",
+    "adversarial_loss",
+    "discriminator_loss",
+    "discriminator_accuracy",
+    "probe_accuracy",
+    "rsum",
+)
+
+
+def row_of(
+    model: Any, epoch: int, steps: int, logs: Mapping[str, Any], before: Sequence[Row]
+) -> dict[str, Any]:
+    """Takes from an epoch what the signs of failure are read from.
+
+    Args:
+        model: The `MITE` model in training.
+        epoch: Number of the epoch, from 1.
+        steps: Batches of the training so far.
+        logs: Logs of the epoch.
+        before: The rows of earlier epochs; where the probe is not trained at each, the last one's
+            accuracy in the stage stands in.
+
+    Returns:
+        JSON values by name.
+    """
+    learned = model.adversarial_loss
+    row = {
+        "epoch": epoch,
+        "steps": steps,
+        "stage": logs.get("stage", ""),
+        "acted": False,
+        "trains_encoders": model.trains_encoders,
+        "trains_discriminator": model.discriminator_steps > 0 and learned.uses_discriminator,
+        "adversarial_weight": float(model.adversarial_weight.value),
+    }
+    row |= {key: float(logs[key]) for key in _MEASURED if key in logs}
+    if isinstance(learned, ModalityClassification):
+        row["loss_if_guessing"] = math.log(2)
+    if before and before[-1]["stage"] == row["stage"] and "probe_accuracy" in before[-1]:
+        row.setdefault("probe_accuracy", before[-1]["probe_accuracy"])
+    return row
+
+
+def in_stage(rows: Sequence[Row]) -> list[Row]:
+    """Returns those rows that are of the stage of the last one."""
+    return [row for row in rows if row["stage"] == rows[-1]["stage"]]
+
+
+def key_of(row: Row, name: str) -> str:
+    """Returns the configuration key of a stage's value, or its bare name without stages."""
+    return f"stages.{row['stage']}.{name}" if row["stage"] else name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """From which value on an epoch looks like that of a failing training.
+
+    Args:
+        patience: Epochs in a row that have to look so. A healthy training passes each of these
+            values for an epoch or two: at its start, or as the adversary sets in.
+        settling_steps: Batches of a training in which nothing counts as a collapse: encoders from
+            scratch start out with embeddings that are nearly alike.
+        collapsed_gap: Matching pairs this little more similar than others have not been told
+            apart: 0.1 is half of the usual margin.
+        collapsed_loss: The loss then lies this near, as a share, to what it is when all
+            embeddings are alike. It tells a collapse from noise, whose loss is higher.
+        diverged: The matching loss is this many times its lowest in the stage, and above that of
+            embeddings that are all alike: what had been learned is lost.
+        high_probe: A fresh probe right this often finds the modalities lying apart.
+        steady: A probe that has fallen by more than this since the last epoch, or an adversarial
+            loss by this share, shows that the game goes well, whoever leads: two standard errors
+            of the probe for 1,000 images.
+        sure: A discriminator right this often has won. One that is damped, as it should be, stays
+            at about 0.9 while the modalities come together.
+        guessing: Against encoders that learn too, one right no more often than this hardly does
+            better than chance, 0.5.
+        behind: While the encoders rest, one that learns at all comes nearer than this to the
+            accuracy of a fresh probe.
+        worse_than_guessing: A discriminator whose loss is this many times that of guessing takes
+            steps too large to learn anything.
+    """
+
+    patience: int = 3
+    settling_steps: int = 100
+    collapsed_gap: float = 0.1
+    collapsed_loss: float = 0.1
+    diverged: float = 2.0
+    high_probe: float = 0.9
+    steady: float = 0.02
+    sure: float = 0.95
+    guessing: float = 0.65
+    behind: float = 0.2
+    worse_than_guessing: float = 2.0
+
+
+class Sign(NamedTuple):
+    """A way to fail that shows at the end of an epoch.
+
+    Attributes:
+        kind: Its name.
+        seen: Whether the last of some epochs shows it.
+        told: What to say of that epoch: what is happening, and what to change.
+        remedy: What helps without a change of the configuration, if anything does.
+    """
+
+    kind: str
+    seen: Callable[[Sequence[Row], Limits], bool]
+    told: Callable[[Row], tuple[str, str]]
+    remedy: Literal["go back", "lower the weight", ""] = ""
+
+
+def streak(sign: Sign, rows: Sequence[Row], limits: Limits) -> int:
+    """Counts the last epochs in a row that show a sign, since the guard last did something."""
+    for count, row in enumerate(reversed(rows)):
+        if row["acted"] or not sign.seen(rows[: len(rows) - count], limits):
+            return count
+    return len(rows)
+
+
+def _collapsed(rows: Sequence[Row], limits: Limits) -> bool:
+    row = rows[-1]
+    return (
+        row["trains_encoders"]
+        and row["steps"] > limits.settling_steps
+        and abs(row["similarity_gap"]) < limits.collapsed_gap
+        and abs(row["matching_loss"] / row["loss_if_alike"] - 1) < limits.collapsed_loss
+    )
+
+
+def _tell_collapse(row: Row) -> tuple[str, str]:
+    return (
+        "the embeddings have collapsed: matching pairs are hardly more similar than others "
+        f"({row['similarity_gap']:+.3f}), and the loss is {row['matching_loss']:.3f}, where that "
+        f"of embeddings all alike is {row['loss_if_alike']:.3f}",
+        f"{_lower_steps(row)}, or set loss.negatives to 'soft' or 'sum', or "
+        "embedding.standardize to true",
+    )
+
+
+def _diverged(rows: Sequence[Row], limits: Limits) -> bool:
+    row = rows[-1]
+    lowest = min(each["matching_loss"] for each in in_stage(rows))
+    return row["trains_encoders"] and row["matching_loss"] > max(
+        limits.diverged * lowest, row["loss_if_alike"]
+    )
+
+
+def _tell_divergence(row: Row) -> tuple[str, str]:
+    return (
+        f"the matching loss diverges: it is {row['matching_loss']:.3f}, higher than that of "
+        f"embeddings all alike ({row['loss_if_alike']:.3f}), after having been far lower",
+        _lower_steps(row),
+    )
+
+
+def _wins(rows: Sequence[Row], limits: Limits) -> bool:
+    row = rows[-1]
+    fought = [r["adversarial_loss"] for r in in_stage(rows) if r["adversarial_weight"] > 0]
+    return (
+        _probe_steadily_high(rows, limits)
+        and row["adversarial_weight"] > 0
+        and row["discriminator_accuracy"] >= limits.sure
+        and len(fought) > 1
+        and fought[-1] >= fought[-2] - limits.steady * abs(fought[-2])
+    )
+
+
+def _tell_winning(row: Row) -> tuple[str, str]:
+    return (
+        f"the discriminator wins: it is right in {row['discriminator_accuracy']:.0%}, the "
+        f"adversarial loss does not fall ({row['adversarial_loss']:.3f}), and a fresh probe is "
+        f"still right in {row['probe_accuracy']:.0%}",
+        f"raise adversarial_loss.r1_penalty, or lower {key_of(row, 'discriminator_learning_rate')}"
+        f" or {key_of(row, 'discriminator_steps')}",
+    )
+
+
+def _loses(rows: Sequence[Row], limits: Limits) -> bool:
+    row = rows[-1]
+    if not row["trains_discriminator"]:
+        return False
+    accuracy, probe = row["discriminator_accuracy"], row.get("probe_accuracy", 0.0)
+    behind = not row["trains_encoders"] and accuracy < probe - limits.behind
+    says_one_thing = abs(accuracy - 0.5) < 1e-3 and probe >= limits.high_probe
+    guessing = limits.worse_than_guessing * row.get("loss_if_guessing", float("inf"))
+    return behind or says_one_thing or row["discriminator_loss"] > guessing
+
+
+def _tell_losing(row: Row) -> tuple[str, str]:
+    probe = f", where a fresh probe is in {row['probe_accuracy']:.0%}"
+    return (
+        f"the discriminator learns nothing: it is right in {row['discriminator_accuracy']:.0%}"
+        f"{probe if 'probe_accuracy' in row else ''}, and its loss is "
+        f"{row['discriminator_loss']:.3g}",
+        f"change {key_of(row, 'discriminator_learning_rate')} (lower it if the loss is above 0.69, "
+        "which is that of guessing), or enlarge discriminator.hidden_sizes",
+    )
+
+
+def _rotates(rows: Sequence[Row], limits: Limits) -> bool:
+    row = rows[-1]
+    return (
+        _probe_steadily_high(rows, limits)
+        and row["adversarial_weight"] > 0
+        and row["discriminator_accuracy"] <= limits.guessing
+        and not _loses(rows, limits)
+    )
+
+
+def _tell_rotation(row: Row) -> tuple[str, str]:
+    return (
+        "the encoders run in circles round the discriminator: it is right in only "
+        f"{row['discriminator_accuracy']:.0%}, yet a fresh probe in {row['probe_accuracy']:.0%}",
+        f"lower {key_of(row, 'adversarial_weight')}, or raise adversarial_loss.r1_penalty or "
+        f"{key_of(row, 'discriminator_steps')}",
+    )
+
+
+def _probe_steadily_high(rows: Sequence[Row], limits: Limits) -> bool:
+    """Whether a fresh probe does well, and no worse than before, though a discriminator plays."""
+    row = rows[-1]
+    if not row["trains_discriminator"] or row.get("probe_accuracy", 0.0) < limits.high_probe:
+        return False
+    before = [r["probe_accuracy"] for r in in_stage(rows)[:-1] if "probe_accuracy" in r]
+    return not before or row["probe_accuracy"] >= before[-1] - limits.steady
+
+
+def _lower_steps(row: Row) -> str:
+    weight = f" or {key_of(row, 'adversarial_weight')}" if row["adversarial_weight"] else ""
+    return f"lower {key_of(row, 'learning_rate')}{weight}"
+
+
+SIGNS = (
+    Sign("collapse", _collapsed, _tell_collapse, "go back"),
+    Sign("divergence", _diverged, _tell_divergence, "go back"),
+    Sign("winning discriminator", _wins, _tell_winning, "lower the weight"),
+    Sign("losing discriminator", _loses, _tell_losing),
+    Sign("rotation", _rotates, _tell_rotation, "lower the weight"),
+)
+
+
+def not_finite(model: Any, logs: Mapping[str, Any], *, weights: bool) -> str:
+    """Names the first quantity in training that is NaN or infinite.
+
+    Args:
+        model: The `MITE` model in training.
+        logs: Logs of a training step.
+        weights: Whether to look at the weights too, which takes longer. They become so only
+            after the losses of a batch were computed, and some activations hide it even then.
+
+    Returns:
+        The name of a log or the path of a weight; empty if all is finite.
+    """
+    watched = ["matching_loss", "matching_gradient_norm"] if model.trains_encoders else []
+    if model.discriminator_steps:
+        watched += ["discriminator_loss"]
+    watched += ["adversarial_gradient_norm"]  # 0 at weight 0, whatever the loss is
+    broken = [name for name in watched if not math.isfinite(logs.get(name, 0.0))]
+    if weights and not broken:
+        variables = model.trainable_variables
+        broken = [each.path for each in variables if not np.isfinite(np.array(each.value)).all()]
+    return broken[0] if broken else ""
+
+
+def tell_not_finite(broken: str, batch: int, row: Row) -> tuple[str, str]:
+    """Says what is not finite since which batch of an epoch, and what to change."""
+    advice = f"lower {key_of(row, 'learning_rate')}, and look for such values in the features"
+    if "adversarial" in broken or "discriminator" in broken:
+        weight = key_of(row, "adversarial_weight")
+        advice = f"lower {key_of(row, 'discriminator_learning_rate')} or {weight}"
+    return f"{broken} is not a finite number after batch {batch}", advice
