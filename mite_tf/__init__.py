@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mite_tf.data import CaptionedImages, check, read
     from mite_tf.encoders import Encoders
     from mite_tf.evaluation import Evaluation, evaluate_embeddings
+    from mite_tf.export import verify
     from mite_tf.models import MITE
     from mite_tf.retrieval import VectorIndex
     from mite_tf.runs import (
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
         config_names,
         embed,
         evaluate,
-        find,
+        export_run,
         load_config,
+        search,
         train,
     )
     from mite_tf.scenes import write_scenes
+    from mite_tf.serving import serve, verify_server
     from mite_tf.studies import StudyFolder, study
     from mite_tf.training import Guard, Stage, StageSchedule
 
@@ -43,8 +46,10 @@ _HOMES = {
     "mite_tf.scenes": ("write_scenes",),
     "mite_tf.encoders": ("Encoders",),
     "mite_tf.evaluation": ("Evaluation", "evaluate_embeddings"),
+    "mite_tf.export": ("verify",),
     "mite_tf.models": ("MITE",),
     "mite_tf.retrieval": ("VectorIndex",),
+    "mite_tf.serving": ("serve", "verify_server"),
     "mite_tf.studies": ("StudyFolder", "study"),
     "mite_tf.runs": (
         "Config",
@@ -52,8 +57,9 @@ _HOMES = {
         "config_names",
         "embed",
         "evaluate",
-        "find",
+        "export_run",
         "load_config",
+        "search",
         "train",
     ),
     "mite_tf.training": ("Guard", "Stage", "StageSchedule"),
@@ -84,11 +90,15 @@ __all__ = [
     "embed",
     "evaluate",
     "evaluate_embeddings",
-    "find",
+    "export_run",
     "load_config",
     "read",
+    "search",
+    "serve",
     "study",
     "train",
+    "verify",
+    "verify_server",
     "write_scenes",
 ]
 

@@ -8,7 +8,7 @@ from mite_tf.data import read
 from mite_tf.evaluation import Evaluation, evaluate_embeddings, near_miss_confusion
 from mite_tf.progress import CONSOLE
 from mite_tf.reports import SearchExample, print_table, write_report
-from mite_tf.runs import embed, find, load_config, train
+from mite_tf.runs import embed, load_config, search, train
 from mite_tf.scenes import ruled_out, write_scenes
 
 _QUERIES = 2
@@ -53,7 +53,7 @@ def demo(out: str | Path, *, config: str | Path = "scenes", quiet: bool = False)
     queries = [table.captions[table.caption_image.tolist().index(row)] for row in range(_QUERIES)]
     examples = []
     for row, query in enumerate(queries):
-        hits = find(runs["MITE"].path, table, query, top=6, quiet=quiet)
+        hits = search(runs["MITE"].path, table, query, top=6, quiet=quiet)
         examples.append(SearchExample(query, hits, correct=[table.image_ids[row]]))
         say(f"\n[bold]{query}")
         for hit in hits[:3]:

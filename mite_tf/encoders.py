@@ -1,4 +1,4 @@
-"""The two trained encoders with all they need to take files and sentences."""
+"""The two trained encoders with all they need to take image files and texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mite_tf.data import CaptionedImages
 from mite_tf.data.batches import pixel_batches
-from mite_tf.data.images import Preprocessing
+from mite_tf.data.images import Preprocessing, decode_image
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings
@@ -24,13 +24,13 @@ Progress = Callable[[int, int], None]
 
 
 class Encoders:
-    """Image and text encoder of a run, ready for files and sentences.
+    """Image and text encoder of a run, ready for image files and texts.
 
     Args:
         image_encoder: Functional model from pixels (or features) to `[N, D]`.
         text_encoder: Functional model from token ids to `[N, D]`.
-        tokenizer: Sentences to token ids.
-        preprocessing: Files to pixels; None when the image encoder starts at features.
+        tokenizer: Texts to token ids.
+        preprocessing: Image files to pixels; None when the image encoder starts at features.
     """
 
     def __init__(
@@ -104,8 +104,6 @@ class Encoders:
         return np.concatenate(blocks) if blocks else self._none()
 
     def _undecodable(self, paths: Sequence[str | Path]) -> str | None:
-        from mite_tf.data.images import decode_image
-
         for path in paths:
             try:
                 decode_image(tf.io.read_file(str(path)))
@@ -121,9 +119,9 @@ class Encoders:
         ]
         return np.concatenate(blocks) if blocks else self._none()
 
-    def embed_text(self, captions: Sequence[str], *, batch_size: int = 512) -> np.ndarray:
-        """Embeds sentences; returns float32 `[N, D]`, unit norm."""
-        return self.embed_ids(self.tokenizer.table(captions).ids, batch_size=batch_size)
+    def embed_text(self, texts: Sequence[str], *, batch_size: int = 512) -> np.ndarray:
+        """Embeds texts; returns float32 `[N, D]`, unit norm."""
+        return self.embed_ids(self.tokenizer.table(texts).ids, batch_size=batch_size)
 
     def embed_ids(self, token_ids: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
         """Embeds token ids `[N, L]`, padded with 0; returns float32 `[N, D]`."""

@@ -85,7 +85,7 @@ def test_data_scenes_writes_what_the_readers_read(tmp_path, capsys):
         (["train", "nowhere", "--run", "run", "--set", "epochs"], "KEY=VALUE"),
         (["evaluate", "nowhere", "--data", "."], "nowhere"),
         (["search", "nowhere", "--data", ".", "a dog"], "nowhere"),
-        (["search", "nowhere", "--data", "."], "either a sentence or an image"),
+        (["search", "nowhere", "--data", "."], "either a text or an image"),
         (["study", "nowhere", "--out", "run"], "nowhere"),
         (["study", "nowhere", "--out", "run", "--variants", "mite,mitee"], "mitee"),
         (["export", "nowhere", "--out", "run"], "nowhere"),
@@ -110,7 +110,7 @@ def test_the_whole_way_by_command_line(tmp_path, capsys):
     scenes, run = str(tmp_path / "scenes"), str(tmp_path / "run")
     assert main(["data", "scenes", scenes, "--train", "160", "--dev", "20", "--size", "32"]) == 0
     small = [f"stages.{name}.epochs=1" for name in ("align", "classify", "adversarial", "finetune")]
-    small += ["model.image_size=32", "model.cnn_width=8"]
+    small += ["backbone.image_size=32", "backbone.width=8"]
     settings = [word for value in small for word in ("--set", value)]
     assert main(["train", scenes, "--config", "scenes", "--run", run, *settings]) == 0
     result, page = tmp_path / "result.json", tmp_path / "page.html"

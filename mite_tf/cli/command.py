@@ -43,7 +43,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mite",
-        description="Match pictures and sentences: train, measure and search with your own data.",
+        description="Match images and captions: train, measure and search with your own data.",
         epilog="examples:\n"
         "  mite demo --out demo                        everything, on rendered scenes\n"
         "  mite data check photos                      what is in the folder, and what is wrong\n"

@@ -14,12 +14,12 @@ def add(verbs: Verbs) -> None:
         verbs,
         "search",
         _search,
-        "find the images that fit a sentence, or the sentences that fit an image",
+        "find the images that fit a text, or the captions that fit an image",
         'mite search runs/first --data photos "a dog leaps into the water" --html found.html',
     )
     search.add_argument("run", help="run folder")
-    search.add_argument("query", nargs="?", help="a sentence")
-    search.add_argument("--image", metavar="FILE", help="an image, instead of a sentence")
+    search.add_argument("query", nargs="?", help="a text")
+    search.add_argument("--image", metavar="FILE", help="an image, instead of a text")
     search.add_argument("--data", required=True, metavar="PATH", help="captioned images")
     search.add_argument("--split", help="search in this split alone (default: all)")
     search.add_argument("--stage", help="encoders of this stage (default: the last)")
@@ -30,9 +30,9 @@ def add(verbs: Verbs) -> None:
 
 def _search(options: argparse.Namespace) -> None:
     load_tensorflow()
-    from mite_tf.runs import find
+    from mite_tf.runs import search
 
-    hits = find(
+    hits = search(
         options.run,
         options.data,
         options.query,

@@ -16,7 +16,7 @@ def add(verbs: Verbs) -> None:
         _train,
         "train both encoders on captioned images",
         "mite train photos --config flickr8k --run runs/first \\\n"
-        "      --set model.backbone=efficientnet.keras --set stages.finetune.epochs=0",
+        "      --set backbone.name=efficientnet.keras --set stages.finetune.epochs=0",
     )
     train.add_argument("path", help="folder or file of captioned images, splits train and dev")
     train.add_argument("--run", required=True, metavar="DIR", help="folder for the result")

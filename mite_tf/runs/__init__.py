@@ -1,22 +1,26 @@
-"""The run folder, and what is done with one: train, evaluate, search, embed."""
+"""The run folder, and what is done with one: train, embed, evaluate, search, export."""
 
 from mite_tf.runs.build import build_model
-from mite_tf.runs.config import Config, config_names, load_config, parse_overrides
-from mite_tf.runs.history import HistoryFile
+from mite_tf.runs.config import Config, config_names, load_config
+from mite_tf.runs.config_keys import parse_overrides
+from mite_tf.runs.evaluate import embed, evaluate
+from mite_tf.runs.export_run import export_run
+from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.run import Run
+from mite_tf.runs.search import search
 from mite_tf.runs.train import train
-from mite_tf.runs.use import embed, evaluate, find
 
 __all__ = [
     "Config",
-    "HistoryFile",
     "Run",
+    "RunFolder",
     "build_model",
     "config_names",
     "embed",
     "evaluate",
-    "find",
+    "export_run",
     "load_config",
     "parse_overrides",
+    "search",
     "train",
 ]

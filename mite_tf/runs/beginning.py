@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from mite_tf.errors import MiteError
 from mite_tf.runs.config import Config
-from mite_tf.runs.run import Run
-from mite_tf.training.stage import Stage
+from mite_tf.runs.folder import RunFolder
+from mite_tf.training import Stage
 
 
 def stages_in_common(one: Config, other: Config) -> int:
@@ -25,7 +25,7 @@ def stages_in_common(one: Config, other: Config) -> int:
         The number of stages, not counting those of no epochs.
 
     Example:
-        >>> game = Stage(name="adversarial", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
+        >>> game = Stage(name="game", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
         >>> config = Config(stages=(Stage(name="align", epochs=4), game))
         >>> stages_in_common(config, config.without_adversary())
         1
@@ -45,7 +45,7 @@ def trained_stages(config: Config) -> tuple[Stage, ...]:
     return tuple(stage for stage in config.stages if stage.epochs)
 
 
-def check_beginning(config: Config, fingerprint: str, beginning: Run) -> None:
+def check_beginning(config: Config, fingerprint: str, beginning: RunFolder) -> None:
     """Refuses a run that a training cannot begin from.
 
     Args:
@@ -54,25 +54,22 @@ def check_beginning(config: Config, fingerprint: str, beginning: Run) -> None:
         beginning: The run to begin from.
 
     Raises:
-        MiteError: If that run is not finished, was trained on other data, or went through other
-            stages than the first ones of the training.
+        MiteError: If that run has not gone through all of its stages, was trained on other data,
+            or its stages are not the first ones of the training.
     """
-    if not beginning.finished:
+    if not beginning.finished or beginning.ended_early:
         raise MiteError(f"{beginning.path}: is not finished, so nothing can begin from its end.")
     if beginning.info["data"]["fingerprint"] != fingerprint:
-        raise MiteError(f"{beginning.path}: was trained on other data, so nothing here can follow.")
+        raise MiteError(
+            f"{beginning.path}: was trained on other data, so this training cannot begin from it."
+        )
     common = stages_in_common(config, beginning.config)
     if common < len(trained_stages(beginning.config)):
         raise MiteError(
             f"{beginning.path}: its stages, under its settings, are not the first ones of this "
-            f"training, without adversary; in common are {common}."
+            f"training, without adversary. They have {common} in common."
         )
 
 
 def _without_adversary_and_stages(config: Config) -> Config:
-    return replace(
-        config,
-        stages=(),
-        discriminator=type(config.discriminator)(),
-        loss=replace(config.loss, adversarial={}),
-    )
+    return replace(config, stages=()).with_adversary_of(Config(stages=()))

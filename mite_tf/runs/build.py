@@ -27,7 +27,7 @@ def build_model(
     Args:
         config: The configuration.
         vocabulary_size: Number of token ids.
-        feature_shape: Shape of one image's features where `model.backbone` is `features`, that
+        feature_shape: Shape of one image's features where `backbone.name` is `features`, that
             is, where they come precomputed.
 
     Returns:
@@ -37,60 +37,44 @@ def build_model(
         MiteError: If the backbone or a loss cannot be built as configured.
     """
     keras.utils.set_random_seed(config.training.seed)
-    model = config.model
-    if model.backbone == "features":
-        if feature_shape is None:
-            raise MiteError("model.backbone is 'features', but no features were given.")
-        backbone = None
-    else:
+    backbone = None
+    if config.backbone.name != "features":
         backbone = load_backbone(
-            model.backbone,
-            image_size=model.image_size,
-            weights=None if model.weights == "none" else model.weights,
-            feature_map=model.image_pooling != "average",
-            width=model.cnn_width,
+            config.backbone.name,
+            image_size=config.backbone.image_size,
+            weights=None if config.backbone.weights == "none" else config.backbone.weights,
+            feature_map=config.image_head["pooling"] != "average",
+            width=config.backbone.width,
         )
         feature_shape = backbone.output_shape[1:]
-    head = image_head(
-        feature_shape,
-        embedding_size=model.embedding_size,
-        hidden_size=model.image_hidden_size,
-        pooling=model.image_pooling,
-        power=model.image_power,
-        dropout=model.image_dropout,
-        standardize=model.standardize,
+    if feature_shape is None:
+        raise MiteError("backbone.name is 'features', but no features were given.")
+    embedding: dict[str, Any] = {
+        "embedding_size": config.embedding.size,
+        "standardize": config.embedding.standardize,
+    }
+    head = image_head(feature_shape, **embedding, **config.image_head)
+    arguments = {**config.text_encoder, **embedding}
+    name = arguments.pop("name")
+    if name == "transformer":
+        arguments["max_length"] = config.tokenizer.max_length
+    mite = MITE(
+        ImageEncoder(backbone, head),
+        TEXT_ENCODERS[name](vocabulary_size, **arguments),
+        modality_discriminator(config.embedding.size, **config.discriminator),
+        name="mite",
     )
-    extra: dict[str, Any] = (
-        {"max_length": config.text.max_length} if model.text_encoder == "transformer" else {}
-    )
-    text = TEXT_ENCODERS[model.text_encoder](
-        vocabulary_size,
-        word_size=model.word_size,
-        embedding_size=model.embedding_size,
-        hidden_size=model.text_hidden_size,
-        pooling=model.text_pooling,
-        dropout=model.text_dropout,
-        word_dropout=model.word_dropout,
-        standardize=model.standardize,
-        **extra,
-    )
-    discriminator = modality_discriminator(
-        model.embedding_size,
-        hidden_sizes=config.discriminator.hidden_sizes,
-        input_dropout=config.discriminator.input_dropout,
-        noise=config.discriminator.noise,
-    )
-    mite = MITE(ImageEncoder(backbone, head), text, discriminator, name="mite")
     try:
-        matching = matching_loss(**config.loss.matching)
-        adversarial = adversarial_loss(**config.loss.adversarial)
+        matching = matching_loss(**config.loss)
+        adversarial = adversarial_loss(**config.adversarial_loss)
     except (ValueError, TypeError) as error:
         raise MiteError(f"loss: {error}") from error
     mite.compile(
         optimizer=_adamw(config),
         backbone_optimizer=_adamw(config),
         discriminator_optimizer=keras.optimizers.Adam(
-            beta_1=config.discriminator.beta_1, global_clipnorm=config.training.clip_norm
+            beta_1=config.discriminator_optimizer.beta_1,
+            global_clipnorm=config.optimizer.clip_norm,
         ),
         loss=matching,
         adversarial_loss=adversarial,
@@ -100,7 +84,7 @@ def build_model(
 
 def _adamw(config: Config) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.AdamW(
-        weight_decay=config.training.weight_decay, global_clipnorm=config.training.clip_norm
+        weight_decay=config.optimizer.weight_decay, global_clipnorm=config.optimizer.clip_norm
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

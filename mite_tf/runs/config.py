@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, field, replace
 from importlib import resources
 from pathlib import Path
@@ -14,71 +14,77 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from mite_tf.errors import MiteError
-from mite_tf.training.stage import Stage
+from mite_tf.runs.arguments import ARGUMENTS
+from mite_tf.runs.config_keys import override, refuse_old_keys
+from mite_tf.training import Stage
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", validate_default=True)
+_Share = Annotated[float, Field(ge=0, lt=1)]
+_Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class TextConfig:
+class TokenizerConfig:
     """Captions to token ids; see `learn_vocabulary` and `WordPieceTokenizer`."""
 
     vocabulary_size: Annotated[int, Field(ge=10)] = 8000
-    minimum_count: Annotated[int, Field(ge=1)] = 3
-    max_length: Annotated[int, Field(ge=1)] = 48
+    minimum_count: _Count = 3
+    max_length: _Count = 48
     lower_case: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class ModelConfig:
-    """Both encoders; see `load_backbone`, `image_head` and the text encoders.
+class EmbeddingConfig:
+    """What both encoders share.
 
     Args:
-        backbone: `small-cnn`, a model of `keras.applications`, or the path of a `.keras` file.
-            `features` for an image encoder that starts at features computed beforehand, which
-            lie in the file `features`; see `PrecomputedFeatures`.
-        weights: For `keras.applications`: `imagenet`, `none`, or a file.
-        image_power: Exponent of `PowerNormalization`.
-        standardize: Whether embeddings are standardised over the batch; see `project`.
+        size: Size of the embeddings.
+        standardize: Whether they are standardised over the batch; see `project`.
     """
 
-    embedding_size: Annotated[int, Field(ge=2)] = 512
+    size: Annotated[int, Field(ge=2)] = 512
     standardize: bool = False
-    backbone: str = "small-cnn"
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class BackboneConfig:
+    """The backbone of the image encoder; see `load_backbone`.
+
+    Args:
+        name: `small-cnn`, a model of `keras.applications`, or the path of a `.keras` file.
+            `features` for an image encoder without backbone, whose features were computed
+            beforehand; see `PrecomputedFeatures`.
+        features: The file of these features.
+        weights: For `keras.applications`: `imagenet`, `none`, or a file.
+        image_size: Height and width of images in use, in pixels.
+        width: For `small-cnn`: channels of the first stage.
+    """
+
+    name: str = "small-cnn"
     features: str = ""
     weights: str = "imagenet"
     image_size: Annotated[int, Field(ge=16)] = 224
-    cnn_width: Annotated[int, Field(ge=8)] = 32
-    image_pooling: Literal["average", "max", "generalized", "flatten"] = "average"
-    image_power: Annotated[float, Field(gt=0, le=1)] = 1.0
-    image_hidden_size: Annotated[int, Field(ge=0)] = 512
-    image_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    text_encoder: Literal["bag-of-words", "recurrent", "transformer"] = "bag-of-words"
-    word_size: Annotated[int, Field(ge=2)] = 512
-    text_pooling: Literal["average", "max", "generalized"] = "average"
-    text_hidden_size: Annotated[int, Field(ge=0)] = 512
-    text_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    width: Annotated[int, Field(ge=8)] = 32
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class DiscriminatorConfig:
-    """The modality discriminator; see `modality_discriminator`."""
+class OptimizerConfig:
+    """AdamW, which trains the encoders.
 
-    hidden_sizes: tuple[int, ...] = (256, 256)
-    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    noise: Annotated[float, Field(ge=0)] = 0.0
-    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    Args:
+        weight_decay: Decoupled weight decay.
+        clip_norm: Largest norm of the gradient; that of the discriminator too.
+    """
+
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip_norm: Annotated[float, Field(gt=0)] = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class LossConfig:
-    """Names and arguments of the losses; see `mite_tf.losses.by_name`."""
+class DiscriminatorOptimizerConfig:
+    """Adam, which trains the discriminator."""
 
-    matching: dict[str, Any] = field(
-        default_factory=lambda: {"name": "triplet", "margin": 0.2, "negatives": "mix"}
-    )
-    adversarial: dict[str, Any] = field(default_factory=lambda: {"name": "flipped-labels"})
+    beta_1: _Share = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -87,8 +93,6 @@ class TrainingConfig:
 
     Args:
         seed: Seed of initial weights, order, views and dropout.
-        weight_decay: Decoupled weight decay of AdamW.
-        clip_norm: Largest norm of the gradient of each optimizer.
         averaging: Momentum of the running average of the encoders' weights that is evaluated
             and kept; 0 evaluates the weights themselves.
         views: Views of each training image whose features are cached: whole frame, mirror
@@ -97,8 +101,8 @@ class TrainingConfig:
         select_by: Which epoch of a stage counts as its best: the one with the highest `rsum` on
             dev, or the `last`, which looks at nothing. A modality gap gains some recall, so that
             `rsum` prefers epochs before the adversary has closed it.
-        guard: What happens when training fails: it is told (`warn`), training stops (`stop`), the
-            guard does something about it first (`act`), or nobody looks (`off`); see `Guard`.
+        guard: What happens when training fails: the guard warns (`warn`), stops training
+            (`stop`), or tries a remedy first (`act`); `off` switches it off. See `Guard`.
         probe_every: Epochs from one measurement of `probe_accuracy` on dev to the next; 0 for
             none. The guard judges the adversary by it.
         save_minutes: A resumable state is written at the end of every epoch, and within long
@@ -106,10 +110,8 @@ class TrainingConfig:
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    clip_norm: Annotated[float, Field(gt=0)] = 2.0
-    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    views: Annotated[int, Field(ge=1)] = 1
+    averaging: _Share = 0.998
+    views: _Count = 1
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.5
     select_by: Literal["rsum", "last"] = "rsum"
     guard: Literal["off", "warn", "act", "stop"] = "warn"
@@ -121,16 +123,31 @@ class TrainingConfig:
 class Config:
     """Everything that decides a training, besides the data.
 
+    The sections that are dictionaries hold the arguments of what they are named after:
+    `image_head(shape, **config.image_head)`. A `name` in one chooses among several.
+
     Example:
         >>> config = load_config("scenes", {"stages.align.epochs": "3"})
-        >>> config.stages[0].epochs
-        3
+        >>> config.stages[0].epochs, config.image_head["dropout"]
+        (3, 0.1)
     """
 
-    text: TextConfig = TextConfig()
-    model: ModelConfig = ModelConfig()
-    discriminator: DiscriminatorConfig = DiscriminatorConfig()
-    loss: LossConfig = LossConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    image_head: Annotated[dict[str, Any], ARGUMENTS["image_head"]] = field(default_factory=dict)
+    text_encoder: Annotated[dict[str, Any], ARGUMENTS["text_encoder"]] = field(default_factory=dict)
+    discriminator: Annotated[dict[str, Any], ARGUMENTS["discriminator"]] = field(
+        default_factory=dict
+    )
+    loss: Annotated[dict[str, Any], ARGUMENTS["loss"]] = field(
+        default_factory=lambda: {"name": "triplet", "negatives": "mix"}
+    )
+    adversarial_loss: Annotated[dict[str, Any], ARGUMENTS["adversarial_loss"]] = field(
+        default_factory=dict
+    )
+    optimizer: OptimizerConfig = OptimizerConfig()
+    discriminator_optimizer: DiscriminatorOptimizerConfig = DiscriminatorOptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     stages: tuple[Stage, ...]
 
@@ -141,7 +158,16 @@ class Config:
         )
         return replace(self, stages=stages)
 
-    def with_overrides(self, overrides: dict[str, Any]) -> Config:
+    def with_adversary_of(self, other: Config) -> Config:
+        """Returns the same with the discriminator, its optimizer and loss of another one."""
+        return replace(
+            self,
+            discriminator=other.discriminator,
+            discriminator_optimizer=other.discriminator_optimizer,
+            adversarial_loss=other.adversarial_loss,
+        )
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Config:
         """Returns the same with some values replaced, by dotted keys as `load_config` takes them.
 
         Raises:
@@ -149,7 +175,7 @@ class Config:
         """
         values = tomllib.loads(self.to_toml())
         for key, value in overrides.items():
-            _override(values, key, value)
+            override(values, key, value)
         return _validated(", ".join(overrides), values)
 
     def to_toml(self) -> str:
@@ -163,14 +189,14 @@ def config_names() -> list[str]:
     return sorted(file.name[:-5] for file in files if file.name.endswith(".toml"))
 
 
-def load_config(name_or_file: str | Path, overrides: dict[str, Any] | None = None) -> Config:
+def load_config(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Reads a configuration.
 
     Args:
         name_or_file: Name of a packaged configuration, or the path of a TOML file.
         overrides: Dotted keys and values that replace those of the file, such as
-            `{"model.embedding_size": 256, "stages.align.epochs": 5}`. A stage is addressed by
-            its name. Strings are read as TOML values where they are such.
+            `{"embedding.size": 256, "stages.align.epochs": 5}`. A stage is addressed by its
+            name. Strings are read as TOML values where they are such.
 
     Returns:
         The configuration.
@@ -193,51 +219,10 @@ def load_config(name_or_file: str | Path, overrides: dict[str, Any] | None = Non
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise MiteError(f"{name_or_file}: not valid TOML: {error}") from error
+    refuse_old_keys(name_or_file, values)
     for key, value in (overrides or {}).items():
-        _override(values, key, value)
+        override(values, key, value)
     return _validated(name_or_file, values)
-
-
-def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
-    """Turns `["a.b=1", ...]`, as given on the command line, into `{"a.b": "1"}`.
-
-    Raises:
-        MiteError: If one of them holds no `=`.
-    """
-    pairs = [assignment.partition("=") for assignment in assignments]
-    for (key, equals, _), assignment in zip(pairs, assignments, strict=True):
-        if not equals or not key.strip():
-            raise MiteError(
-                f"--set {assignment}: expected KEY=VALUE, such as model.embedding_size=256 "
-                "or stages.align.epochs=5."
-            )
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
-    *parents, last = dotted.split(".")
-    table: Any = values
-    for parent in parents:
-        if isinstance(table, list):
-            named = [item for item in table if item.get("name") == parent]
-            if not named:
-                names = ", ".join(str(item.get("name")) for item in table)
-                raise MiteError(f"{dotted}: no stage is called {parent!r}; there are {names}.")
-            table = named[0]
-        elif isinstance(table, dict):
-            table = table.setdefault(parent, {})
-        if not isinstance(table, (dict, list)):
-            raise MiteError(f"{dotted}: {parent!r} is a value and holds no further keys.")
-    if isinstance(table, list):
-        raise MiteError(f"{dotted}: name a key of the stage, such as {dotted}.epochs.")
-    table[last] = _parse_value(value) if isinstance(value, str) else value
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text  # a bare word or path: not quoted on the command line
 
 
 def _validated(source: str | Path, values: dict[str, Any]) -> Config:
@@ -256,16 +241,19 @@ def _explain(source: str | Path, values: dict[str, Any], error: ValidationError)
             if isinstance(part, int) and isinstance(table, list):
                 table = table[part]
                 place.append(str(table.get("name", part) if isinstance(table, dict) else part))
+            elif len(place) == 1 and place[0] in ARGUMENTS and ARGUMENTS[place[0]].named:
+                if part != ARGUMENTS[place[0]].name_in(table):
+                    place.append(str(part))
             else:
                 table = table.get(part, {}) if isinstance(table, dict) else {}
                 place.append(str(part))
         message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "unexpected_keyword_argument":
+        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             message = "no such key"
-        given = (
-            ""
-            if item["type"] in ("missing", "unexpected_keyword_argument")
-            else (f" (given: {item['input']!r})")
-        )
-        lines.append(f"  {'.'.join(place)}: {message}{given}")
+            if place[0] in ARGUMENTS:
+                section = ARGUMENTS[place[0]]
+                message += f"; there are {', '.join(section.keys(values[place[0]]))}"
+        elif item["type"] != "missing":
+            message += f" (given: {item['input']!r})"
+        lines.append(f"  {'.'.join(place)}: {message}")
     return f"{source}: the configuration is not valid:\n" + "\n".join(lines)

@@ -11,11 +11,11 @@ from mite_tf.errors import MiteError
 from mite_tf.export import ExportedFrom, Manifest, export
 from mite_tf.export.formats import DEFAULT_FORMATS
 from mite_tf.progress import CONSOLE
-from mite_tf.runs.run import Run
+from mite_tf.runs.folder import RunFolder
 
 
 def export_run(
-    run: str | Path | Run,
+    run: str | Path | RunFolder,
     out: str | Path,
     *,
     formats: Sequence[str] = DEFAULT_FORMATS,
@@ -44,7 +44,7 @@ def export_run(
     Raises:
         MiteError: If the run or the data is missing, or as for `mite_tf.export.export`.
     """
-    folder = run if isinstance(run, Run) else Run(run)
+    folder = RunFolder(run)
     encoders = folder.encoders(stage)
     table = _data_of(folder, data)
     if table is None and int8:
@@ -58,7 +58,7 @@ def export_run(
         )
     config, features = folder.config, None
     if encoders.preprocessing is None and table is not None and "onnx" in formats:
-        features = PrecomputedFeatures(config.model.features)
+        features = PrecomputedFeatures(config.backbone.features)
     epoch, _, stage_name = folder.best(stage).name.partition("-")
     row = next((row for row in folder.history() if row["epoch"] == int(epoch)), {})
     return export(
@@ -76,13 +76,13 @@ def export_run(
             selected_by=config.training.select_by,
             data={key: folder.info["data"][key] for key in ("fingerprint", "images", "captions")},
             metrics={key: value for key, value in row.items() if key not in ("epoch", "stage")},
-            text_encoder=config.model.text_encoder,
+            text_encoder=config.text_encoder["name"],
         ),
         quiet=quiet,
     )
 
 
-def _data_of(run: Run, data: str | Path | CaptionedImages | None) -> CaptionedImages | None:
+def _data_of(run: RunFolder, data: str | Path | CaptionedImages | None) -> CaptionedImages | None:
     """The captioned images; None if `data` is not given and nothing can be read where it was."""
     if isinstance(data, CaptionedImages):
         return data

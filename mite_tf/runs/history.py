@@ -1,16 +1,19 @@
-"""One row per epoch, kept in the run folder."""
+"""What a training tells of each epoch: a row in the run folder, a line on the terminal."""
 
 from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from mite_tf.files import written_beside
-from mite_tf.runs.run import Run
+from mite_tf.progress import CONSOLE, bar
+from mite_tf.runs.folder import RunFolder
+from mite_tf.training import Stage, StageSchedule
 
 
 class HistoryFile(keras.callbacks.Callback):
@@ -18,13 +21,15 @@ class HistoryFile(keras.callbacks.Callback):
 
     Args:
         run: The run folder.
-        rows: Rows of earlier epochs, when a training is resumed.
+
+    Attributes:
+        rows: The rows so far; a resumed training puts those of earlier epochs back.
     """
 
-    def __init__(self, run: Run, rows: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, run: RunFolder) -> None:
         super().__init__()
         self.run = run
-        self.rows = list(rows)
+        self.rows: list[dict[str, Any]] = []
         self._writer: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -41,8 +46,6 @@ class HistoryFile(keras.callbacks.Callback):
         self._write_summaries(epoch + 1, self.rows[-1])
 
     def _write_summaries(self, epoch: int, row: dict[str, Any]) -> None:
-        import tensorflow as tf
-
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.run.path / "logs"))
         with self._writer.as_default(step=epoch):
@@ -50,3 +53,62 @@ class HistoryFile(keras.callbacks.Callback):
                 if isinstance(value, (int, float)):
                     tf.summary.scalar(key, value)
         self._writer.flush()
+
+
+class TrainingProgress(keras.callbacks.Callback):
+    """Shows speed and remaining time of the whole training, and one line per epoch.
+
+    Args:
+        schedule: The stages.
+        steps: Returns the number of batches of an epoch of a stage.
+        epoch: Number of the epoch that comes first.
+        step: Batches of it that were run before.
+        quiet: Whether to show nothing.
+    """
+
+    def __init__(
+        self,
+        schedule: StageSchedule,
+        steps: Callable[[Stage], int],
+        epoch: int = 0,
+        step: int = 0,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__()
+        per_epoch = [steps(schedule.stage_at(number)) for number in range(schedule.epochs)]
+        self._epochs = len(per_epoch)
+        self._quiet = quiet
+        self._bar = bar("batches", quiet=quiet)
+        self._task = self._bar.add_task("", total=sum(per_epoch[epoch:]) - step)
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._bar.update(self._task, description=f"epoch {epoch + 1}/{self._epochs}")
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._bar.advance(self._task)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._quiet:
+            return
+        logs = logs or {}
+        parts = [
+            f"epoch {epoch + 1:>3}/{self._epochs}",
+            f"{logs.get('stage', ''):<11}",
+            f"loss {logs['matching_loss']:7.3f}",
+            f"active {100 * logs['active_hinges']:3.0f}%",
+            f"discriminator {100 * logs['discriminator_accuracy']:3.0f}%",
+        ]
+        if "rsum" in logs:
+            parts += [
+                f"R@1 {logs['image_to_text_r1']:4.1f} {logs['text_to_image_r1']:4.1f}",
+                f"RSUM {logs['rsum']:5.1f} (best {logs['best_rsum']:5.1f})",
+                f"gap {logs['centroid_gap']:.2f}",
+            ]
+        CONSOLE.print("  ".join(parts), soft_wrap=True)

@@ -17,8 +17,7 @@ from mite_tf.evaluation import Embeddings
 from mite_tf.progress import progress
 from mite_tf.runs.config import Config
 from mite_tf.text import TokenTable
-from mite_tf.training.interruption import Interruption
-from mite_tf.training.stage import Stage
+from mite_tf.training import Interruption, Stage
 
 
 class StageInputs:

@@ -1,238 +1,31 @@
-"""The folder that one training leaves."""
+"""A run: its folder, and what is done with it."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-from mite_tf.encoders import Encoders
-from mite_tf.errors import MiteError
-from mite_tf.files import write_text
-from mite_tf.runs.config import Config, load_config
-from mite_tf.text import write_vocabulary
-from mite_tf.training.state import read_values
+from mite_tf.runs.evaluate import embed as _embed
+from mite_tf.runs.evaluate import evaluate as _evaluate
+from mite_tf.runs.export_run import export_run as _export_run
+from mite_tf.runs.folder import RunFolder
+from mite_tf.runs.search import search as _search
 
 
-class Run:
-    """A run folder: configuration, best encoders, resumable state, history.
+class Run(RunFolder):
+    """A run folder with what is done with it.
 
-    | file | what it holds |
-    | --- | --- |
-    | `config.toml` | the configuration, complete |
-    | `vocabulary.txt` | the vocabulary, one entry a line |
-    | `run.json` | data, where it was, its fingerprint and counts, versions of the packages |
-    | `best/EPOCH-STAGE/` | the encoders of the best epoch of each stage, with vocabulary |
-    | `checkpoint/state.npz` | all that `--resume` needs |
-    | `checkpoint/beginning.npz` | before that: the state of the run that this one begins from |
-    | `checkpoint/good.npz` | with `training.guard = "act"`: the state that it goes back to |
-    | `history.csv` | one row an epoch |
-    | `logs/` | the same for TensorBoard |
-    | `warnings.txt` | what the guard found, if anything |
+    `embed`, `evaluate` and `search` are the functions of the same names, and `export` is
+    `export_run`, each with this run as its first argument: `run.evaluate("photos", split="test")`
+    is `mite.evaluate(run, "photos", split="test")`.
 
     Args:
         path: The folder.
 
     Example:
-        >>> Run("runs/none").best()
+        >>> Run("runs/none").evaluate("photos")
         Traceback (most recent call last):
         mite_tf.errors.MiteError: runs/none: no such run folder. Train one with `mite train`.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-
-    @property
-    def state(self) -> Path:
-        """File of the resumable state."""
-        return self.path / "checkpoint" / "state.npz"
-
-    @property
-    def beginning(self) -> Path:
-        """File of the state that the run begins from, until there is one of its own."""
-        return self.state.with_name("beginning.npz")
-
-    @property
-    def good_state(self) -> Path:
-        """File of the state that a guard goes back to."""
-        return self.state.with_name("good.npz")
-
-    @property
-    def vocabulary(self) -> Path:
-        """File of the vocabulary, one entry a line."""
-        return self.path / "vocabulary.txt"
-
-    @property
-    def history_file(self) -> Path:
-        """CSV file with one row an epoch."""
-        return self.path / "history.csv"
-
-    @property
-    def warnings_file(self) -> Path:
-        """Text file with what the guard found, if it found anything."""
-        return self.path / "warnings.txt"
-
-    @property
-    def config(self) -> Config:
-        """The configuration of the run."""
-        self._must_exist()
-        return load_config(self.path / "config.toml")
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """What `run.json` holds: data, counts and versions."""
-        self._must_exist()
-        try:
-            return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise MiteError(f"{self.path}: not a run folder: {error}") from error
-
-    @property
-    def finished(self) -> bool:
-        """Whether the training has gone through all of its stages."""
-        if not self.state.exists():
-            return False
-        return read_values(self.state)["epoch"] == sum(s.epochs for s in self.config.stages)
-
-    def stage_before_adversary(self, stage: str | None = None) -> str:
-        """Returns the last stage before the adversary that leads up to a stage.
-
-        Args:
-            stage: Name of a stage; the last one by default.
-
-        Returns:
-            Its name; empty if no adversary has taken part by then.
-        """
-        stages = [each for each in self.config.stages if each.name in self.best_folders()]
-        for number, each in enumerate(stages):
-            if each.is_adversarial:
-                earlier = [before.name for before in stages[:number] if before.trains_encoders]
-                return earlier[-1] if earlier else ""
-            if each.name == stage:
-                break
-        return ""
-
-    def start(
-        self,
-        config: Config,
-        vocabulary: Sequence[str],
-        info: dict[str, Any],
-        beginning: Run | None = None,
-    ) -> None:
-        """Makes the folder with what a run begins with; it appears complete or not at all.
-
-        Args:
-            config: The configuration.
-            vocabulary: The vocabulary.
-            info: What `run.json` is to hold.
-            beginning: A finished run whose end is where this one begins, see `train`.
-        """
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        beside.mkdir(parents=True)
-        (beside / "config.toml").write_text(config.to_toml(), encoding="utf-8")
-        write_vocabulary(beside / self.vocabulary.name, vocabulary)
-        text = json.dumps(info, indent=2, ensure_ascii=False)
-        (beside / "run.json").write_text(f"{text}\n", encoding="utf-8")
-        if beginning is not None:
-            for folder in ("best", "logs"):
-                shutil.copytree(beginning.path / folder, beside / folder)
-            shutil.copy2(beginning.history_file, beside)
-            (beside / "checkpoint").mkdir()
-            shutil.copy2(beginning.state, beside / "checkpoint" / self.beginning.name)
-        beside.replace(self.path)
-
-    def history(self) -> list[dict[str, Any]]:
-        """Returns the rows of `history.csv`, numbers as floats, empty cells left out."""
-        import csv
-
-        self._must_exist()
-        if not self.history_file.exists():
-            return []
-        with self.history_file.open(newline="", encoding="utf-8") as file:
-            return [
-                {key: _number(value) for key, value in row.items() if value not in ("", None)}
-                for row in csv.DictReader(file)
-            ]
-
-    def best_folders(self) -> dict[str, Path]:
-        """Returns the folder of the best encoders of each stage, in order of training."""
-        folders = sorted((self.path / "best").glob("[0-9]*-*"))
-        return {folder.name.partition("-")[2]: folder for folder in folders if folder.is_dir()}
-
-    def best(self, stage: str | None = None) -> Path:
-        """Returns the folder of the best encoders of a stage; of the last one by default.
-
-        Raises:
-            MiteError: If there is no such run or stage, or no epoch of it has ended yet.
-        """
-        self._must_exist()
-        folders = self.best_folders()
-        if not folders:
-            raise MiteError(
-                f"{self.path}: no epoch has ended yet, so there are no encoders. Go on with "
-                "`mite train … --resume`."
-            )
-        if stage is None:
-            return list(folders.values())[-1]
-        if stage not in folders:
-            raise MiteError(
-                f"{self.path}: no best encoders of a stage {stage!r}; there are those of "
-                f"{', '.join(folders)}."
-            )
-        return folders[stage]
-
-    def keep_best(self, epoch: int, stage: str, save: Any) -> Path:
-        """Replaces the best encoders of a stage.
-
-        Args:
-            epoch: Number of the epoch, from 0.
-            stage: Name of the stage.
-            save: Called with a folder to write the encoders into.
-
-        Returns:
-            The folder, complete when this returns; a kill before that leaves the old one.
-        """
-        target = self.path / "best" / f"{epoch + 1:04d}-{stage}"
-        unfinished = target.with_name(f"unfinished-{target.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        save(unfinished)
-        old = self.best_folders().get(stage)
-        if target.exists():
-            shutil.rmtree(target)
-        unfinished.rename(target)
-        if old is not None and old != target:
-            shutil.rmtree(old)
-        return target
-
-    def write_warnings(self, sentences: Sequence[str]) -> None:
-        """Replaces the warnings; with none to write, there is no file."""
-        if sentences:
-            write_text(self.warnings_file, "".join(f"{sentence}\n" for sentence in sentences))
-        else:
-            self.warnings_file.unlink(missing_ok=True)
-
-    def forget_from(self, epoch: int) -> None:
-        """Removes best encoders of epochs that a resumed training will run again."""
-        for folder in self.best_folders().values():
-            if int(folder.name.partition("-")[0]) > epoch:
-                shutil.rmtree(folder)
-        for folder in (self.path / "best").glob("unfinished-*"):
-            shutil.rmtree(folder)
-
-    def encoders(self, stage: str | None = None) -> Encoders:
-        """Returns the best encoders of a stage; of the last one by default."""
-        return Encoders.load(self.best(stage))
-
-    def _must_exist(self) -> None:
-        if not self.path.is_dir():
-            raise MiteError(f"{self.path}: no such run folder. Train one with `mite train`.")
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    embed = _embed
+    evaluate = _evaluate
+    search = _search
+    export = _export_run

@@ -1,12 +1,17 @@
-"""Captioned pictures to a run: the main job."""
+"""From captioned images to a run: the main job."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from mite_tf.data import CaptionedImages, CheckReport, check, read
@@ -17,16 +22,17 @@ from mite_tf.progress import CONSOLE
 from mite_tf.runs.beginning import check_beginning
 from mite_tf.runs.build import build_model
 from mite_tf.runs.config import Config, load_config
-from mite_tf.runs.fit_stages import fit_stages
+from mite_tf.runs.fit import fit_stages
+from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.inputs import StageInputs
 from mite_tf.runs.run import Run
 from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
-from mite_tf.training.interruption import Interruption
+from mite_tf.training import Interruption
 
 
 def train(
     data: str | Path | CaptionedImages | CheckReport,
-    run: str | Path,
+    run: str | Path | RunFolder,
     *,
     config: str | Path | Config | None = None,
     overrides: dict[str, Any] | None = None,
@@ -35,7 +41,8 @@ def train(
     skip_bad: bool = False,
     resume: bool = False,
     feature_cache: str | Path | None = None,
-    beginning: str | Path | None = None,
+    beginning: str | Path | RunFolder | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     quiet: bool = False,
 ) -> Run:
     """Trains both encoders through all stages of a configuration.
@@ -53,9 +60,15 @@ def train(
         resume: Whether to go on with the run in the folder, if there is one.
         feature_cache: Folder of cached backbone features, to share between runs;
             `RUN/features` by default.
-        beginning: Folder of a finished run that went through the first stages of this
+        beginning: A finished run that went through the first stages of this
             configuration, without adversary. They are not trained again: the new run goes on
             from its end, to the same encoders as if it had trained them itself.
+        callbacks: Keras callbacks, called after those that measure on dev: the logs of an epoch
+            hold `rsum` and all else that the history has, and the model holds the averaged
+            weights, which were measured. Epochs count over all stages. Where one of them sets
+            `model.stop_training`, the training ends and the run counts as finished, unless
+            a loss was not finite: then resuming goes on from the last good state. What a callback
+            remembers is its own to keep: with `resume`, it starts anew.
         quiet: Whether to print no progress.
 
     Returns:
@@ -64,6 +77,12 @@ def train(
     Raises:
         MiteError: If data or configuration are unusable, or the folder holds another run.
         KeyboardInterrupt: If stopped by Ctrl-C or SIGTERM, after the state has been saved.
+
+    Example:
+        >>> stopping = keras.callbacks.EarlyStopping("rsum", mode="max", patience=5)
+        >>> train("nowhere", "runs/first", config="scenes", callbacks=[stopping])
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: nowhere: ...
     """
     folder = Run(run)
     started = (folder.path / "run.json").exists()
@@ -85,22 +104,22 @@ def train(
             f"now {info['data']['images']}). Resume with that data, or train in another folder."
         )
     if beginning is not None and not started:
-        check_beginning(settings, info["data"]["fingerprint"], Run(beginning))
+        check_beginning(settings, info["data"]["fingerprint"], RunFolder(beginning))
     vocabulary = (
         read_vocabulary(folder.vocabulary) if started else _learn(table.split("train"), settings)
     )
-    # The same seed gives the same run only where every operation is deterministic.
-    tf.config.experimental.enable_op_determinism()
-    features = None
-    if settings.model.backbone == "features":
-        features = PrecomputedFeatures(settings.model.features)
-    model = build_model(settings, len(vocabulary), features.shape if features else None)
-    if not started:  # only now, when nothing that was asked for is wrong
-        folder.start(settings, vocabulary, info, Run(beginning) if beginning else None)
-    tokenizer = WordPieceTokenizer(
-        vocabulary, max_length=settings.text.max_length, lower_case=settings.text.lower_case
-    )
-    with Interruption() as interruption:
+    with _reproducible(settings.training.seed), Interruption() as interruption:
+        features = None
+        if settings.backbone.name == "features":
+            features = PrecomputedFeatures(settings.backbone.features)
+        model = build_model(settings, len(vocabulary), features.shape if features else None)
+        if not started:  # only now, when nothing that was asked for is wrong
+            folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
+        tokenizer = WordPieceTokenizer(
+            vocabulary,
+            max_length=settings.tokenizer.max_length,
+            lower_case=settings.tokenizer.lower_case,
+        )
         inputs = StageInputs(
             table.split("train"),
             table.split("dev"),
@@ -114,14 +133,38 @@ def train(
         if inputs.train_ids.truncated and not quiet:
             CONSOLE.print(
                 f"{inputs.train_ids.truncated} of {len(inputs.train_ids.ids)} train captions are "
-                f"longer than text.max_length={settings.text.max_length} tokens and were cut."
+                f"longer than tokenizer.max_length={tokenizer.max_length} tokens and were cut."
             )
-        fit_stages(model, inputs, settings, folder, interruption, quiet=quiet)
+        fit_stages(model, inputs, settings, folder, interruption, callbacks=callbacks, quiet=quiet)
     return folder
 
 
+@contextmanager
+def _reproducible(seed: int) -> Iterator[None]:
+    """Sets all seeds and makes every operation deterministic while the block runs.
+
+    The same seed gives the same run only so. Afterwards operations are as fast as they were, the
+    generators of Python and NumPy go on where they were, and TensorFlow has its earlier seed.
+    """
+    from tensorflow.python.eager import context  # neither has a public name
+    from tensorflow.python.framework import config
+
+    was_deterministic = config.is_op_determinism_enabled()
+    before = random.getstate(), np.random.get_state(), context.global_seed()  # noqa: NPY002
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        tf.random.set_seed(before[2])
+        if not was_deterministic:
+            config.disable_op_determinism()
+
+
 def _settings(
-    started: Run | None, config: str | Path | Config | None, overrides: dict[str, Any] | None
+    started: RunFolder | None, config: str | Path | Config | None, overrides: dict[str, Any] | None
 ) -> Config:
     """The configuration to train; a run that goes on keeps its own and refuses another."""
     if started is None or config is not None or overrides:
@@ -145,10 +188,10 @@ def usable_data(
     skip_bad: bool,
     quiet: bool,
 ) -> CaptionedImages:
-    """The data without what is broken; an error if there is any and it shall not be skipped."""
+    """The data without what is broken; an error if there is any and it is not to be skipped."""
     if isinstance(data, CheckReport):
         report = data
-    elif config.model.backbone == "features":  # the image files need not be here
+    elif config.backbone.name == "features":  # the image files need not be here
         table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
         report = CheckReport(replace(table, problems=()), table.problems, images=len(table))
     else:
@@ -170,9 +213,9 @@ def _learn(train: CaptionedImages, config: Config) -> list[str]:
     assert set(train.splits) == {"train"}, "a vocabulary is learned from the train split alone"
     return learn_vocabulary(
         train.captions,
-        size=config.text.vocabulary_size,
-        minimum_count=config.text.minimum_count,
-        lower_case=config.text.lower_case,
+        size=config.tokenizer.vocabulary_size,
+        minimum_count=config.tokenizer.minimum_count,
+        lower_case=config.tokenizer.lower_case,
     )
 
 

@@ -81,8 +81,9 @@ def _flat(config: Config) -> dict[str, Any]:
     """Values by dotted key; a loss is one value, since its arguments go with its name."""
     values = asdict(config)
     stages: Sequence[dict[str, Any]] = values.pop("stages")
+    losses = {name: values.pop(name) for name in ("loss", "adversarial_loss")}
     sections = values | {f"stages.{stage['name']}": stage for stage in stages}
-    return {
+    return losses | {
         f"{name}.{key}": value for name, keys in sections.items() for key, value in keys.items()
     }
 

@@ -104,12 +104,7 @@ def shared_beginnings(config: Config, others: Sequence[Config], base: Config) ->
     with_adversary = replace(base, training=config.training)
     counts = {stages_in_common(config, other) for other in (with_adversary, config, *others)}
     return [
-        replace(
-            config,
-            stages=stages[:count],
-            discriminator=base.discriminator,
-            loss=replace(config.loss, adversarial=base.loss.adversarial),
-        )
+        replace(config, stages=stages[:count]).with_adversary_of(base)
         for count in sorted(counts)
         if 0 < count < len(stages)
     ]

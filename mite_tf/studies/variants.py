@@ -112,10 +112,10 @@ def _read(source: str, text: str) -> dict[str, Variant]:
                 f"{source}: variant {name!r}: adversary is true or false, weight_factor a number."
             )
         for key in table:
-            if "." not in key and key not in _OWN:
+            if "." not in key and key not in (*_OWN, "loss", "adversarial_loss"):
                 raise MiteError(
                     f"{source}: variant {name!r}: {key!r} is no key of the configuration. Write "
-                    'keys as for --set and in quotes, such as "loss.adversarial" = { … }.'
+                    'keys as for --set and in quotes, such as "training.averaging" = 0.'
                 )
     return {
         name: Variant(

@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes_run")
     scenes = write_scenes(folder / "scenes", train=96, dev=24, test=4, size=32, progress=False)
     small = {f"stages.{name}.epochs": 1 for name in ("align", "classify", "adversarial")}
-    small |= {"stages.finetune.epochs": 0, "model.image_size": 32, "model.cnn_width": 8}
+    small |= {"stages.finetune.epochs": 0, "backbone.image_size": 32, "backbone.width": 8}
     return train(scenes, folder / "run", config=load_config("scenes", small), quiet=True)
 
 

@@ -252,8 +252,8 @@ def test_features_that_come_precomputed_are_what_the_image_encoder_takes(run, tm
         "scenes",
         {"stages.align.epochs": 1, "stages.classify.epochs": 0, "stages.adversarial.epochs": 0,
          "stages.finetune.epochs": 0, "stages.align.inputs": "features",
-         "stages.align.backbone_share": 0.0, "model.image_pooling": "average",
-         "model.backbone": "features", "model.features": str(tmp_path / "features.npz")},
+         "stages.align.backbone_share": 0.0, "image_head.pooling": "average",
+         "backbone.name": "features", "backbone.features": str(tmp_path / "features.npz")},
     )  # fmt: skip
     trained = train(table, tmp_path / "run", config=config, quiet=True)
     manifest = export_run(trained, tmp_path / "out", data=table, quiet=True)

@@ -26,14 +26,14 @@ def table(tmp_path_factory):
 
 
 OVERRIDES = {
-    "text.vocabulary_size": 60,
-    "text.minimum_count": 1,
-    "model.embedding_size": 16,
-    "model.image_size": 24,
-    "model.cnn_width": 8,
-    "model.image_hidden_size": 8,
-    "model.word_size": 8,
-    "model.text_encoder": "bag-of-words",
+    "tokenizer.vocabulary_size": 60,
+    "tokenizer.minimum_count": 1,
+    "embedding.size": 16,
+    "backbone.image_size": 24,
+    "backbone.width": 8,
+    "image_head.hidden_size": 8,
+    "text_encoder.word_size": 8,
+    "text_encoder.name": "bag-of-words",
     "discriminator.hidden_sizes": [8],
     "training.select_by": "rsum",
     "stages.align.epochs": 4,

@@ -17,7 +17,7 @@ def first(table, make_config, tmp_path_factory):
     ("override", "message"),
     [
         ({"stages.align.learning_rate": 1e-3}, "its stages, .* are not the first ones"),
-        ({"model.image_hidden_size": 9}, "its stages, .* are not the first ones"),
+        ({"image_head.hidden_size": 9}, "its stages, .* are not the first ones"),
         ({"training.seed": 1}, "its stages, .* are not the first ones"),
     ],
 )
@@ -26,7 +26,7 @@ def test_another_training_cannot_begin_from_a_run(
 ):
     config = make_config(**{"stages.align.epochs": 1} | override)
     with pytest.raises(MiteError, match=message):
-        train(table, tmp_path / "run", config=config, beginning=first.path, quiet=True)
+        train(table, tmp_path / "run", config=config, beginning=first, quiet=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -34,13 +34,13 @@ def test_other_data_or_an_unfinished_run_is_no_beginning(first, table, make_conf
     config = make_config(**{"stages.align.epochs": 1})
     fewer = CaptionedImages(table.rows[3:], root=table.root)
     with pytest.raises(MiteError, match="was trained on other data"):
-        train(fewer, tmp_path / "run", config=config, beginning=first.path, quiet=True)
+        train(fewer, tmp_path / "run", config=config, beginning=first, quiet=True)
     unfinished = Run(tmp_path / "unfinished")
     unfinished.start(first.config, [], first.info)
     assert first.finished
     assert not unfinished.finished
     with pytest.raises(MiteError, match="is not finished"):
-        train(table, tmp_path / "run", config=config, beginning=unfinished.path, quiet=True)
+        train(table, tmp_path / "run", config=config, beginning=unfinished, quiet=True)
 
 
 def test_a_run_starts_with_the_beginnings_best_encoders_and_history(first, tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.runs import config_names, load_config, parse_overrides
+from mite_tf.runs import Config, build_model, config_names, load_config, parse_overrides
 
 
 @pytest.mark.parametrize("name", ["coco", "flickr30k", "flickr8k", "scenes"])
@@ -20,20 +20,20 @@ def test_overrides_reach_tables_and_named_stages():
         "scenes",
         parse_overrides(
             [
-                "model.backbone=my file.keras",
-                "model.embedding_size=32",
+                "backbone.name=my file.keras",
+                "embedding.size=32",
                 "stages.align.epochs=7",
                 "stages.adversarial.adversarial_weight=[[0, 0.0], [1, 0.5]]",
-                "loss.adversarial={name = 'mmd'}",
+                "adversarial_loss={name = 'mmd'}",
                 "stages.finetune.flip=true",
             ]
         ),
     )
-    assert config.model.backbone == "my file.keras"
-    assert config.model.embedding_size == 32
+    assert config.backbone.name == "my file.keras"
+    assert config.embedding.size == 32
     assert config.stages[0].epochs == 7
     assert config.stages[3].value_at("adversarial_weight", 0.5) == 0.25
-    assert config.loss.adversarial == {"name": "mmd"}
+    assert config.adversarial_loss == {"name": "mmd", "bandwidths": [0.5, 1.0, 2.0]}
     assert config.stages[1].flip is True
 
 
@@ -43,24 +43,74 @@ def test_the_baseline_has_no_adversary_and_is_the_same_otherwise():
     assert all(stage.adversarial_weight == 0 for stage in baseline.stages)
     assert not any(stage.discriminator_steps for stage in baseline.stages)
     assert any(stage.is_adversarial for stage in config.stages)
-    assert baseline.model == config.model
+    assert baseline.image_head == config.image_head
     assert [s.epochs for s in baseline.stages] == [s.epochs for s in config.stages]
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"model.embeding_size": "1"}, r"model\.embeding_size: no such key"),
-        ({"model.embedding_size": "big"}, r"model\.embedding_size: .*integer.*given: 'big'"),
+        ({"embedding.siez": "1"}, r"embedding\.siez: no such key"),
+        ({"embedding.size": "big"}, r"embedding\.size: .*integer.*given: 'big'"),
+        ({"image_head.dropout": "1.5"}, r"image_head\.dropout: .*less than 1 \(given: 1\.5\)"),
+        (
+            {"image_head.size": "1"},
+            r"image_head\.size: no such key; there are hidden_size",
+        ),
+        (
+            {"text_encoder.layers": "1"},
+            r"text_encoder\.layers: no such key; there are name",
+        ),
+        ({"text_encoder.pooling": "flatten"}, r"text_encoder\.pooling: .*given: 'flatten'"),
+        ({"loss.margin": "wide"}, r"loss\.margin: .*number.*given: 'wide'"),
+        ({"loss.name": "quadruplet"}, "loss: its name is one of triplet, infonce, siglip .given"),
+        ({"adversarial_loss": {"name": "mmd", "widths": 1}}, r"_loss\.widths: no such key; .*band"),
         ({"stages.align.epochs": "-1"}, r"stages\.align\.epochs: .*greater than or equal to 0"),
         ({"stages.warmup.epochs": "1"}, r"no stage is called 'warmup'; there are align, "),
-        ({"model.backbone.x": "1"}, r"'backbone' is a value"),
+        ({"backbone.name.x": "1"}, r"'name' is a value"),
         ({"stages.align": "1"}, r"name a key of the stage"),
     ],
 )
 def test_wrong_keys_and_values_are_named(override, message):
     with pytest.raises(MiteError, match=message):
         load_config("scenes", override)
+
+
+def test_arguments_are_completed_by_the_signature_of_what_the_section_names():
+    config = load_config("scenes", {"text_encoder.name": "transformer", "text_encoder.heads": 2})
+    transformer = {key: config.text_encoder[key] for key in ("name", "heads", "layers", "pooling")}
+    assert transformer == {"name": "transformer", "heads": 2, "layers": 2, "pooling": "average"}
+    with_defaults = Config(stages=config.stages)
+    assert with_defaults.text_encoder["name"] == "bag-of-words"
+    assert with_defaults.discriminator["hidden_sizes"] == [256, 256]
+    assert with_defaults.loss["negatives"] == "mix"
+    model = build_model(config, vocabulary_size=20)
+    assert model.text_encoder.get_layer("position").max_length == config.tokenizer.max_length
+
+
+def test_a_file_of_the_old_form_is_refused_with_the_new_names(tmp_path):
+    path = tmp_path / "old.toml"
+    path.write_text("""
+        [text]
+        max_length = 9
+        [model]
+        image_dropout = 0.3
+        [loss.matching]
+        name = "triplet"
+        [[stages]]
+        name = "align"
+        final_rate = 0.1
+    """)
+    with pytest.raises(MiteError) as refused:
+        load_config(path)
+    assert str(refused.value).split("\n")[1:] == [
+        "  text.max_length is now tokenizer.max_length",
+        "  model.image_dropout is now image_head.dropout",
+        "  loss.matching is now loss",
+        "  stages.align.final_rate is now stages.align.final_rate_factor",
+    ]
+    with pytest.raises(MiteError, match=r"loss\.adversarial\.name: .* now adversarial_loss\.name"):
+        load_config("scenes", {"loss.adversarial.name": "mmd"})
 
 
 def test_unknown_configurations_and_broken_files_are_named(tmp_path):

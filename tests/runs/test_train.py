@@ -10,7 +10,7 @@ from PIL import Image
 from mite_tf.data import CaptionedImages
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
-from mite_tf.runs import Run, build_model, embed, evaluate, find, load_config, train
+from mite_tf.runs import Run, build_model, embed, evaluate, load_config, search, train
 from mite_tf.training import Checkpoint, StageSchedule
 
 
@@ -66,7 +66,7 @@ class TestRunFolder:
         assert run.best().name.endswith("-adversarial")
         for stage in ("align", "adversarial"):
             best = max(row["rsum"] for row in run.history() if row["stage"] == stage)
-            found = evaluate(run.path, table, stage=stage, quiet=True)
+            found = run.evaluate(table, stage=stage, quiet=True)
             assert found.rsum == pytest.approx(best)
 
     def test_keeps_the_last_of_each_stage_when_asked(self, table, tmp_path, make_config):
@@ -89,14 +89,14 @@ class TestRunFolder:
 
 class TestUse:
     def test_learns_colours(self, run, table):
-        hits = find(run.path, table, "a red square", split="dev", top=4, quiet=True)
+        hits = run.search(table, "a red square", split="dev", top=4, quiet=True)
         red = [int(hit.id.removesuffix(".png")) % 3 == 0 for hit in hits]
         assert red[0]
         assert sum(red) >= 3  # of the four in dev; by chance it would be one or two
 
     def test_finds_sentences_for_an_image(self, run, table, tmp_path):
         Image.new("RGB", (50, 40), (40, 60, 220)).save(tmp_path / "blue.png")
-        hits = find(
+        hits = search(
             run.path, table, image=tmp_path / "blue.png", top=3, quiet=True,
             html=tmp_path / "found.html",
         )  # fmt: skip
@@ -104,9 +104,9 @@ class TestUse:
         assert "data:image/jpeg" in (tmp_path / "found.html").read_text()
 
     def test_a_second_search_reads_the_index(self, run, table, monkeypatch):
-        first = find(run.path, table, "green", quiet=True)
+        first = search(run.path, table, "green", quiet=True)
         monkeypatch.setattr(Encoders, "embed_images", None)
-        assert find(run.path, table, "green", quiet=True) == first
+        assert search(run.path, table, "green", quiet=True) == first
 
     def test_evaluation_holds_the_named_keys(self, run, table, tmp_path):
         evaluation = evaluate(run.path, table, html=tmp_path / "page.html", quiet=True)
@@ -125,15 +125,15 @@ class TestUse:
         np.testing.assert_allclose(np.linalg.norm(embeddings.images, axis=1), 1, atol=1e-6)
 
     def test_errors_say_what_to_do(self, run, table, tmp_path):
-        with pytest.raises(MiteError, match="either a sentence or an image"):
-            find(run.path, table, quiet=True)
+        with pytest.raises(MiteError, match="either a text or an image"):
+            search(run.path, table, quiet=True)
         with pytest.raises(MiteError, match="is empty"):
-            find(run.path, table, " ", quiet=True)
+            search(run.path, table, " ", quiet=True)
         with pytest.raises(MiteError, match="no such image file"):
-            find(run.path, table, image=tmp_path / "none.png", quiet=True)
+            search(run.path, table, image=tmp_path / "none.png", quiet=True)
         (tmp_path / "text.png").write_text("no image")
         with pytest.raises(MiteError, match=r"text\.png cannot be decoded"):
-            find(run.path, table, image=tmp_path / "text.png", quiet=True)
+            search(run.path, table, image=tmp_path / "text.png", quiet=True)
         with pytest.raises(MiteError, match="no best encoders of a stage 'warm'; there are"):
             evaluate(run.path, table, stage="warm", quiet=True)
         with pytest.raises(MiteError, match="no such run folder"):
@@ -250,10 +250,9 @@ class TestData:
     @pytest.mark.parametrize(
         ("override", "message"),
         [
-            ({"model.backbone": "nowhere.keras"}, r"nowhere\.keras: no such backbone file"),
-            ({"model.backbone": "features"}, "not a file of features"),
-            ({"loss.matching": {"name": "quadruplet"}}, "Unknown loss 'quadruplet'"),
-            ({"loss.adversarial": {"name": "mmd", "widths": 1}}, "has no argument 'widths'"),
+            ({"backbone.name": "nowhere.keras"}, r"nowhere\.keras: no such backbone file"),
+            ({"backbone.name": "features"}, "not a file of features"),
+            ({"loss": {"name": "triplet", "margin": -1}}, r"^loss: .*margin.*-1"),
         ],
     )
     def test_what_cannot_be_built_leaves_no_folder(
@@ -275,15 +274,15 @@ class TestData:
         elsewhere = CaptionedImages(table.rows, root=tmp_path)
         config = make_config(
             **{
-                "model.backbone": "features",
-                "model.features": str(tmp_path / "features.npz"),
+                "backbone.name": "features",
+                "backbone.features": str(tmp_path / "features.npz"),
                 "stages.align.backbone_share": 0,
                 "stages.finetune.backbone_share": 0,
                 "stages.align.epochs": 4,
             }
         )
         run = train(elsewhere, tmp_path / "run", config=config, quiet=True)
-        hits = find(run.path, elsewhere, "a green square", split="dev", top=4, quiet=True)
+        hits = search(run.path, elsewhere, "a green square", split="dev", top=4, quiet=True)
         assert {int(hit.id.removesuffix(".png")) % 3 for hit in hits} == {1}
 
 

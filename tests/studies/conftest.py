@@ -8,20 +8,26 @@ from mite_tf.scenes import write_scenes
 
 # Two short stages, one of them adversarial, on features: no pixels, so quick.
 TINY = """
-[text]
+[tokenizer]
 vocabulary_size = 200
 
-[model]
-backbone = "features"
+[embedding]
+size = 16
+
+[backbone]
+name = "features"
 features = "FEATURES"
-embedding_size = 16
-image_hidden_size = 8
+
+[image_head]
+hidden_size = 8
+
+[text_encoder]
 word_size = 8
 
 [discriminator]
 hidden_sizes = [8]
 
-[loss.matching]
+[loss]
 name = "triplet"
 negatives = "soft"
 margin = 0.1

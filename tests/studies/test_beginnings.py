@@ -23,13 +23,13 @@ PLAIN = MITE.without_adversary().with_overrides(
     ("one", "change", "common"),
     [
         (MITE, {}, 1),  # the discriminator comes in after align
-        (MITE, {"loss.adversarial": {"name": "mmd"}, "discriminator.hidden_sizes": [3]}, 1),
+        (MITE, {"adversarial_loss": {"name": "mmd"}, "discriminator.hidden_sizes": [3]}, 1),
         (MITE, {"stages.adversarial.epochs": 9}, 1),
         (MITE, {"stages.align.epochs": 9}, 0),
         (MITE, {"training.seed": 9}, 0),
-        (MITE, {"model.word_size": 9}, 0),
-        (MITE, {"text.max_length": 9}, 0),
-        (MITE, {"loss.matching": {"name": "infonce"}}, 0),
+        (MITE, {"text_encoder.word_size": 9}, 0),
+        (MITE, {"tokenizer.max_length": 9}, 0),
+        (MITE, {"loss": {"name": "infonce"}}, 0),
         (MITE, {"stages.align.discriminator_steps": 1}, 0),
         (MITE.with_overrides({"stages.align.adversarial_weight": [[0, 0.0], [9, 0.1]]}), {}, 0),
         (PLAIN, {}, 2),
@@ -59,6 +59,6 @@ def test_a_baseline_that_never_meets_an_adversary_parts_where_others_do():
 
 def test_a_beginning_is_the_same_for_all_that_begin_with_it():
     critic = MITE.with_overrides(
-        {"loss.adversarial": {"name": "wasserstein"}, "discriminator.hidden_sizes": [3]}
+        {"adversarial_loss": {"name": "wasserstein"}, "discriminator.hidden_sizes": [3]}
     )
     assert shared_beginnings(MITE, [critic], MITE) == shared_beginnings(critic, [MITE], MITE)

@@ -11,7 +11,7 @@ COMMANDS = Commands(
     data="my photos",
     source="scenes",
     base=load_config(
-        "scenes", {"model.backbone": "my backbone.keras", "stages.finetune.flip": True}
+        "scenes", {"backbone.name": "my backbone.keras", "stages.finetune.flip": True}
     ),
     reading={"format": "csv", "root": None, "skip_bad": True},
     studying={"split": "test", "out": "studies/first", "variants_file": None},

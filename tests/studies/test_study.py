@@ -20,7 +20,7 @@ from mite_tf.training import StageSchedule
 
 CRITIC = """
 [critic]
-"loss.adversarial" = { name = "wasserstein" }
+"adversarial_loss" = { name = "wasserstein" }
 "discriminator.hidden_sizes" = [4, 4]
 """
 
@@ -235,7 +235,7 @@ class TestErrors:
             ({"variants": ["mite", "mitee"]}, r"No variant 'mitee'; there are baseline, mite, "),
             ({"variants": ["mite", "mite"]}, "Name each variant once"),
             ({"seeds": 0}, "at least one seed"),
-            ({"overrides": {"text.lower_case": False}}, "a study of another configuration"),
+            ({"overrides": {"tokenizer.lower_case": False}}, "a study of another configuration"),
             ({"stage": "warm"}, "No stage 'warm' trains encoders; there are align, adversarial"),
             ({"against": "mmd"}, "No variant 'mmd' to compare with; there are baseline, mite"),
         ],
@@ -247,7 +247,7 @@ class TestErrors:
 
     def test_another_variant_of_the_same_name_is_refused(self, folder, scenes, config, tmp_path):
         file = tmp_path / "variants.toml"
-        file.write_text('[mite]\n"training.clip_norm" = 1.0\n')
+        file.write_text('[mite]\n"optimizer.clip_norm" = 1.0\n')
         with pytest.raises(MiteError, match="its variant 'mite' is another one"):
             study(scenes, folder.path, config=config, variants_file=file, quiet=True)
 

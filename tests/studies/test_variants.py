@@ -20,7 +20,7 @@ def test_packaged_variants_fit_the_packaged_configurations(name, config):
     [variant] = load_variants([name])
     settings = variant.of(base, seed=4)
     assert settings.training.seed == 4
-    assert adversarial_loss(**settings.loss.adversarial)
+    assert adversarial_loss(**settings.adversarial_loss)
     assert any(stage.is_adversarial for stage in settings.stages) == (name != "baseline")
 
 
@@ -46,7 +46,7 @@ def test_a_file_adds_variants_and_replaces_those_of_the_package(tmp_path):
             assert stage.value_at("adversarial_weight", epoch) == half
     assert baseline.of(base, 0).training.averaging == 0.5
     assert not any(stage.is_adversarial for stage in baseline.of(base, 0).stages)
-    assert mmd.overrides["loss.adversarial"]["name"] == "mmd"
+    assert mmd.overrides["adversarial_loss"]["name"] == "mmd"
 
 
 @pytest.mark.parametrize(

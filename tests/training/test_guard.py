@@ -268,7 +268,7 @@ def make_short(table, tmp_path, make_config):
         return make_config(
             **{f"stages.{name}.epochs": number for name, number in epochs.items()},
             **{f"stages.{name}.backbone_share": 0 for name in epochs},
-            **{"model.backbone": "features", "model.features": str(tmp_path / "features.npz")},
+            **{"backbone.name": "features", "backbone.features": str(tmp_path / "features.npz")},
             **more,
         )
 

@@ -1,0 +1,129 @@
+"""Embedding with a run, and measuring how good its embeddings are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mite_tf.data import CaptionedImages, read
+from mite_tf.data.precomputed import PrecomputedFeatures
+from mite_tf.encoders import Encoders
+from mite_tf.evaluation import Embeddings, Evaluation, evaluate_embeddings
+from mite_tf.progress import progress
+from mite_tf.reports import write_report
+from mite_tf.runs.folder import RunFolder
+
+
+def embed(
+    run: str | Path | RunFolder,
+    data: str | Path | CaptionedImages,
+    *,
+    split: str | None = None,
+    stage: str | None = None,
+    format: str | None = None,
+    root: str | Path | None = None,
+    quiet: bool = False,
+) -> Embeddings:
+    """Embeds the images and captions of a split with the best encoders of a run.
+
+    Args:
+        run: Run folder.
+        data: Folder or file of captioned images, or a table of them.
+        split: Split to embed; all of them by default.
+        stage: Take the best encoders of this stage; of the last one by default.
+        format: Format of `data`, where looking at it does not tell.
+        root: Folder that image paths of `data` are relative to.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The embeddings.
+
+    Raises:
+        MiteError: If run, data, split or stage are not there, or an image cannot be read.
+    """
+    folder = RunFolder(run)
+    encoders = folder.encoders(stage)
+    return embed_table(folder, encoders, table_of(data, split, format, root), quiet=quiet)
+
+
+def evaluate(
+    run: str | Path | RunFolder,
+    data: str | Path | CaptionedImages,
+    *,
+    split: str = "dev",
+    stage: str | None = None,
+    protocol: str = "full",
+    format: str | None = None,
+    root: str | Path | None = None,
+    html: str | Path | None = None,
+    projection: str = "pca",
+    quiet: bool = False,
+) -> Evaluation:
+    """Measures retrieval in both directions and modality invariance.
+
+    Args:
+        run: Run folder.
+        data: Folder or file of captioned images, or a table of them.
+        split: Split to measure on.
+        stage: Take the best encoders of this stage; of the last one by default.
+        protocol: `full`, `coco-1k` or `coco-5k`.
+        format: Format of `data`, where looking at it does not tell.
+        root: Folder that image paths of `data` are relative to.
+        html: Page to write, with tables and plots. For encoders from a stage with adversary, or
+            after it, it shows those from before beside them.
+        projection: How the page draws both modalities in two dimensions, `pca` or `umap`.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        MiteError: As for `embed`, or if the split does not fit the protocol, or UMAP is asked for
+            and not installed.
+    """
+    folder = RunFolder(run)
+    after = folder.best(stage).name.partition("-")[2]
+    table = table_of(data, split, format, root)
+    stages = [after]
+    if html and (before := folder.stage_before_adversary(after)):
+        stages.insert(0, before)
+    embeddings = {name: embed(folder, table, stage=name, quiet=quiet) for name in stages}
+    evaluations = {
+        name: evaluate_embeddings(*each, protocol=protocol) for name, each in embeddings.items()
+    }
+    if html:
+        told = {"run": folder.path, "data": data, "split": split, "protocol": protocol}
+        if folder.warnings_file.exists():
+            told["warnings"] = folder.warnings_file.read_text(encoding="utf-8")
+        titles = {name: f"after {name}" for name in stages}
+        write_report(
+            html,
+            title=f"{folder.path.name} on {split}",
+            evaluations={titles[name]: each for name, each in evaluations.items()},
+            history=folder.history(),
+            embeddings={titles[name]: each for name, each in embeddings.items()},
+            details=told,
+            projection=projection,
+        )
+    return evaluations[after]
+
+
+def table_of(
+    data: str | Path | CaptionedImages,
+    split: str | None,
+    format: str | None,
+    root: str | Path | None,
+) -> CaptionedImages:
+    """Returns the captioned images to work on: a split of them, or all."""
+    table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
+    return table if split is None else table.split(split)
+
+
+def embed_table(
+    run: RunFolder, encoders: Encoders, table: CaptionedImages, *, quiet: bool
+) -> Embeddings:
+    """Embeds a table with encoders of a run, from files or from the features that it names."""
+    features = None
+    if encoders.preprocessing is None:
+        features = PrecomputedFeatures(run.config.backbone.features)
+    with progress("Embedding", "images", quiet=quiet) as report:
+        return encoders.embed(table, features=features, on_progress=report)

@@ -1,0 +1,202 @@
+"""`fit` over all stages, with everything kept that a stop must not lose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import numpy as np
+
+from mite_tf.evaluation import Evaluation
+from mite_tf.models import MITE
+from mite_tf.runs.config import Config
+from mite_tf.runs.folder import RunFolder
+from mite_tf.runs.history import HistoryFile, TrainingProgress
+from mite_tf.runs.inputs import StageInputs
+from mite_tf.training import (
+    Checkpoint,
+    Finding,
+    Guard,
+    Interruption,
+    RetrievalMonitor,
+    StageSchedule,
+    WeightAveraging,
+    print_finding,
+)
+
+
+def fit_stages(
+    model: MITE,
+    inputs: StageInputs,
+    config: Config,
+    folder: RunFolder,
+    interruption: Interruption,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    quiet: bool = False,
+) -> None:
+    """Runs `model.fit` epoch by epoch, from the last saved state to the end of the schedule.
+
+    Args:
+        model: Compiled model, as `build_model` gives it.
+        inputs: Batches and measurements of each stage.
+        config: The configuration.
+        folder: The run, for state, history and best encoders.
+        interruption: Tells when to save and stop.
+        callbacks: Callbacks of the user; see `train`.
+        quiet: Whether to show no progress.
+
+    Raises:
+        KeyboardInterrupt: If stopped; the state has been saved then.
+        MiteError: If the guard stops a training that fails; the last good state has been saved.
+    """
+
+    def keep_best(epoch: int, stage: str, evaluation: Evaluation | None = None) -> None:
+        folder.keep_best(epoch, stage, inputs.encoders.save)
+
+    def tell(finding: Finding) -> None:
+        folder.write_warnings([str(each) for each in guard.findings])
+        if not quiet:
+            print_finding(finding)
+
+    schedule = StageSchedule(config.stages)
+    averaging = WeightAveraging(
+        model.encoder_variables + model.backbone_variables, config.training.averaging
+    )
+    monitor = RetrievalMonitor(
+        inputs.embed_dev,
+        weights=averaging.lent,
+        on_best=keep_best,
+        select_by=config.training.select_by,
+        probe_every=config.training.probe_every,
+    )
+    history = HistoryFile(folder)
+    guard = Guard(
+        config.training.guard,
+        schedule=schedule,
+        further_variables=[*averaging.state, *model.adversarial_loss.variables],
+        good_state=folder.good_state,
+        on_finding=tell,
+    )
+    users = _UserCallbacks(callbacks, model, schedule.epochs, averaging.lent)
+    checkpoint = Checkpoint(
+        folder.state,
+        model,
+        further_variables=averaging.state,
+        values=lambda: {
+            "history": history.rows,
+            "best": monitor.best,
+            "guard": guard.state(),
+            "schedule": schedule.state(),
+            "ended": bool(model.stop_training),
+        },
+        save_minutes=config.training.save_minutes,
+        interruption=interruption,
+        beginning=folder.beginning,
+    )
+    ended = folder.ended_early
+    if saved := checkpoint.restore():
+        history.rows, monitor.best = saved["history"], saved["best"]
+        guard.restore(saved["guard"])
+        schedule.restore(saved["schedule"])
+    folder.forget_from(checkpoint.epoch)
+    folder.write_warnings([str(each) for each in guard.findings])
+    schedule.first_step = checkpoint.step
+    if ended or checkpoint.epoch == schedule.epochs:
+        return
+    progress = TrainingProgress(schedule, inputs.steps, checkpoint.epoch, checkpoint.step, quiet)
+    with progress:
+        users.begin()
+        while (epoch := checkpoint.epoch) < schedule.epochs and not ended:
+            stage = schedule.stage_at(epoch)
+            if epoch == schedule.first_epoch(stage) and checkpoint.step == 0:
+                averaging.adopt()  # a stage hands its averaged weights on
+            inputs.enter(stage)
+            schedule.steps_per_epoch = checkpoint.steps_per_epoch = inputs.batches.steps
+            try:
+                model.fit(
+                    inputs.batches.dataset(epoch, first_step=checkpoint.step),
+                    initial_epoch=epoch,
+                    epochs=epoch + 1,
+                    callbacks=[
+                        schedule, averaging, monitor, guard, history, users, progress, checkpoint
+                    ],
+                    verbose=0,
+                    shuffle=False,  # the batches are shuffled already
+                )  # fmt: skip
+                ended = model.stop_training
+            except _Broken:
+                ended = True
+        if users.end():
+            keep_best(epoch, stage.name)
+
+
+class _Broken(Exception):
+    """Raised where a callback ends a training whose losses are not finite."""
+
+
+class _UserCallbacks(keras.callbacks.Callback):
+    """Callbacks of the user, to whom a training in many calls of `fit` is a single one.
+
+    At the end of an epoch they find the averaged weights in the model, those that the epoch's
+    measurements belong to, so that what they save or bring back is what was measured.
+
+    Args:
+        callbacks: The callbacks.
+        model: The model in training.
+        epochs: Epochs of the whole training.
+        weights: Returns a context in which the weights that are measured are in place.
+    """
+
+    def __init__(
+        self,
+        callbacks: Sequence[keras.callbacks.Callback],
+        model: MITE,
+        epochs: int,
+        weights: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        super().__init__()
+        self._callbacks = list(callbacks)
+        self._all = keras.callbacks.CallbackList(self._callbacks, model=model)
+        self._epochs = epochs
+        self._weights = weights
+        self._logs: dict[str, Any] = {}
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self._all.set_params({**params, "epochs": self._epochs})
+
+    def begin(self) -> None:
+        """Calls `on_train_begin`; that of `fit` comes again with every epoch."""
+        self.set_params({"verbose": 0, "steps": None})
+        self._all.on_train_begin()
+
+    def end(self) -> bool:
+        """Calls `on_train_end`; returns whether that changed weights, as `EarlyStopping` may."""
+        before = self.model.get_weights() if self._callbacks else []
+        self._all.on_train_end(self._logs)
+        after = self.model.get_weights() if self._callbacks else []
+        return any(
+            not np.array_equal(*pair, equal_nan=True) for pair in zip(before, after, strict=True)
+        )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._all.on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._callbacks:
+            self._all.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._callbacks:
+            return
+        self._all.on_train_batch_end(batch, logs)
+        if self.model.stop_training and not np.isfinite(list((logs or {}).values())).all():
+            raise _Broken  # nothing to measure or to save in such an epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._callbacks:
+            self._logs = dict(logs or {})
+            with self._weights():
+                self._all.on_epoch_end(epoch, logs)

@@ -1,0 +1,90 @@
+"""Searching with a run: images by a text, captions by an image."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from mite_tf.data import CaptionedImages
+from mite_tf.data.feature_cache import fingerprint_of_images
+from mite_tf.encoders import Encoders
+from mite_tf.errors import MiteError
+from mite_tf.reports import write_contact_sheet
+from mite_tf.retrieval import Hit, VectorIndex
+from mite_tf.runs.evaluate import embed_table, table_of
+from mite_tf.runs.folder import RunFolder
+
+
+def search(
+    run: str | Path | RunFolder,
+    data: str | Path | CaptionedImages,
+    query: str | None = None,
+    *,
+    image: str | Path | None = None,
+    split: str | None = None,
+    stage: str | None = None,
+    top: int = 10,
+    format: str | None = None,
+    root: str | Path | None = None,
+    html: str | Path | None = None,
+    quiet: bool = False,
+) -> list[Hit]:
+    """Finds the images that fit a text, or the captions that fit an image.
+
+    Args:
+        run: Run folder.
+        data: Folder or file of captioned images, or a table of them.
+        query: A text.
+        image: An image file, instead of a text.
+        split: Search in this split alone; in all by default.
+        stage: Take the best encoders of this stage; of the last one by default.
+        top: Number of results.
+        format: Format of `data`, where looking at it does not tell.
+        root: Folder that image paths of `data` are relative to.
+        html: Page to write that shows the results.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The results, best first: `id` is the image's id, or the caption.
+
+    Raises:
+        MiteError: As for `embed`, or if not exactly one of `query` and `image` is given.
+    """
+    if (query is None) == (image is None):
+        raise MiteError("Give either a text or an image file to search for.")
+    if query is not None and not query.strip():
+        raise MiteError("The text to search for is empty.")
+    folder = RunFolder(run)
+    encoders = folder.encoders(stage)
+    table = table_of(data, split, format, root)
+    images, captions = _indices(folder, stage, encoders, table, quiet)
+    if image is None:
+        [hits] = images.search(encoders.embed_text([str(query)]), k=top)
+        shown: dict[str, Any] = {
+            "image_paths": dict(zip(table.image_ids, table.paths, strict=True))
+        }
+    else:
+        [hits] = captions.search(encoders.embed_images([image]), k=top)
+        shown = {"captions": {caption: caption for caption in table.captions}}
+    if html:
+        write_contact_sheet(html, Path(image) if image else str(query), hits, **shown)
+    return hits
+
+
+def _indices(
+    run: RunFolder, stage: str | None, encoders: Encoders, table: CaptionedImages, quiet: bool
+) -> tuple[VectorIndex, VectorIndex]:
+    """Indices of images and captions, kept in the run folder until model or data change."""
+    best = run.best(stage)
+    files = [best / "image_encoder.keras", best / "text_encoder.keras"]
+    if encoders.preprocessing is not None:
+        files += table.paths
+    key = f"{table.fingerprint()} {fingerprint_of_images(files)}"
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    paths = [run.path / "index" / f"{name}-{kind}.npz" for kind in ("images", "captions")]
+    if not all(path.exists() for path in paths):
+        embeddings = embed_table(run, encoders, table, quiet=quiet)
+        VectorIndex(table.image_ids, embeddings.images).save(paths[0])
+        VectorIndex(table.captions, embeddings.captions).save(paths[1])
+    return VectorIndex.load(paths[0]), VectorIndex.load(paths[1])
