@@ -13,7 +13,7 @@ from mite_tf.errors import MiteError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command line; returns 0, 2 for unusable input, 130 when interrupted."""
+    """Runs one command line; returns 0, 1 if a server failed a check, 2 for unusable input."""
     options = parse(arguments)
     try:
         return int(options.call(options) or 0)

@@ -9,7 +9,7 @@ from mite_tf.data import CaptionedImages, read
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.export import ExportedFrom, Manifest, export
-from mite_tf.export.formats import DEFAULT_FORMATS
+from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
 from mite_tf.progress import CONSOLE
 from mite_tf.runs.folder import RunFolder
 
@@ -44,6 +44,7 @@ def export_run(
     Raises:
         MiteError: If the run or the data is missing, or as for `mite_tf.export.export`.
     """
+    check_formats(formats, int8=int8)
     folder = RunFolder(run)
     encoders = folder.encoders(stage)
     table = _data_of(folder, data)

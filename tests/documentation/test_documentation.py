@@ -41,7 +41,7 @@ def commands():
         for block in blocks(page, "(?:bash|sh|console)?"):
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
-                if words and words[0] in ("mite", ".venv/bin/mite"):
+                if words and words[0] in ("mite", ".venv/bin/mite") and "→" not in words:
                     yield pytest.param(words[1:], id=f"{page.name}: {line.strip()[:60]}")
 
 
