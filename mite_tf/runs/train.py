@@ -82,7 +82,7 @@ def train(
         >>> stopping = keras.callbacks.EarlyStopping("rsum", mode="max", patience=5)
         >>> train("nowhere", "runs/first", config="scenes", callbacks=[stopping])
         Traceback (most recent call last):
-        mite_tf.errors.MiteError: nowhere: ...
+        mite_tf.errors.MiteError: nowhere does not exist; ...
     """
     folder = Run(run)
     started = (folder.path / "run.json").exists()
