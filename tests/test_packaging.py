@@ -60,3 +60,18 @@ def test_wheel_holds_code_and_all_files_that_it_reads(tmp_path):
             if path.suffix in read and path.parent.name != "labels":  # a kustomization reads those
                 assert f"{installed}/{path.relative_to(ROOT / folder)}" in names
     assert not any(name.startswith(("export/", "serving/", "tests/")) for name in names)
+
+
+def test_training_needs_no_extra(run_python):
+    brought = set().union(*EXTRAS.values()) - {"google.protobuf", "tensorboard"}  # TensorFlow's too
+    script = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in sys.argv[1:]:\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import mite_tf.runs, mite_tf.studies, mite_tf.demo\n"
+    )
+    done = run_python(script, *sorted(brought))
+    assert done.returncode == 0, done.stderr

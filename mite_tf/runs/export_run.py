@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mite_tf.data import CaptionedImages, read
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
-from mite_tf.export import ExportedFrom, Manifest, export
 from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
 from mite_tf.progress import CONSOLE
 from mite_tf.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from mite_tf.export import Manifest
 
 
 def export_run(
@@ -45,6 +48,8 @@ def export_run(
         MiteError: If the run or the data is missing, or as for `mite_tf.export.export`.
     """
     check_formats(formats, int8=int8)
+    from mite_tf.export import ExportedFrom, export  # what a training need not have installed
+
     folder = RunFolder(run)
     encoders = folder.encoders(stage)
     table = _data_of(folder, data)

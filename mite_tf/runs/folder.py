@@ -100,6 +100,8 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether the training is over: through all of its stages, or ended by a callback."""
+        if not self.state.exists():
+            return False
         return self.ended_early or self._epochs == sum(s.epochs for s in self.config.stages)
 
     @property
