@@ -188,7 +188,7 @@ def usable_data(
     skip_bad: bool,
     quiet: bool,
 ) -> CaptionedImages:
-    """Returns the data without what is broken; an error if there is any and it is not to be skipped."""
+    """Returns the data without what is broken; raises if there is any and it is not skipped."""
     if isinstance(data, CheckReport):
         report = data
     elif config.backbone.name == "features":  # the image files need not be here
