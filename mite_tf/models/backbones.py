@@ -112,7 +112,7 @@ def application_backbone(
         raise MiteError(
             f"{family} could not be built with weights={weights!r} for {image_size} px: {error} "
             "Without internet access, save the model as a .keras file elsewhere and name that "
-            "file, or set model.weights to none."
+            "file, or set backbone.weights to none."
         ) from error
     features = model(_to_value_range(pixels, family))
     if not feature_map:
@@ -199,7 +199,7 @@ def file_backbone(
     except ValueError as error:
         raise MiteError(
             f"{path}: its layers do not allow images of {image_size} px: {error} "
-            f"Set model.image_size to {inputs[0].shape[1]}."
+            f"Set backbone.image_size to {inputs[0].shape[1]}."
         ) from error
     return keras.Model(resized.inputs[0], resized.outputs[0], name=name)
 

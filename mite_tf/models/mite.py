@@ -261,12 +261,13 @@ class MITE(keras.Model):
                 played = self._train_discriminator(judged)
             matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
             adversarial, defeat = play(self.adversarial_loss, self.discriminator, judged)
+            adversarial = self.adversarial_weight.value * adversarial
         pull = tape.gradient(matching, embeddings)
-        push = self._weighted(tape.gradient(adversarial, judged, unconnected_gradients="zero"))
+        push = self._unless_off(tape.gradient(adversarial, judged, unconnected_gradients="zero"))
         if self.trains_encoders:
             self._train_encoders(tape, [*embeddings, *judged, penalty], [*pull, *push, 1.0])
         return self._logged(
-            loss=matching + self._weighted(adversarial) + penalty,
+            loss=matching + self._unless_off(adversarial) + penalty,
             **measures,
             **defeat,
             **played,
@@ -280,7 +281,8 @@ class MITE(keras.Model):
         matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
         adversarial, defeat = play(self.adversarial_loss, self.discriminator, embeddings)
         penalty = tf.add_n(self.losses) if self.losses else 0.0
-        loss = matching + self._weighted(adversarial) + penalty
+        adversarial = self._unless_off(self.adversarial_weight.value * adversarial)
+        loss = matching + adversarial + penalty
         return self._logged(loss=loss, **measures, **defeat)
 
     def _train_discriminator(self, embeddings: Any) -> dict[str, Any]:
@@ -297,10 +299,10 @@ class MITE(keras.Model):
             losses.append(loss)
         return {"discriminator_loss": tf.reduce_mean(losses)}
 
-    def _weighted(self, values: Any) -> Any:
-        """Values times the adversarial weight; exactly 0 at weight 0, whatever they are."""
-        weight = self.adversarial_weight.value  # 0 times what is not finite would not be 0
-        return tf.nest.map_structure(lambda each: tf.math.multiply_no_nan(each, weight), values)
+    def _unless_off(self, values: Any) -> Any:
+        """Values that the adversarial weight multiplies; at 0 they are 0, even if not finite."""
+        off = self.adversarial_weight.value == 0
+        return tf.nest.map_structure(lambda each: tf.where(off, tf.zeros_like(each), each), values)
 
     def _train_encoders(self, tape: tf.GradientTape, targets: list, gradients: list) -> None:
         """Takes gradients at the embeddings back through the encoders, and applies them."""

@@ -45,7 +45,7 @@ class Stage:
         views: For features: how many of the cached views are drawn from, counted from the whole
             frame; 2 leaves out the random crops, 0 takes all.
         image_size: For pixels: height and width to train at; 0 for the size in use,
-            `model.image_size`. Objects look larger in random crops than in whole frames, so that
+            `backbone.image_size`. Objects look larger in random crops than in whole frames, so that
             a smaller size in training, which is faster too, fits a larger one in use (Touvron et
             al., NeurIPS 2019, arXiv:1906.06423).
         smallest_crop: For pixels: smallest share of the frame that a random crop keeps.
