@@ -1,8 +1,4 @@
-"""The client for asyncio, which `EmbeddingClient` runs too.
-
-A call passes `_embed` here, `call.py` (requests side by side), `delivery.py` (retries) and a
-transport: `connection.py` for a server, `local.py` for an export folder.
-"""
+"""The client for asyncio, which `EmbeddingClient` runs too."""
 
 from __future__ import annotations
 
@@ -11,48 +7,33 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.extras import from_extra
-from mite_tf.serving.client.call import Job, embed_job
-from mite_tf.serving.client.delivery import deliver
-from mite_tf.serving.client.errors import EmbeddingError, MixedVersionsError, MixedVersionsWarning
+from mite_tf.serving.client import call
+from mite_tf.serving.client.call import Deadline, MixedVersions, Options, deliver
+from mite_tf.serving.client.connection import Channel, ClientTLS, Connection, Token
 from mite_tf.serving.client.local import Local
-from mite_tf.serving.client.options import (
-    MAX_MESSAGE_BYTES,
-    ROWS_PER_REQUEST,
-    Deadline,
-    MixedVersions,
-    Options,
-    check_seconds,
-)
-from mite_tf.serving.client.questions import (
-    Embedded,
-    Metadata,
+from mite_tf.serving.client.protocol import (
+    EmbeddingError,
+    MetadataQuestion,
+    MixedVersionsError,
     ModelMetadata,
-    Predict,
-    Question,
-    Transport,
+    StatusQuestion,
     VersionStatus,
 )
-from mite_tf.serving.client.rows import (
-    Chunk,
-    Row,
-    as_list,
-    feature_rows,
-    image_rows,
-    text_rows,
-)
-from mite_tf.serving.client.tls import ClientTLS
-
-if TYPE_CHECKING:
-    from mite_tf.serving.client.connection import Token
+from mite_tf.serving.client.rows import Row, as_list, feature_rows, image_rows, text_rows
 
 # Whether to show a bar, or what to call with the number of rows done and of all.
 Progress = bool | Callable[[int, int], None]
+
+
+# no example: given where two versions meet
+class MixedVersionsWarning(UserWarning):
+    """`MixedVersionsError` of a client that was told to warn."""
 
 
 class AsyncEmbeddingClient:
@@ -69,7 +50,7 @@ class AsyncEmbeddingClient:
         ...         return await client.embed_text(["a dog"])
         >>> asyncio.run(embed())
         Traceback (most recent call last):
-        mite_tf.serving.client.errors.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
+        mite_tf.serving.client.protocol.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
     """
 
     def __init__(
@@ -86,8 +67,8 @@ class AsyncEmbeddingClient:
         attempt_timeout: float | None = None,
         retries: int = 5,
         wait_for_ready: bool = True,
-        rows_per_request: int = ROWS_PER_REQUEST,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        rows_per_request: int = call.ROWS_PER_REQUEST,
+        max_message_bytes: int = call.MAX_MESSAGE_BYTES,
         in_flight: int = 4,
         keepalive: float = 20.0,
         image_model: str = "image",
@@ -108,8 +89,6 @@ class AsyncEmbeddingClient:
             image_model=image_model,
             text_model=text_model,
         )
-        with from_extra("client", "A client of a server"):
-            from mite_tf.serving.client.connection import Channel, Connection
         connection = Connection(
             target=target,
             tls=tls,
@@ -118,7 +97,8 @@ class AsyncEmbeddingClient:
             keepalive=keepalive,
             channel_options=channel_options,
         )
-        self._start(options, Channel(connection))
+        with from_extra("client", "A client of a server"):
+            self._start(options, Channel(connection))
 
     @classmethod
     def local(
@@ -130,7 +110,7 @@ class AsyncEmbeddingClient:
         version: int | None = None,
         mixed_versions: MixedVersions = "refuse",
         timeout: float | None = None,
-        rows_per_request: int = ROWS_PER_REQUEST,
+        rows_per_request: int = call.ROWS_PER_REQUEST,
     ) -> Self:
         """Returns a client that computes in this process, as `EmbeddingClient.local` does."""
         options = Options(
@@ -146,7 +126,7 @@ class AsyncEmbeddingClient:
         client._start(options, Local(folder, kind=kind, threads=threads, models=models))
         return client
 
-    def _start(self, options: Options, transport: Transport) -> None:
+    def _start(self, options: Options, transport: call.Transport) -> None:
         self._options = options
         self._transport = transport
         self._versions: dict[str, int] = {}
@@ -187,17 +167,11 @@ class AsyncEmbeddingClient:
 
     async def metadata(self, *, timeout: float | None = None) -> dict[str, ModelMetadata]:
         """Returns signatures and version of both models, by their names."""
-        deadline = self._deadline(timeout)
-        return {
-            model: await self._deliver(self._about(model), deadline) for model in self._models()
-        }
+        return await self._ask_both(self._about, timeout)
 
     async def status(self, *, timeout: float | None = None) -> dict[str, list[VersionStatus]]:
         """Returns the state of every version of both models, by their names."""
-        deadline = self._deadline(timeout)
-        return {
-            model: await self._deliver(Question(model=model), deadline) for model in self._models()
-        }
+        return await self._ask_both(lambda model: StatusQuestion(model=model), timeout)
 
     async def close(self) -> None:
         """Closes the connection, or frees the models."""
@@ -223,13 +197,17 @@ class AsyncEmbeddingClient:
         deadline = self._deadline(timeout)
         if not items:
             return await self._nothing(model, deadline)
-        job = Job(
-            model=model, rows=partial(rows, items), count=len(items), deadline=deadline, slow=slow
-        )
         with _shown(progress, unit) as report:
-            result = await embed_job(
-                job, partial(self._predict, job), options=self._options, report=report
-            )
+            result = await call.EmbedCall(
+                model=model,
+                rows=partial(rows, items),
+                count=len(items),
+                deadline=deadline,
+                transport=self._transport,
+                options=self._options,
+                slow=slow,
+                report=report,
+            ).run()
         self._record(model, result.version)
         return result.values
 
@@ -244,21 +222,15 @@ class AsyncEmbeddingClient:
             "Was it exported by `mite export`?"
         )
 
-    async def _predict(self, job: Job, chunk: Chunk) -> Embedded:
-        kind = chunk.rows[0].kind
-        question = Predict(
-            model=job.model,
-            version=self._options.version,
-            label=self._options.version_label,
-            signature=kind.signature,
-            input=kind.input,
-            rows=chunk.values,
-        )
-        reply: Embedded = await self._deliver(question, job.deadline)
-        return reply
+    async def _ask_both(
+        self, question: Callable[[str], StatusQuestion], timeout: float | None
+    ) -> dict[str, Any]:
+        deadline = self._deadline(timeout)
+        models = (self._options.image_model, self._options.text_model)
+        return {model: await self._deliver(question(model), deadline) for model in models}
 
-    async def _deliver(self, question: Question, deadline: Deadline) -> Any:
-        return await deliver(question, deadline, transport=self._transport, options=self._options)
+    async def _deliver(self, question: StatusQuestion, deadline: Deadline) -> Any:
+        return await deliver(question, deadline, self._transport, self._options)
 
     def _record(self, model: str, version: int | None) -> None:
         """Notes which version answered a whole call, and refuses two that must not be compared.
@@ -285,16 +257,12 @@ class AsyncEmbeddingClient:
         if changed:
             warnings.warn(message, MixedVersionsWarning, stacklevel=2)
 
-    def _about(self, model: str) -> Metadata:
-        return Metadata(
-            model=model, version=self._options.version, label=self._options.version_label
-        )
-
-    def _models(self) -> tuple[str, str]:
-        return self._options.image_model, self._options.text_model
+    def _about(self, model: str) -> MetadataQuestion:
+        options = self._options
+        return MetadataQuestion(model=model, version=options.version, label=options.version_label)
 
     def _deadline(self, timeout: float | None) -> Deadline:
-        check_seconds("timeout", timeout)
+        call.check_seconds("timeout", timeout)
         return Deadline(self._options.timeout if timeout is None else timeout)
 
 

@@ -17,9 +17,8 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.client.async_client import AsyncEmbeddingClient, Progress
-from mite_tf.serving.client.errors import CLOSED
-from mite_tf.serving.client.options import ROWS_PER_REQUEST, MixedVersions
-from mite_tf.serving.client.questions import ModelMetadata, VersionStatus
+from mite_tf.serving.client.call import ROWS_PER_REQUEST, MixedVersions
+from mite_tf.serving.client.protocol import CLOSED, ModelMetadata, VersionStatus
 from mite_tf.serving.client.rows import as_list
 
 P = ParamSpec("P")
@@ -45,13 +44,12 @@ class EmbeddingClient:
         token: Sent as `authorization: Bearer …`; or a function that gives it, called before each
             attempt.
         token_in_clear: Sends the token without TLS too, to another machine.
-        version: Version of both models; the one that the server prefers by default.
+        version: Version of both models, instead of the one that the server prefers.
         version_label: Label of the version, from the server's configuration, instead.
         mixed_versions: What happens when the image model and the text model answer as different
             versions, whose embeddings must not be compared: `refuse`, `warn` or `allow`.
         timeout: Seconds for a whole call, with all its requests and attempts; None for no limit.
-        attempt_timeout: Seconds for one attempt of one request; what is left of `timeout` by
-            default.
+        attempt_timeout: Seconds for one attempt of one request, instead of all that is left.
         retries: How often a request is sent again that the server was too busy for, or that took
             longer than `attempt_timeout`.
         wait_for_ready: Waits for a server that is not there until `timeout`; otherwise it counts
@@ -72,7 +70,7 @@ class EmbeddingClient:
         >>> with EmbeddingClient("localhost:1", **nobody) as client:
         ...     client.embed_text(["a dog"])
         Traceback (most recent call last):
-        mite_tf.serving.client.errors.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
+        mite_tf.serving.client.protocol.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
     """
 
     @_with_signature_of(AsyncEmbeddingClient.__init__)
@@ -151,7 +149,7 @@ class EmbeddingClient:
 
         Args:
             texts: The texts.
-            timeout: Seconds for all of them; those of the client by default.
+            timeout: Seconds for all of them, instead of those of the client.
             progress: Shows a bar; or is called with the number of texts done and of all.
 
         Returns:
@@ -172,16 +170,14 @@ class EmbeddingClient:
         Args:
             images: Paths, `bytes` of JPEG, PNG, GIF, BMP or WebP files, arrays `[H, W, 3]` of uint8
                 or of floats in 0-255, RGB, or PIL images, mixed as they come.
-            timeout: Seconds for all of them; those of the client by default.
-            progress: Shows a bar; or is called with the number of images done and of all.
+            timeout: As for texts.
+            progress: As for texts.
 
         Returns:
-            float32 `[N, D]`, unit norm, in the order of the images, all of one version.
+            As for texts.
 
         Raises:
-            EmbeddingError: If a request fails for good.
-            MixedVersionsError: If two versions would be mixed.
-            MiteError: If an image cannot be read or sent; named by index and path.
+            MiteError: As for texts; or if an image cannot be read; named by index and path.
 
         Example:
             >>> with EmbeddingClient("localhost:1") as client:
@@ -194,19 +190,7 @@ class EmbeddingClient:
     def embed_features(
         self, features: Any, *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
-        """Embeds features, where the image model was trained on precomputed ones.
-
-        Args:
-            features: Array `[N, ...]`.
-            timeout: Seconds for all of them; those of the client by default.
-            progress: Shows a bar; or is called with the number of rows done and of all.
-
-        Returns:
-            float32 `[N, D]`, unit norm, all of one version.
-
-        Raises:
-            EmbeddingError: If a request fails for good.
-        """
+        """Embeds features `[N, ...]`, where the image model was trained on precomputed ones."""
         return self._embed(self._client.embed_features, "features", features, timeout, progress)
 
     def metadata(self, *, timeout: float | None = None) -> dict[str, ModelMetadata]:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.client import EmbeddingClient, EmbeddingError
-from mite_tf.serving.client.protocol import METHODS
-from mite_tf.serving.client.questions import Predict
+from mite_tf.serving.client.protocol import PredictQuestion
 from mite_tf.serving.client.rows import chunked, text_rows
 from mite_tf.serving.wire.tensors import to_tensor
 from tests.serving.client.fake_server import abort, embedding_of, sleep
@@ -51,10 +50,9 @@ def test_every_message_fits(sizes, most, most_bytes):
     ).tolist()[:-1]
     for chunk in chunks:
         assert 1 <= len(chunk.rows) <= most
-        question = Predict(model="text", version=1 << 60, rows=chunk.values,
-                           signature="serving_default", input="text")  # fmt: skip
-        _, encode, _ = METHODS[Predict]
-        assert len(encode(question)) <= most_bytes
+        question = PredictQuestion(model="text", version=1 << 60, rows=chunk.values,
+                                   signature="serving_default", input="text")  # fmt: skip
+        assert question.request().ByteSize() <= most_bytes
 
 
 def test_default_limit_of_grpc_is_kept_and_reached(fake):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.client import EmbeddingClient, EmbeddingError, delivery
+from mite_tf.serving.client import EmbeddingClient, EmbeddingError, call
 from tests.serving.client.fake_server import FakeServer, abort, sleep
 
 
@@ -119,11 +119,11 @@ def test_a_server_that_comes_late_is_waited_for(fake):
 
 def test_pauses_grow_and_differ(monkeypatch):
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
-    assert [round(delivery._pause(number), 3) for number in range(7)] == [
+    assert [round(call._pause(number), 3) for number in range(7)] == [
         0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0
     ]  # fmt: skip
     monkeypatch.undo()
-    assert len({delivery._pause(3) for _ in range(9)}) == 9
+    assert len({call._pause(3) for _ in range(9)}) == 9
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.client import EmbeddingClient, EmbeddingError, MixedVersionsError
-from mite_tf.serving.client.errors import MixedVersionsWarning
+from mite_tf.serving.client.async_client import MixedVersionsWarning
 from tests.serving.client.fake_server import abort, sleep
 
 TEXTS = [f"caption {number}" for number in range(12)]
