@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from mite_tf.errors import MiteError
 from mite_tf.extras import from_extra
 from mite_tf.serving.client import call
 from mite_tf.serving.client.call import Deadline, MixedVersions, Options, deliver
@@ -140,30 +139,19 @@ class AsyncEmbeddingClient:
         self, texts: Iterable[str], *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
         """Embeds texts, as `EmbeddingClient.embed_text` does."""
-        items = as_list(texts, "texts")
-        model = self._options.text_model
-        return await self._embed(model, text_rows, items, timeout, progress, unit="texts")
+        return await self._embed("texts", text_rows, texts, timeout, progress)
 
     async def embed_images(
         self, images: Iterable[Any], *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
         """Embeds images, as `EmbeddingClient.embed_images` does."""
-        if isinstance(images, np.ndarray) and images.ndim == 3:
-            raise MiteError("images is a single array of rank 3; put it into a list.")
-        items = as_list(images, "images")
-        model = self._options.image_model
-        slow = not all(isinstance(each, bytes) for each in items)
-        return await self._embed(
-            model, image_rows, items, timeout, progress, unit="images", slow=slow
-        )
+        return await self._embed("images", image_rows, images, timeout, progress)
 
     async def embed_features(
         self, features: Any, *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
         """Embeds precomputed features, as `EmbeddingClient.embed_features` does."""
-        items = as_list(features, "features")
-        model = self._options.image_model
-        return await self._embed(model, feature_rows, items, timeout, progress, unit="images")
+        return await self._embed("features", feature_rows, features, timeout, progress)
 
     async def metadata(self, *, timeout: float | None = None) -> dict[str, ModelMetadata]:
         """Returns signatures and version of both models, by their names."""
@@ -185,19 +173,17 @@ class AsyncEmbeddingClient:
 
     async def _embed(
         self,
-        model: str,
+        name: str,
         rows: Callable[[Sequence[Any]], Iterator[Row]],
-        items: Sequence[Any],
+        inputs: Iterable[Any],
         timeout: float | None,
         progress: Progress,
-        *,
-        unit: str,
-        slow: bool = False,
     ) -> np.ndarray:
-        deadline = self._deadline(timeout)
+        items, deadline = as_list(inputs, name), self._deadline(timeout)
+        model = self._options.text_model if name == "texts" else self._options.image_model
         if not items:
             return await self._nothing(model, deadline)
-        with _shown(progress, unit) as report:
+        with _shown(progress, name) as report:
             result = await call.EmbedCall(
                 model=model,
                 rows=partial(rows, items),
@@ -205,7 +191,7 @@ class AsyncEmbeddingClient:
                 deadline=deadline,
                 transport=self._transport,
                 options=self._options,
-                slow=slow,
+                slow=name == "images" and not all(isinstance(each, bytes) for each in items),
                 report=report,
             ).run()
         self._record(model, result.version)

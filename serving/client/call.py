@@ -7,6 +7,7 @@ may pass: no connection, an overloaded server, an attempt that took too long.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -111,28 +112,25 @@ class Deadline:
     """The end of a call, so many seconds from now; None for no limit.
 
     Example:
-        >>> Deadline(None).left() is None, 9 < Deadline(10).left() <= 10
-        (True, True)
+        >>> Deadline(None).left(), 9 < Deadline(10).left() <= 10
+        (inf, True)
     """
 
     def __init__(self, timeout: float | None) -> None:
-        self.timeout = timeout
-        self._end = None if timeout is None else time.monotonic() + timeout
+        self.timeout = math.inf if timeout is None else timeout
+        self._end = time.monotonic() + self.timeout
 
-    def left(self) -> float | None:
-        """Returns the seconds left, 0 or less when time is up; None for no limit."""
-        return None if self._end is None else self._end - time.monotonic()
+    def left(self) -> float:
+        """Returns the seconds left, 0 or less when time is up."""
+        return self._end - time.monotonic()
 
 
 # no example: an interface, of `Channel` and `Local`
 class Transport(Protocol):
     """What answers questions: a server, or an export folder."""
 
-    async def ask(self, question: StatusQuestion, *, timeout: float | None, wait: bool) -> Any:
-        """Returns the reply to a question that is asked once, or raises `Failure`.
-
-        `wait` says whether to wait for a connection, instead of failing at once without one.
-        """
+    async def ask(self, question: StatusQuestion, *, timeout: float, wait: bool) -> Any:
+        """Returns the reply to one attempt, or raises `Failure`; `wait` for a connection or not."""
 
     def explain(self, details: str) -> str | None:
         """Returns why a connection failed, if that is certain; `details` is what gRPC said."""
@@ -208,10 +206,8 @@ class EmbedCall:
         async with self._reading:
             if self._taken == self.count:
                 return None
-            if self.slow:
-                chunk = await asyncio.to_thread(next, self._chunks)
-            else:
-                chunk = next(self._chunks)
+            chunks = self._chunks
+            chunk = await asyncio.to_thread(next, chunks) if self.slow else next(chunks)
             self._taken += len(chunk.rows)
             return chunk
 
@@ -282,33 +278,40 @@ async def deliver(
         Traceback (most recent call last):
         mite_tf.serving.client.protocol.EmbeddingError: Model 'text': RESOURCE_EXHAUSTED: ...
     """
-    failures, counted = 0, 0
+    failures, counted, pause = 0, 0, 0.0
     last: Failure | None = None
-    while True:
-        left = deadline.left()
-        if left is not None and left < _TOO_LATE:
-            raise _out_of_time(question, deadline, last)
-        limits = [each for each in (left, options.attempt_timeout) if each is not None]
-        wait = options.wait_for_ready and failures > 0
+    while deadline.left() > max(pause, _TOO_LATE):
+        if pause:
+            await asyncio.sleep(pause)
+        timeout = min(deadline.left(), options.attempt_timeout or math.inf)
         try:
-            return await transport.ask(question, timeout=min(limits, default=None), wait=wait)
+            wait = options.wait_for_ready and failures > 0
+            return await transport.ask(question, timeout=timeout, wait=wait)
         except Failure as failure:
-            left = deadline.left()
-            if failure.code == "DEADLINE_EXCEEDED" and left is not None and left < _TOO_LATE:
-                raise _out_of_time(question, deadline, last or failure) from failure
+            if failure.code == "DEADLINE_EXCEEDED" and deadline.left() < _TOO_LATE:
+                last = last or failure  # what failed before says more
+                break
             last = failure
-        await _refuse_permanent(question, last, transport, options)
-        if not (last.code == "UNAVAILABLE" and options.wait_for_ready):
+        cause = await _certain_cause(question, last, transport, options)
+        passes = not cause and last.code in _MAY_PASS
+        if passes and not (last.code == "UNAVAILABLE" and options.wait_for_ready):
             counted += 1
-            if counted > options.retries:
-                tries = f" (tried {counted} times)" if counted > 1 else ""
-                raise _error(question, last, tries)
+        if not passes or counted > options.retries:
+            tries = f" (tried {counted} times)" if counted > max(options.retries, 1) else ""
+            message = f"{question}: {last.code}{tries}: {last.details or 'no message'}"
+            raise EmbeddingError(
+                cause or message + _HINTS.get(last.code, ""),
+                code=last.code,
+                server_message=last.details,
+            )
         pause = _pause(failures)
         failures += 1
-        left = deadline.left()
-        if left is not None and pause >= left:
-            raise _out_of_time(question, deadline, last)
-        await asyncio.sleep(pause)
+    said = f" The last attempt failed with {last.code}: {last.details}" if last else ""
+    raise EmbeddingError(
+        f"{question}: no answer within {deadline.timeout:g} s.{said}",
+        code="DEADLINE_EXCEEDED",
+        server_message=last.details if last else "",
+    )
 
 
 def _pause(failures: int) -> float:
@@ -319,41 +322,19 @@ def _pause(failures: int) -> float:
     return random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**failures))
 
 
-async def _refuse_permanent(
+async def _certain_cause(
     question: StatusQuestion, failure: Failure, transport: Transport, options: Options
-) -> None:
-    message = None
+) -> str | None:
+    """Returns why sending the same again cannot help."""
     if _TOO_LARGE in failure.details:
-        message = (
+        return (
             f"{question}: a message is larger than the other side takes: "
             f"{failure.details}. Give a smaller max_message_bytes (now "
             f"{options.max_message_bytes}) or rows_per_request (now {options.rows_per_request})."
         )
-    elif failure.code == "UNAVAILABLE":
-        message = await asyncio.to_thread(transport.explain, failure.details)
-        if not message and any(sign in failure.details.lower() for sign in _TLS):
-            message = f"No TLS connection: {failure.details}"
-    if message:
-        raise EmbeddingError(message, code=failure.code, server_message=failure.details)
-    if failure.code not in _MAY_PASS:
-        raise _error(question, failure)
-
-
-def _error(question: StatusQuestion, failure: Failure, tries: str = "") -> EmbeddingError:
-    return EmbeddingError(
-        f"{question}: {failure.code}{tries}: {failure.details or 'no message'}"
-        f"{_HINTS.get(failure.code, '')}",
-        code=failure.code,
-        server_message=failure.details,
-    )
-
-
-def _out_of_time(
-    question: StatusQuestion, deadline: Deadline, last: Failure | None
-) -> EmbeddingError:
-    said = f" The last attempt failed with {last.code}: {last.details}" if last else ""
-    return EmbeddingError(
-        f"{question}: no answer within {deadline.timeout:g} s.{said}",
-        code="DEADLINE_EXCEEDED",
-        server_message=last.details if last else "",
-    )
+    if failure.code != "UNAVAILABLE":
+        return None
+    cause = await asyncio.to_thread(transport.explain, failure.details)
+    if not cause and any(sign in failure.details.lower() for sign in _TLS):
+        return f"No TLS connection: {failure.details}"
+    return cause

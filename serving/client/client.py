@@ -195,11 +195,11 @@ class EmbeddingClient:
 
     def metadata(self, *, timeout: float | None = None) -> dict[str, ModelMetadata]:
         """Returns signatures and version of both models, by their names; needs a server."""
-        return self._wait(self._submit(self._client.metadata(timeout=timeout)))
+        return self._run(self._client.metadata(timeout=timeout))
 
     def status(self, *, timeout: float | None = None) -> dict[str, list[VersionStatus]]:
         """Returns the state of every version of both models, by their names; needs a server."""
-        return self._wait(self._submit(self._client.status(timeout=timeout)))
+        return self._run(self._client.status(timeout=timeout))
 
     def close(self) -> None:
         """Closes the connection, or frees the models; calls of other threads end."""
@@ -227,7 +227,7 @@ class EmbeddingClient:
         if not isinstance(inputs, np.ndarray):
             inputs = as_list(inputs, name)  # a generator runs in the thread of the caller
         if not callable(progress):
-            return self._wait(self._submit(embed(inputs, timeout=timeout, progress=progress)))
+            return self._run(embed(inputs, timeout=timeout, progress=progress))
         # A function is called in the thread of the caller, where it may do what it likes.
         steps: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
         future = self._submit(
@@ -241,6 +241,9 @@ class EmbeddingClient:
             future.cancel()
             raise
         return self._wait(future)
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self._wait(self._submit(coroutine))
 
     def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         with self._locked():  # what was submitted before `close` is cancelled by it

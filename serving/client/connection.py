@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import os
 import socket
 import ssl
@@ -156,10 +157,7 @@ def _pem(name: str, source: _Pem | None) -> bytes | None:
 
 
 def bearer(token: str) -> list[tuple[str, str]]:
-    """Returns the metadata of a token.
-
-    Raises:
-        MiteError: If it cannot stand in a header.
+    """Returns the metadata of a token, and refuses one that cannot stand in a header.
 
     Example:
         >>> bearer("secret")
@@ -199,7 +197,7 @@ class Channel:
         kinds = (PredictQuestion, MetadataQuestion, StatusQuestion)
         self._stubs = {kind: channel.unary_unary(kind.method) for kind in kinds}
 
-    async def ask(self, question: StatusQuestion, *, timeout: float | None, wait: bool) -> Any:
+    async def ask(self, question: StatusQuestion, *, timeout: float, wait: bool) -> Any:
         import grpc
 
         metadata = await self._metadata()
@@ -207,14 +205,21 @@ class Channel:
             raise MiteError(CLOSED)
         if self._process != os.getpid():
             self._open()  # locks of the old channel may be held by threads that a fork lacks
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(_: grpc.Future) -> None:  # in a thread of gRPC
+            with suppress(RuntimeError):  # a cancelled call may end after its loop
+                loop.call_soon_threadsafe(ended.set)
+
         call = self._stubs[type(question)].future(
             question.request().SerializeToString(),
-            timeout=timeout,
+            timeout=None if timeout == math.inf else timeout,
             metadata=metadata,
             wait_for_ready=wait,
         )
+        call.add_done_callback(tell)
         try:
-            await _end_of(call)
+            await ended.wait()
         except asyncio.CancelledError:
             call.cancel()
             raise
@@ -241,19 +246,6 @@ class Channel:
         self._closed = True
         if self._process == os.getpid():
             self._opened[-1].close()
-
-
-async def _end_of(call: grpc.Future) -> None:
-    """Waits until a call has ended, which gRPC tells in a thread of its own."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-
-    def tell(_: grpc.Future) -> None:
-        with suppress(RuntimeError):  # a cancelled call may end after its loop
-            loop.call_soon_threadsafe(ended.set)
-
-    call.add_done_callback(tell)
-    await ended.wait()
 
 
 def _explain_refusal(target: str, tls: ClientTLS | None, details: str) -> str | None:

@@ -42,7 +42,7 @@ class Local:
         self._closed = False
         self._lock = Lock()
 
-    async def ask(self, question: StatusQuestion, *, timeout: float | None, wait: bool) -> Any:
+    async def ask(self, question: StatusQuestion, *, timeout: float, wait: bool) -> Any:
         return await asyncio.to_thread(self._answer, question)
 
     def explain(self, details: str) -> str | None:

@@ -147,17 +147,13 @@ class StatusQuestion:
         """Returns what a response says, here a list of `VersionStatus`."""
         response = messages.GetModelStatusResponse.FromString(data)
         names = messages.ModelVersionStatus.DESCRIPTOR.enum_types_by_name["State"].values_by_number
-        return [
-            VersionStatus(
-                each.version,
-                names[each.state].name if each.state in names else str(each.state),
-                _CODES[each.status.error_code]
-                if each.status.error_code < len(_CODES)
-                else str(each.status.error_code),
-                each.status.error_message,
-            )
-            for each in sorted(response.model_version_status, key=lambda each: each.version)
-        ]
+        found = []
+        for each in sorted(response.model_version_status, key=lambda each: each.version):
+            state = names[each.state].name if each.state in names else str(each.state)
+            number, message = each.status.error_code, each.status.error_message
+            code = _CODES[number] if number < len(_CODES) else str(number)
+            found.append(VersionStatus(each.version, state, code, message))
+        return found
 
 
 # no example: as `StatusQuestion`

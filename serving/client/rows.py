@@ -31,13 +31,9 @@ class Kind(NamedTuple):
     shape: tuple[int, ...] | None = None
 
 
+# no example: those of `text_rows` and `image_rows` make some
 class Row(NamedTuple):
-    """One text, image or vector of features, as `bytes` or an array; errors name its label.
-
-    Example:
-        >>> Row("texts[0]", Kind("serving_default", "text"), b"a dog").size
-        11
-    """
+    """One text, image or vector of features, as `bytes` or an array; errors name its label."""
 
     label: str
     kind: Kind
@@ -70,16 +66,15 @@ def as_list(items: Any, name: str) -> list[Any]:
         Traceback (most recent call last):
         mite_tf.errors.MiteError: texts is a single str; put it into a list.
     """
+    if isinstance(items, np.ndarray) and items.ndim == 3 and name == "images":
+        raise MiteError("images is a single array of rank 3; put it into a list.")
     if isinstance(items, str | bytes | bytearray | dict) or not hasattr(items, "__iter__"):
         raise MiteError(f"{name} is a single {type(items).__name__}; put it into a list.")
     return list(items)
 
 
 def text_rows(texts: Sequence[str]) -> Iterator[Row]:
-    """Yields texts in UTF-8.
-
-    Raises:
-        MiteError: If one is no text, or holds half of a surrogate pair.
+    """Yields texts in UTF-8, and refuses half of a surrogate pair.
 
     Example:
         >>> [row.value for row in text_rows(["a", "dog"])]
@@ -112,9 +107,6 @@ def feature_rows(features: Any) -> Iterator[Row]:
 
 def image_rows(images: Sequence[Any]) -> Iterator[Row]:
     """Yields images as they are sent, from all that `EmbeddingClient.embed_images` takes.
-
-    Raises:
-        MiteError: If one cannot be read or is none of these; named by index and path.
 
     Example:
         >>> [row] = image_rows([np.zeros((2, 2, 3), np.float32)])
@@ -231,9 +223,6 @@ class Chunk(NamedTuple):
 def chunked(rows: Iterable[Row], *, most: int, most_bytes: int) -> Iterator[Chunk]:
     """Puts rows that follow one another into requests of at most so many rows and bytes.
 
-    Raises:
-        MiteError: If a row alone is too large.
-
     Example:
         >>> [(each.start, len(each.rows)) for each in
         ...  chunked(text_rows(["a", "b", "c"]), most=2, most_bytes=1024)]
@@ -302,6 +291,4 @@ async def _named(
             return error.retold(f"{refused}: {error}")
     if refused:
         return error.retold(f"{error} Other rows than {refused} are refused, too.")
-    return error.retold(
-        f"{error} Each row alone is taken: give a smaller rows_per_request."
-    )
+    return error.retold(f"{error} Each row alone is taken: give a smaller rows_per_request.")
