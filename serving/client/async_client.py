@@ -5,16 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self
 
 import numpy as np
 
 from mite_tf.extras import from_extra
 from mite_tf.serving.client import call
 from mite_tf.serving.client.call import Deadline, MixedVersions, Options, deliver
-from mite_tf.serving.client.connection import Channel, ClientTLS, Connection, Token
+from mite_tf.serving.client.connection import Channel, Connection
 from mite_tf.serving.client.local import Local
 from mite_tf.serving.client.protocol import (
     EmbeddingError,
@@ -26,6 +27,7 @@ from mite_tf.serving.client.protocol import (
 )
 from mite_tf.serving.client.rows import Row, as_list, feature_rows, image_rows, text_rows
 
+P = ParamSpec("P")
 # Whether to show a bar, or what to call with the number of rows done and of all.
 Progress = bool | Callable[[int, int], None]
 
@@ -33,6 +35,24 @@ Progress = bool | Callable[[int, int], None]
 # no example: given where two versions meet
 class MixedVersionsWarning(UserWarning):
     """`MixedVersionsError` of a client that was told to warn."""
+
+
+# no example: `EmbeddingClient` shows them
+@dataclass(frozen=True, kw_only=True)
+class Settings(Connection, Options):
+    """The arguments of both clients: how a server is reached, and how it is asked."""
+
+    def __post_init__(self) -> None:
+        Connection.__post_init__(self)
+        Options.__post_init__(self)
+
+
+# no example: for type checkers and `help`
+def with_arguments_of(
+    other: Callable[Concatenate[Any, P], None],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+    """Gives a constructor the arguments of another."""
+    return lambda constructor: wraps(other, assigned=())(constructor)
 
 
 class AsyncEmbeddingClient:
@@ -52,52 +72,11 @@ class AsyncEmbeddingClient:
         mite_tf.serving.client.protocol.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
     """
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        tls: ClientTLS | None = None,
-        token: Token | None = None,
-        token_in_clear: bool = False,
-        version: int | None = None,
-        version_label: str | None = None,
-        mixed_versions: MixedVersions = "refuse",
-        timeout: float | None = 60.0,
-        attempt_timeout: float | None = None,
-        retries: int = 5,
-        wait_for_ready: bool = True,
-        rows_per_request: int = call.ROWS_PER_REQUEST,
-        max_message_bytes: int = call.MAX_MESSAGE_BYTES,
-        in_flight: int = 4,
-        keepalive: float = 20.0,
-        image_model: str = "image",
-        text_model: str = "text",
-        channel_options: Sequence[tuple[str, Any]] = (),
-    ) -> None:
-        options = Options(
-            timeout=timeout,
-            attempt_timeout=attempt_timeout,
-            retries=retries,
-            wait_for_ready=wait_for_ready,
-            rows_per_request=rows_per_request,
-            max_message_bytes=max_message_bytes,
-            in_flight=in_flight,
-            version=version,
-            version_label=version_label,
-            mixed_versions=mixed_versions,
-            image_model=image_model,
-            text_model=text_model,
-        )
-        connection = Connection(
-            target=target,
-            tls=tls,
-            token=token,
-            token_in_clear=token_in_clear,
-            keepalive=keepalive,
-            channel_options=channel_options,
-        )
+    @with_arguments_of(Settings.__init__)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        settings = Settings(*args, **kwargs)
         with from_extra("client", "A client of a server"):
-            self._start(options, Channel(connection))
+            self._start(settings, Channel(settings))
 
     @classmethod
     def local(
@@ -239,7 +218,7 @@ class AsyncEmbeddingClient:
             "If these numbers do belong together, give mixed_versions='allow'."
         )
         if self._options.mixed_versions == "refuse":
-            raise MixedVersionsError(message)
+            raise MixedVersionsError(message, code="FAILED_PRECONDITION")
         if changed:
             warnings.warn(message, MixedVersionsWarning, stacklevel=2)
 

@@ -232,7 +232,8 @@ class EmbedCall:
                 f"Model {self.model!r} answered as version {self._version} and as version "
                 f"{reply.version} within one call, twice. Do several servers of different versions "
                 "stand behind this address? Ask for one with version=, or try again when all "
-                "serve the same."
+                "serve the same.",
+                code="FAILED_PRECONDITION",
             )
         if self._values is None:
             self._values = np.empty((self.count, reply.values.shape[-1]), np.float32)

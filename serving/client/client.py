@@ -8,28 +8,24 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
-from functools import wraps
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.client.async_client import AsyncEmbeddingClient, Progress
+from mite_tf.serving.client.async_client import (
+    AsyncEmbeddingClient,
+    Progress,
+    Settings,
+    with_arguments_of,
+)
 from mite_tf.serving.client.call import ROWS_PER_REQUEST, MixedVersions
 from mite_tf.serving.client.protocol import CLOSED, ModelMetadata, VersionStatus
 from mite_tf.serving.client.rows import as_list
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _with_signature_of(
-    other: Callable[Concatenate[Any, P], None],
-) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
-    """Gives a constructor the arguments of another, for type checkers and for `help`."""
-    return lambda constructor: wraps(other, assigned=())(constructor)
 
 
 class EmbeddingClient:
@@ -73,7 +69,7 @@ class EmbeddingClient:
         mite_tf.serving.client.protocol.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
     """
 
-    @_with_signature_of(AsyncEmbeddingClient.__init__)
+    @with_arguments_of(Settings.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._start(AsyncEmbeddingClient(*args, **kwargs))
 
@@ -165,19 +161,11 @@ class EmbeddingClient:
     def embed_images(
         self, images: Iterable[Any], *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
-        """Embeds images; a rotation in EXIF is not applied, as in training.
+        """Embeds images; everything but what an image is, as for texts.
 
-        Args:
-            images: Paths, `bytes` of JPEG, PNG, GIF, BMP or WebP files, arrays `[H, W, 3]` of uint8
-                or of floats in 0-255, RGB, or PIL images, mixed as they come.
-            timeout: As for texts.
-            progress: As for texts.
-
-        Returns:
-            As for texts.
-
-        Raises:
-            MiteError: As for texts; or if an image cannot be read; named by index and path.
+        An image is a path, `bytes` of a JPEG, PNG, GIF, BMP or WebP file, an array `[H, W, 3]` of
+        uint8 or of floats in 0-255, RGB, or a PIL image; kinds may be mixed. A rotation in EXIF is
+        not applied, as in training.
 
         Example:
             >>> with EmbeddingClient("localhost:1") as client:
@@ -230,9 +218,8 @@ class EmbeddingClient:
             return self._run(embed(inputs, timeout=timeout, progress=progress))
         # A function is called in the thread of the caller, where it may do what it likes.
         steps: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
-        future = self._submit(
-            embed(inputs, timeout=timeout, progress=lambda done, of: steps.put((done, of)))
-        )
+        work = embed(inputs, timeout=timeout, progress=lambda *step: steps.put(step))
+        future = self._submit(work)
         future.add_done_callback(lambda _: steps.put(None))
         try:
             while step := steps.get():

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,12 +73,12 @@ class Connection:
         MiteError: If the address is none, or a token would travel in the clear.
 
     Example:
-        >>> Connection(target="http://models:8500/")
+        >>> Connection("http://models:8500/")
         Traceback (most recent call last):
         mite_tf.errors.MiteError: http://models:8500/: gRPC takes no such address; give ...
     """
 
-    target: str
+    target: str = field(kw_only=False)
     tls: ClientTLS | None = None
     token: Token | None = None
     token_in_clear: bool = False
@@ -103,12 +103,9 @@ class Connection:
         """Returns certificates for gRPC; None without TLS."""
         import grpc
 
-        if self.tls is None:
-            return None
-        return grpc.ssl_channel_credentials(
-            _pem("ca", self.tls.ca),
-            _pem("key", self.tls.key),
-            _pem("certificate", self.tls.certificate),
+        tls = self.tls
+        return tls and grpc.ssl_channel_credentials(
+            _pem("ca", tls.ca), _pem("key", tls.key), _pem("certificate", tls.certificate)
         )
 
     def options(self) -> list[tuple[str, Any]]:
@@ -265,10 +262,7 @@ def _explain_refusal(target: str, tls: ClientTLS | None, details: str) -> str | 
     if not asks_certificate:
         return None
     if tls.certificate is None:
-        return (
-            f"{target} asks for a certificate of the client. "
-            "Give ClientTLS(certificate=…, key=…) as well."
-        )
+        return f"{target} asks for a client certificate. Give ClientTLS(certificate=…, key=…)."
     return (
         f"{target} does not accept the certificate of this client. Is it signed by an authority "
         "that the server trusts, and not out of date?"

@@ -47,9 +47,6 @@ class EmbeddingError(MiteError):
 class MixedVersionsError(EmbeddingError):
     """Embeddings of two versions of the models would have been put together."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="FAILED_PRECONDITION")
-
 
 # no example: it never leaves the client
 class Failure(Exception):

@@ -53,9 +53,7 @@ def test_default_limit_of_grpc_is_kept_and_reached(fake):
     with EmbeddingClient(fake.target) as client:
         assert client.embed_text(texts).shape == (9, 3)
         assert sorted(fake.rows()) == [3, 3, 3]
-        with pytest.raises(
-            MiteError, match=r"texts\[1\] takes 5000006 bytes; a request may"
-        ):
+        with pytest.raises(MiteError, match=r"texts\[1\] takes 5000006 bytes; a request may"):
             client.embed_text(["short", "x" * 5_000_000])
 
 

@@ -96,7 +96,9 @@ def test_an_authority_that_is_not_trusted(encrypted, stranger):
 
 
 def test_a_client_without_or_with_a_strange_certificate(mutual, certificates, stranger):
-    assert refused(mutual.target, "asks for a certificate", tls=ClientTLS(ca=certificates.ca))
+    assert refused(
+        mutual.target, "asks for a client certificate", tls=ClientTLS(ca=certificates.ca)
+    )
     tls = ClientTLS(ca=certificates.ca, certificate=stranger.certificate, key=stranger.key)
     assert refused(mutual.target, "does not accept the certificate", tls=tls)
 
