@@ -37,7 +37,7 @@ class MixedVersionsWarning(UserWarning):
     """`MixedVersionsError` of a client that was told to warn."""
 
 
-# no example: `EmbeddingClient` shows them
+# no example: those of both clients use it
 @dataclass(frozen=True, kw_only=True)
 class Settings(Connection, Options):
     """The arguments of both clients: how a server is reached, and how it is asked."""

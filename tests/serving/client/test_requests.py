@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -180,20 +181,10 @@ def test_a_reply_of_another_model_is_told(fake, monkeypatch):
 
 
 def test_many_threads_share_a_client(fake):
-    results = {}
-
-    def embed(number):
-        results[number] = client.embed_text([f"{number} {each}" for each in range(10)])
-
-    with EmbeddingClient(fake.target, rows_per_request=3) as client:
-        threads = [threading.Thread(target=embed, args=(number,)) for number in range(6)]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join()
-    for number, found in results.items():
-        expected = [embedding_of(f"{number} {each}".encode()) for each in range(10)]
-        np.testing.assert_array_equal(found, np.array(expected, np.float32))
+    with EmbeddingClient(fake.target, rows_per_request=3) as client, ThreadPoolExecutor(6) as pool:
+        parts = [TEXTS[start : start + 10] for start in range(0, 60, 10)]
+        found = np.concatenate(list(pool.map(client.embed_text, parts)))
+    np.testing.assert_array_equal(found, EXPECTED[:60])
 
 
 def test_a_closed_client_says_so(fake):
