@@ -56,9 +56,6 @@ _HINTS = {
 class Options:
     """How a client asks; the arguments of `EmbeddingClient` of the same names.
 
-    Raises:
-        MiteError: If a value makes no sense.
-
     Example:
         >>> Options(in_flight=0)
         Traceback (most recent call last):
@@ -130,7 +127,7 @@ class Transport(Protocol):
     """What answers questions: a server, or an export folder."""
 
     async def ask(self, question: StatusQuestion, *, timeout: float, wait: bool) -> Any:
-        """Returns the reply to one attempt, or raises `Failure`; `wait` for a connection or not."""
+        """Returns the reply to one attempt, which may `wait` to connect, or raises `Failure`."""
 
     def explain(self, details: str) -> str | None:
         """Returns why a connection failed, if that is certain; `details` is what gRPC said."""

@@ -45,9 +45,6 @@ class ClientTLS:
         key: Private key of that certificate.
         server_name: Name in the server's certificate, where it is reached by another one.
 
-    Raises:
-        MiteError: If certificate and key are not given together.
-
     Example:
         >>> ClientTLS(certificate="client.pem")
         Traceback (most recent call last):
@@ -68,9 +65,6 @@ class ClientTLS:
 @dataclass(frozen=True, kw_only=True)
 class Connection:
     """How a server is reached; the arguments of `EmbeddingClient` of the same names.
-
-    Raises:
-        MiteError: If the address is none, or a token would travel in the clear.
 
     Example:
         >>> Connection("http://models:8500/")

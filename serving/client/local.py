@@ -12,9 +12,7 @@ import numpy as np
 from mite_tf.errors import MiteError
 from mite_tf.serving.client import protocol
 from mite_tf.serving.client.protocol import Failure, MetadataQuestion, StatusQuestion
-
-# As the messages of a server name the types.
-_TYPE_NAMES = {"float32": "float"}
+from mite_tf.serving.wire.tensors import type_name, type_number
 
 
 class Local:
@@ -100,6 +98,6 @@ def _metadata(model: str, backend: Any) -> protocol.ModelMetadata:
     signatures = {}
     for name, each in backend.signatures.items():
         shape = tuple(-1 if size is None else size for size in each.shape)
-        inputs = {each.input: protocol.Tensor(_TYPE_NAMES.get(each.dtype, each.dtype), shape)}
+        inputs = {each.input: protocol.Tensor(type_name(type_number(each.dtype)), shape)}
         signatures[name] = protocol.ModelSignature(inputs, output)
     return protocol.ModelMetadata(model, backend.version, signatures)
