@@ -2,9 +2,14 @@
 
 from mite_tf.serving.client.async_client import AsyncEmbeddingClient
 from mite_tf.serving.client.client import EmbeddingClient
-from mite_tf.serving.client.errors import EmbeddingError, MixedVersionsError
-from mite_tf.serving.client.questions import ModelMetadata, Tensor, VersionStatus
-from mite_tf.serving.client.tls import ClientTLS
+from mite_tf.serving.client.connection import ClientTLS
+from mite_tf.serving.client.protocol import (
+    EmbeddingError,
+    MixedVersionsError,
+    ModelMetadata,
+    Tensor,
+    VersionStatus,
+)
 
 __all__ = [
     "AsyncEmbeddingClient",

@@ -1,58 +1,58 @@
-"""The client for asyncio, which `EmbeddingClient` runs too.
-
-A call passes `_embed` here, `call.py` (requests side by side), `delivery.py` (retries) and a
-transport: `connection.py` for a server, `local.py` for an export folder.
-"""
+"""The client for asyncio, which `EmbeddingClient` runs too."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Concatenate, ParamSpec, Self
 
 import numpy as np
 
-from mite_tf.errors import MiteError
 from mite_tf.extras import from_extra
-from mite_tf.serving.client.call import Job, embed_job
-from mite_tf.serving.client.delivery import deliver
-from mite_tf.serving.client.errors import EmbeddingError, MixedVersionsError, MixedVersionsWarning
+from mite_tf.serving.client import call
+from mite_tf.serving.client.call import Deadline, MixedVersions, Options, deliver
+from mite_tf.serving.client.connection import Channel, Connection
 from mite_tf.serving.client.local import Local
-from mite_tf.serving.client.options import (
-    MAX_MESSAGE_BYTES,
-    ROWS_PER_REQUEST,
-    Deadline,
-    MixedVersions,
-    Options,
-    check_seconds,
-)
-from mite_tf.serving.client.questions import (
-    Embedded,
-    Metadata,
+from mite_tf.serving.client.protocol import (
+    EmbeddingError,
+    MetadataQuestion,
+    MixedVersionsError,
     ModelMetadata,
-    Predict,
-    Question,
-    Transport,
+    StatusQuestion,
     VersionStatus,
 )
-from mite_tf.serving.client.rows import (
-    Chunk,
-    Row,
-    as_list,
-    feature_rows,
-    image_rows,
-    text_rows,
-)
-from mite_tf.serving.client.tls import ClientTLS
+from mite_tf.serving.client.rows import Row, as_list, feature_rows, image_rows, text_rows
 
-if TYPE_CHECKING:
-    from mite_tf.serving.client.connection import Token
-
+P = ParamSpec("P")
 # Whether to show a bar, or what to call with the number of rows done and of all.
 Progress = bool | Callable[[int, int], None]
+
+
+# no example: given where two versions meet
+class MixedVersionsWarning(UserWarning):
+    """`MixedVersionsError` of a client that was told to warn."""
+
+
+# no example: those of both clients use it
+@dataclass(frozen=True, kw_only=True)
+class Settings(Connection, Options):
+    """The arguments of both clients: how a server is reached, and how it is asked."""
+
+    def __post_init__(self) -> None:
+        Connection.__post_init__(self)
+        Options.__post_init__(self)
+
+
+# no example: for type checkers and `help`
+def with_arguments_of(
+    other: Callable[Concatenate[Any, P], None],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+    """Gives a constructor the arguments of another."""
+    return lambda constructor: wraps(other, assigned=())(constructor)
 
 
 class AsyncEmbeddingClient:
@@ -69,56 +69,14 @@ class AsyncEmbeddingClient:
         ...         return await client.embed_text(["a dog"])
         >>> asyncio.run(embed())
         Traceback (most recent call last):
-        mite_tf.serving.client.errors.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
+        mite_tf.serving.client.protocol.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
     """
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        tls: ClientTLS | None = None,
-        token: Token | None = None,
-        token_in_clear: bool = False,
-        version: int | None = None,
-        version_label: str | None = None,
-        mixed_versions: MixedVersions = "refuse",
-        timeout: float | None = 60.0,
-        attempt_timeout: float | None = None,
-        retries: int = 5,
-        wait_for_ready: bool = True,
-        rows_per_request: int = ROWS_PER_REQUEST,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        in_flight: int = 4,
-        keepalive: float = 20.0,
-        image_model: str = "image",
-        text_model: str = "text",
-        channel_options: Sequence[tuple[str, Any]] = (),
-    ) -> None:
-        options = Options(
-            timeout=timeout,
-            attempt_timeout=attempt_timeout,
-            retries=retries,
-            wait_for_ready=wait_for_ready,
-            rows_per_request=rows_per_request,
-            max_message_bytes=max_message_bytes,
-            in_flight=in_flight,
-            version=version,
-            version_label=version_label,
-            mixed_versions=mixed_versions,
-            image_model=image_model,
-            text_model=text_model,
-        )
+    @with_arguments_of(Settings.__init__)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        settings = Settings(*args, **kwargs)
         with from_extra("client", "A client of a server"):
-            from mite_tf.serving.client.connection import Channel, Connection
-        connection = Connection(
-            target=target,
-            tls=tls,
-            token=token,
-            token_in_clear=token_in_clear,
-            keepalive=keepalive,
-            channel_options=channel_options,
-        )
-        self._start(options, Channel(connection))
+            self._start(settings, Channel(settings))
 
     @classmethod
     def local(
@@ -130,7 +88,7 @@ class AsyncEmbeddingClient:
         version: int | None = None,
         mixed_versions: MixedVersions = "refuse",
         timeout: float | None = None,
-        rows_per_request: int = ROWS_PER_REQUEST,
+        rows_per_request: int = call.ROWS_PER_REQUEST,
     ) -> Self:
         """Returns a client that computes in this process, as `EmbeddingClient.local` does."""
         options = Options(
@@ -146,7 +104,7 @@ class AsyncEmbeddingClient:
         client._start(options, Local(folder, kind=kind, threads=threads, models=models))
         return client
 
-    def _start(self, options: Options, transport: Transport) -> None:
+    def _start(self, options: Options, transport: call.Transport) -> None:
         self._options = options
         self._transport = transport
         self._versions: dict[str, int] = {}
@@ -160,44 +118,27 @@ class AsyncEmbeddingClient:
         self, texts: Iterable[str], *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
         """Embeds texts, as `EmbeddingClient.embed_text` does."""
-        items = as_list(texts, "texts")
-        model = self._options.text_model
-        return await self._embed(model, text_rows, items, timeout, progress, unit="texts")
+        return await self._embed("texts", text_rows, texts, timeout, progress)
 
     async def embed_images(
         self, images: Iterable[Any], *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
         """Embeds images, as `EmbeddingClient.embed_images` does."""
-        if isinstance(images, np.ndarray) and images.ndim == 3:
-            raise MiteError("images is a single array of rank 3; put it into a list.")
-        items = as_list(images, "images")
-        model = self._options.image_model
-        slow = not all(isinstance(each, bytes) for each in items)
-        return await self._embed(
-            model, image_rows, items, timeout, progress, unit="images", slow=slow
-        )
+        return await self._embed("images", image_rows, images, timeout, progress)
 
     async def embed_features(
         self, features: Any, *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
         """Embeds precomputed features, as `EmbeddingClient.embed_features` does."""
-        items = as_list(features, "features")
-        model = self._options.image_model
-        return await self._embed(model, feature_rows, items, timeout, progress, unit="images")
+        return await self._embed("features", feature_rows, features, timeout, progress)
 
     async def metadata(self, *, timeout: float | None = None) -> dict[str, ModelMetadata]:
         """Returns signatures and version of both models, by their names."""
-        deadline = self._deadline(timeout)
-        return {
-            model: await self._deliver(self._about(model), deadline) for model in self._models()
-        }
+        return await self._ask_both(self._about, timeout)
 
     async def status(self, *, timeout: float | None = None) -> dict[str, list[VersionStatus]]:
         """Returns the state of every version of both models, by their names."""
-        deadline = self._deadline(timeout)
-        return {
-            model: await self._deliver(Question(model=model), deadline) for model in self._models()
-        }
+        return await self._ask_both(lambda model: StatusQuestion(model=model), timeout)
 
     async def close(self) -> None:
         """Closes the connection, or frees the models."""
@@ -211,25 +152,27 @@ class AsyncEmbeddingClient:
 
     async def _embed(
         self,
-        model: str,
+        name: str,
         rows: Callable[[Sequence[Any]], Iterator[Row]],
-        items: Sequence[Any],
+        inputs: Iterable[Any],
         timeout: float | None,
         progress: Progress,
-        *,
-        unit: str,
-        slow: bool = False,
     ) -> np.ndarray:
-        deadline = self._deadline(timeout)
+        items, deadline = as_list(inputs, name), self._deadline(timeout)
+        model = self._options.text_model if name == "texts" else self._options.image_model
         if not items:
             return await self._nothing(model, deadline)
-        job = Job(
-            model=model, rows=partial(rows, items), count=len(items), deadline=deadline, slow=slow
-        )
-        with _shown(progress, unit) as report:
-            result = await embed_job(
-                job, partial(self._predict, job), options=self._options, report=report
-            )
+        with _shown(progress, name) as report:
+            result = await call.EmbedCall(
+                model=model,
+                rows=partial(rows, items),
+                count=len(items),
+                deadline=deadline,
+                transport=self._transport,
+                options=self._options,
+                slow=name == "images" and not all(isinstance(each, bytes) for each in items),
+                report=report,
+            ).run()
         self._record(model, result.version)
         return result.values
 
@@ -244,21 +187,15 @@ class AsyncEmbeddingClient:
             "Was it exported by `mite export`?"
         )
 
-    async def _predict(self, job: Job, chunk: Chunk) -> Embedded:
-        kind = chunk.rows[0].kind
-        question = Predict(
-            model=job.model,
-            version=self._options.version,
-            label=self._options.version_label,
-            signature=kind.signature,
-            input=kind.input,
-            rows=chunk.values,
-        )
-        reply: Embedded = await self._deliver(question, job.deadline)
-        return reply
+    async def _ask_both(
+        self, question: Callable[[str], StatusQuestion], timeout: float | None
+    ) -> dict[str, Any]:
+        deadline = self._deadline(timeout)
+        models = (self._options.image_model, self._options.text_model)
+        return {model: await self._deliver(question(model), deadline) for model in models}
 
-    async def _deliver(self, question: Question, deadline: Deadline) -> Any:
-        return await deliver(question, deadline, transport=self._transport, options=self._options)
+    async def _deliver(self, question: StatusQuestion, deadline: Deadline) -> Any:
+        return await deliver(question, deadline, self._transport, self._options)
 
     def _record(self, model: str, version: int | None) -> None:
         """Notes which version answered a whole call, and refuses two that must not be compared.
@@ -281,20 +218,16 @@ class AsyncEmbeddingClient:
             "If these numbers do belong together, give mixed_versions='allow'."
         )
         if self._options.mixed_versions == "refuse":
-            raise MixedVersionsError(message)
+            raise MixedVersionsError(message, code="FAILED_PRECONDITION")
         if changed:
             warnings.warn(message, MixedVersionsWarning, stacklevel=2)
 
-    def _about(self, model: str) -> Metadata:
-        return Metadata(
-            model=model, version=self._options.version, label=self._options.version_label
-        )
-
-    def _models(self) -> tuple[str, str]:
-        return self._options.image_model, self._options.text_model
+    def _about(self, model: str) -> MetadataQuestion:
+        options = self._options
+        return MetadataQuestion(model=model, version=options.version, label=options.version_label)
 
     def _deadline(self, timeout: float | None) -> Deadline:
-        check_seconds("timeout", timeout)
+        call.check_seconds("timeout", timeout)
         return Deadline(self._options.timeout if timeout is None else timeout)
 
 

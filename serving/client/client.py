@@ -8,29 +8,24 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
-from functools import wraps
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.client.async_client import AsyncEmbeddingClient, Progress
-from mite_tf.serving.client.errors import CLOSED
-from mite_tf.serving.client.options import ROWS_PER_REQUEST, MixedVersions
-from mite_tf.serving.client.questions import ModelMetadata, VersionStatus
+from mite_tf.serving.client.async_client import (
+    AsyncEmbeddingClient,
+    Progress,
+    Settings,
+    with_arguments_of,
+)
+from mite_tf.serving.client.call import ROWS_PER_REQUEST, MixedVersions
+from mite_tf.serving.client.protocol import CLOSED, ModelMetadata, VersionStatus
 from mite_tf.serving.client.rows import as_list
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _with_signature_of(
-    other: Callable[Concatenate[Any, P], None],
-) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
-    """Gives a constructor the arguments of another, for type checkers and for `help`."""
-    return lambda constructor: wraps(other, assigned=())(constructor)
 
 
 class EmbeddingClient:
@@ -45,13 +40,12 @@ class EmbeddingClient:
         token: Sent as `authorization: Bearer …`; or a function that gives it, called before each
             attempt.
         token_in_clear: Sends the token without TLS too, to another machine.
-        version: Version of both models; the one that the server prefers by default.
+        version: Version of both models, instead of the one that the server prefers.
         version_label: Label of the version, from the server's configuration, instead.
         mixed_versions: What happens when the image model and the text model answer as different
             versions, whose embeddings must not be compared: `refuse`, `warn` or `allow`.
         timeout: Seconds for a whole call, with all its requests and attempts; None for no limit.
-        attempt_timeout: Seconds for one attempt of one request; what is left of `timeout` by
-            default.
+        attempt_timeout: Seconds for one attempt of one request, instead of all that is left.
         retries: How often a request is sent again that the server was too busy for, or that took
             longer than `attempt_timeout`.
         wait_for_ready: Waits for a server that is not there until `timeout`; otherwise it counts
@@ -72,10 +66,10 @@ class EmbeddingClient:
         >>> with EmbeddingClient("localhost:1", **nobody) as client:
         ...     client.embed_text(["a dog"])
         Traceback (most recent call last):
-        mite_tf.serving.client.errors.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
+        mite_tf.serving.client.protocol.EmbeddingError: Model 'text', 1 rows: UNAVAILABLE: ...
     """
 
-    @_with_signature_of(AsyncEmbeddingClient.__init__)
+    @with_arguments_of(Settings.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._start(AsyncEmbeddingClient(*args, **kwargs))
 
@@ -151,7 +145,7 @@ class EmbeddingClient:
 
         Args:
             texts: The texts.
-            timeout: Seconds for all of them; those of the client by default.
+            timeout: Seconds for all of them, instead of those of the client.
             progress: Shows a bar; or is called with the number of texts done and of all.
 
         Returns:
@@ -167,21 +161,11 @@ class EmbeddingClient:
     def embed_images(
         self, images: Iterable[Any], *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
-        """Embeds images; a rotation in EXIF is not applied, as in training.
+        """Embeds images; everything but what an image is, as for texts.
 
-        Args:
-            images: Paths, `bytes` of JPEG, PNG, GIF, BMP or WebP files, arrays `[H, W, 3]` of uint8
-                or of floats in 0-255, RGB, or PIL images, mixed as they come.
-            timeout: Seconds for all of them; those of the client by default.
-            progress: Shows a bar; or is called with the number of images done and of all.
-
-        Returns:
-            float32 `[N, D]`, unit norm, in the order of the images, all of one version.
-
-        Raises:
-            EmbeddingError: If a request fails for good.
-            MixedVersionsError: If two versions would be mixed.
-            MiteError: If an image cannot be read or sent; named by index and path.
+        An image is a path, `bytes` of a JPEG, PNG, GIF, BMP or WebP file, an array `[H, W, 3]` of
+        uint8 or of floats in 0-255, RGB, or a PIL image; kinds may be mixed. A rotation in EXIF is
+        not applied, as in training.
 
         Example:
             >>> with EmbeddingClient("localhost:1") as client:
@@ -194,28 +178,16 @@ class EmbeddingClient:
     def embed_features(
         self, features: Any, *, timeout: float | None = None, progress: Progress = False
     ) -> np.ndarray:
-        """Embeds features, where the image model was trained on precomputed ones.
-
-        Args:
-            features: Array `[N, ...]`.
-            timeout: Seconds for all of them; those of the client by default.
-            progress: Shows a bar; or is called with the number of rows done and of all.
-
-        Returns:
-            float32 `[N, D]`, unit norm, all of one version.
-
-        Raises:
-            EmbeddingError: If a request fails for good.
-        """
+        """Embeds features `[N, ...]`, where the image model was trained on precomputed ones."""
         return self._embed(self._client.embed_features, "features", features, timeout, progress)
 
     def metadata(self, *, timeout: float | None = None) -> dict[str, ModelMetadata]:
         """Returns signatures and version of both models, by their names; needs a server."""
-        return self._wait(self._submit(self._client.metadata(timeout=timeout)))
+        return self._run(self._client.metadata(timeout=timeout))
 
     def status(self, *, timeout: float | None = None) -> dict[str, list[VersionStatus]]:
         """Returns the state of every version of both models, by their names; needs a server."""
-        return self._wait(self._submit(self._client.status(timeout=timeout)))
+        return self._run(self._client.status(timeout=timeout))
 
     def close(self) -> None:
         """Closes the connection, or frees the models; calls of other threads end."""
@@ -243,12 +215,11 @@ class EmbeddingClient:
         if not isinstance(inputs, np.ndarray):
             inputs = as_list(inputs, name)  # a generator runs in the thread of the caller
         if not callable(progress):
-            return self._wait(self._submit(embed(inputs, timeout=timeout, progress=progress)))
+            return self._run(embed(inputs, timeout=timeout, progress=progress))
         # A function is called in the thread of the caller, where it may do what it likes.
         steps: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
-        future = self._submit(
-            embed(inputs, timeout=timeout, progress=lambda done, of: steps.put((done, of)))
-        )
+        work = embed(inputs, timeout=timeout, progress=lambda *step: steps.put(step))
+        future = self._submit(work)
         future.add_done_callback(lambda _: steps.put(None))
         try:
             while step := steps.get():
@@ -257,6 +228,9 @@ class EmbeddingClient:
             future.cancel()
             raise
         return self._wait(future)
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self._wait(self._submit(coroutine))
 
     def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         with self._locked():  # what was submitted before `close` is cancelled by it

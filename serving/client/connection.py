@@ -4,46 +4,80 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import os
+import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any
-
-import grpc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.client.errors import CLOSED, Failure
-from mite_tf.serving.client.options import check_seconds
-from mite_tf.serving.client.protocol import METHODS
-from mite_tf.serving.client.questions import Question
-from mite_tf.serving.client.tls import ClientTLS, explain_refusal
+from mite_tf.serving.client.call import check_seconds
+from mite_tf.serving.client.protocol import (
+    CLOSED,
+    Failure,
+    MetadataQuestion,
+    PredictQuestion,
+    StatusQuestion,
+)
+
+if TYPE_CHECKING:  # a client of an export folder does without
+    import grpc
 
 Token = str | Callable[[], str | Awaitable[str]]
+_Pem = str | Path | bytes
 _SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
+# Seconds for connecting, and for an alert that follows a handshake.
+_CONNECT, _ALERT = 2.0, 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientTLS:
+    """Certificates of a client; each a path of a PEM file, or its contents as `bytes`.
+
+    Args:
+        ca: Certificates of the authorities to trust; those that gRPC brings by default.
+        certificate: Certificate of the client, with the chain behind it, for mutual TLS.
+        key: Private key of that certificate.
+        server_name: Name in the server's certificate, where it is reached by another one.
+
+    Example:
+        >>> ClientTLS(certificate="client.pem")
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: Mutual TLS takes both, certificate and key; key is missing.
+    """
+
+    ca: _Pem | None = None
+    certificate: _Pem | None = None
+    key: _Pem | None = None
+    server_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            missing = "key" if self.key is None else "certificate"
+            raise MiteError(f"Mutual TLS takes both, certificate and key; {missing} is missing.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
     """How a server is reached; the arguments of `EmbeddingClient` of the same names.
 
-    Raises:
-        MiteError: If the address is none, or a token would travel in the clear.
-
     Example:
-        >>> Connection(target="http://models:8500/", tls=None, token=None, token_in_clear=False,
-        ...            keepalive=20.0, channel_options=())
+        >>> Connection("http://models:8500/")
         Traceback (most recent call last):
         mite_tf.errors.MiteError: http://models:8500/: gRPC takes no such address; give ...
     """
 
-    target: str
-    tls: ClientTLS | None
-    token: Token | None
-    token_in_clear: bool
-    keepalive: float
-    channel_options: Sequence[tuple[str, Any]]
+    target: str = field(kw_only=False)
+    tls: ClientTLS | None = None
+    token: Token | None = None
+    token_in_clear: bool = False
+    keepalive: float = 20.0
+    channel_options: Sequence[tuple[str, Any]] = ()
 
     def __post_init__(self) -> None:
         check_seconds("keepalive", self.keepalive)
@@ -61,10 +95,12 @@ class Connection:
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """Returns certificates for gRPC; None without TLS."""
-        if self.tls is None:
-            return None
-        ca, key, certificate = self.tls.contents()
-        return grpc.ssl_channel_credentials(ca, key, certificate)
+        import grpc
+
+        tls = self.tls
+        return tls and grpc.ssl_channel_credentials(
+            _pem("ca", tls.ca), _pem("key", tls.key), _pem("certificate", tls.certificate)
+        )
 
     def options(self) -> list[tuple[str, Any]]:
         """Returns the settings of the channel."""
@@ -97,11 +133,22 @@ def _stays_here(target: str) -> bool:
         return False
 
 
-def bearer(token: str) -> list[tuple[str, str]]:
-    """Returns the metadata of a token.
+def _pem(name: str, source: _Pem | None) -> bytes | None:
+    if source is None:
+        return None
+    where = f"{name} (bytes)" if isinstance(source, bytes) else f"{name}: {source}"
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise MiteError(f"{where}: cannot be read: {error.strerror}.") from error
+    wanted = b"PRIVATE KEY-----" if name == "key" else b"-----BEGIN CERTIFICATE-----"
+    if wanted not in data:
+        raise MiteError(f"{where}: no {'private key' if name == 'key' else 'certificate'} in PEM.")
+    return data
 
-    Raises:
-        MiteError: If it cannot stand in a header.
+
+def bearer(token: str) -> list[tuple[str, str]]:
+    """Returns the metadata of a token, and refuses one that cannot stand in a header.
 
     Example:
         >>> bearer("secret")
@@ -118,9 +165,6 @@ class Channel:
 
     It is a channel of blocking gRPC whose calls are awaited. `grpc.aio` answers a lone request a
     little sooner, but in a fork of a process that has used it, the first request hangs.
-
-    Args:
-        connection: How the server is reached.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -131,6 +175,8 @@ class Channel:
         self._open()
 
     def _open(self) -> None:
+        import grpc
+
         self._process = os.getpid()
         target, options = self._connection.target, self._connection.options()
         channel = (
@@ -139,23 +185,32 @@ class Channel:
             else grpc.secure_channel(target, self._credentials, options)
         )
         self._opened.append(channel)
-        self._stubs = {kind: channel.unary_unary(path) for kind, (path, _, _) in METHODS.items()}
+        kinds = (PredictQuestion, MetadataQuestion, StatusQuestion)
+        self._stubs = {kind: channel.unary_unary(kind.method) for kind in kinds}
 
-    async def ask(self, question: Question, *, timeout: float | None, wait: bool) -> Any:
+    async def ask(self, question: StatusQuestion, *, timeout: float, wait: bool) -> Any:
+        import grpc
+
         metadata = await self._metadata()
         if self._closed:
             raise MiteError(CLOSED)
         if self._process != os.getpid():
             self._open()  # locks of the old channel may be held by threads that a fork lacks
-        _, encode, decode = METHODS[type(question)]
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(_: grpc.Future) -> None:  # in a thread of gRPC
+            with suppress(RuntimeError):  # a cancelled call may end after its loop
+                loop.call_soon_threadsafe(ended.set)
+
         call = self._stubs[type(question)].future(
-            encode(question),
-            timeout=timeout,
+            question.request().SerializeToString(),
+            timeout=None if timeout == math.inf else timeout,
             metadata=metadata,
             wait_for_ready=wait,
         )
+        call.add_done_callback(tell)
         try:
-            await _end_of(call)
+            await ended.wait()
         except asyncio.CancelledError:
             call.cancel()
             raise
@@ -165,7 +220,7 @@ class Channel:
             raise Failure("CANCELLED", "The channel was closed.") from error
         except grpc.RpcError as error:
             raise Failure(error.code().name, error.details() or "") from error
-        return decode(response)
+        return question.reply(response)
 
     async def _metadata(self) -> list[tuple[str, str]] | None:
         token: Any = self._connection.token
@@ -176,7 +231,7 @@ class Channel:
         return bearer(await token if inspect.isawaitable(token) else token)
 
     def explain(self, details: str) -> str | None:
-        return explain_refusal(self._connection.target, self._connection.tls, details)
+        return _explain_refusal(self._connection.target, self._connection.tls, details)
 
     def close(self) -> None:
         self._closed = True
@@ -184,14 +239,55 @@ class Channel:
             self._opened[-1].close()
 
 
-async def _end_of(call: grpc.Future) -> None:
-    """Waits until a call has ended, which gRPC tells in a thread of its own."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+def _explain_refusal(target: str, tls: ClientTLS | None, details: str) -> str | None:
+    """Returns why a server hangs up in the handshake, if that is certain; gRPC does not say."""
+    if "failed to connect" not in details or "Socket closed" not in details:
+        return None
+    host, _, port = target.removeprefix("dns:///").rpartition(":")
+    if not port.isdecimal() or host.startswith("unix"):
+        return None
+    speaks_tls, asks_certificate = _probe(host.strip("[]"), int(port))
+    if not speaks_tls:
+        return None
+    if tls is None:
+        return f"{target} speaks TLS, and this client does not. Give tls=ClientTLS(ca=…)" + (
+            " with certificate and key, which the server asks for." if asks_certificate else "."
+        )
+    if not asks_certificate:
+        return None
+    if tls.certificate is None:
+        return f"{target} asks for a client certificate. Give ClientTLS(certificate=…, key=…)."
+    return (
+        f"{target} does not accept the certificate of this client. Is it signed by an authority "
+        "that the server trusts, and not out of date?"
+    )
 
-    def tell(_: grpc.Future) -> None:
-        with suppress(RuntimeError):  # a cancelled call may end after its loop
-            loop.call_soon_threadsafe(ended.set)
 
-    call.add_done_callback(tell)
-    await ended.wait()
+def _probe(host: str, port: int) -> tuple[bool, bool]:
+    """Returns whether a server speaks TLS, and whether it wants a certificate of the client."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent; only the kind of answer counts
+    context.set_alpn_protocols(["h2"])
+    try:
+        with socket.create_connection((host, port), _CONNECT) as plain:
+            try:
+                encrypted = context.wrap_socket(plain, server_hostname=host)
+            except ssl.SSLError as error:
+                alert = "alert" in str(error).lower()
+                return alert, alert
+            with encrypted:
+                encrypted.settimeout(_ALERT)
+                return True, _hangs_up(encrypted)
+    except OSError:
+        return False, False
+
+
+def _hangs_up(encrypted: ssl.SSLSocket) -> bool:
+    """Returns whether a server ends the connection; a content one sends its HTTP/2 settings."""
+    try:
+        return encrypted.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:  # an alert, or the connection is reset
+        return True

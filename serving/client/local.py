@@ -10,33 +10,16 @@ from typing import Any
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.client.errors import CLOSED, Failure
-from mite_tf.serving.client.questions import (
-    Embedded,
-    Metadata,
-    ModelMetadata,
-    ModelSignature,
-    Predict,
-    Question,
-    Tensor,
-    VersionStatus,
-)
-
-# As the messages of a server name the types.
-_TYPE_NAMES = {"float32": "float"}
+from mite_tf.serving.client import protocol
+from mite_tf.serving.client.protocol import Failure, MetadataQuestion, StatusQuestion
+from mite_tf.serving.wire.tensors import type_name, type_number
 
 
 class Local:
     """Computes embeddings from an export folder, in threads beside the event loop.
 
-    Args:
-        folder: Export folder.
-        kind: `onnx`, `onnx-int8` or `savedmodel`.
-        threads: Threads of one computation; as many as there are cores by default.
-        models: Name of a model to `image` or `text`.
-
-    Raises:
-        MiteError: If the folder is no export, or a package is missing.
+    Arguments are those of `EmbeddingClient.local`; `models` maps the name of a model to `image` or
+    `text`.
 
     Example:
         >>> Local("exports/none", kind="onnx", threads=0, models={"text": "text"})
@@ -57,7 +40,7 @@ class Local:
         self._closed = False
         self._lock = Lock()
 
-    async def ask(self, question: Question, *, timeout: float | None, wait: bool) -> Any:
+    async def ask(self, question: StatusQuestion, *, timeout: float, wait: bool) -> Any:
         return await asyncio.to_thread(self._answer, question)
 
     def explain(self, details: str) -> str | None:
@@ -70,11 +53,11 @@ class Local:
                 backend.close()
             self._backends.clear()
 
-    def _answer(self, question: Question) -> Any:
-        if not isinstance(question, Metadata):
-            return [VersionStatus(self._version, "AVAILABLE")]
+    def _answer(self, question: StatusQuestion) -> Any:
+        if not isinstance(question, MetadataQuestion):
+            return [protocol.VersionStatus(self._version, "AVAILABLE")]
         backend = self._backend(question)
-        if not isinstance(question, Predict):
+        if not isinstance(question, protocol.PredictQuestion):
             return _metadata(question.model, backend)
         if question.signature not in backend.signatures:
             raise Failure(
@@ -82,18 +65,22 @@ class Local:
                 f"Signature {question.signature!r} is not in this export; there are "
                 f"{', '.join(backend.signatures)}.",
             )
+        rows = question.rows
+        if isinstance(rows, list):
+            rows = np.empty(len(rows), object)
+            rows[:] = question.rows
         try:
-            rows = backend.prepare(question.signature, _array(question.rows))
-            return Embedded(backend.run(rows), backend.version)
+            rows = backend.prepare(question.signature, rows)
+            return protocol.Embedded(backend.run(rows), backend.version)
         except MiteError as error:
             raise Failure("INVALID_ARGUMENT", str(error)) from error
 
-    def _backend(self, question: Metadata) -> Any:
+    def _backend(self, question: MetadataQuestion) -> Any:
         from mite_tf.serving.backends.open import open_backend
 
         with self._lock:
             if self._closed:
-                raise MiteError(CLOSED)
+                raise MiteError(protocol.CLOSED)
             if question.model not in self._backends:
                 self._backends[question.model] = open_backend(
                     self._folder, self._models[question.model], self._kind, threads=self._threads
@@ -106,19 +93,11 @@ class Local:
         return backend
 
 
-def _array(rows: Any) -> np.ndarray:
-    if not isinstance(rows, list):
-        return rows
-    array = np.empty(len(rows), object)
-    array[:] = rows
-    return array
-
-
-def _metadata(model: str, backend: Any) -> ModelMetadata:
-    output = {"embedding": Tensor("float", (-1, backend.embedding_size))}
+def _metadata(model: str, backend: Any) -> protocol.ModelMetadata:
+    output = {"embedding": protocol.Tensor("float", (-1, backend.embedding_size))}
     signatures = {}
     for name, each in backend.signatures.items():
         shape = tuple(-1 if size is None else size for size in each.shape)
-        inputs = {each.input: Tensor(_TYPE_NAMES.get(each.dtype, each.dtype), shape)}
-        signatures[name] = ModelSignature(inputs, output)
-    return ModelMetadata(model, backend.version, signatures)
+        inputs = {each.input: protocol.Tensor(type_name(type_number(each.dtype)), shape)}
+        signatures[name] = protocol.ModelSignature(inputs, output)
+    return protocol.ModelMetadata(model, backend.version, signatures)

@@ -1,27 +1,17 @@
-"""Questions and replies as messages of TensorFlow Serving's protocol."""
+"""What is asked of a model and what comes back, as messages of TensorFlow Serving's protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.client.errors import EmbeddingError
-from mite_tf.serving.client.questions import (
-    Embedded,
-    Metadata,
-    ModelMetadata,
-    ModelSignature,
-    Predict,
-    Question,
-    Tensor,
-    VersionStatus,
-)
 from mite_tf.serving.wire import messages
 from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name, type_number
 
+CLOSED = "This client is closed. Make a new one."
 _SIGNATURES = "signature_def"
 _OUTPUT = "embedding"
 # Of google.rpc.Code, for errors of a version that is not served.
@@ -32,115 +22,234 @@ _CODES = (
 )  # fmt: skip
 
 
-def _specify(specification: Any, question: Metadata) -> None:
-    specification.name = question.model
-    if question.version is not None:
-        specification.version.value = question.version
-    if question.label is not None:
-        specification.version_label = question.label
+class EmbeddingError(MiteError):
+    """A request failed for good: refused, out of time, or the server cannot be reached.
+
+    `code` is the name of the gRPC status code, such as `UNAVAILABLE`; `server_message` is what the
+    server, or gRPC itself, said.
+
+    Example:
+        >>> EmbeddingError("Model 'text': no such version", code="NOT_FOUND").code
+        'NOT_FOUND'
+    """
+
+    def __init__(self, message: str, *, code: str = "UNKNOWN", server_message: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.server_message = server_message
+
+    def retold(self, message: str) -> EmbeddingError:
+        """Returns the same error with another message."""
+        return EmbeddingError(message, code=self.code, server_message=self.server_message)
 
 
-def _encode_predict(question: Predict) -> bytes:
-    request = messages.PredictRequest()
-    _specify(request.model_spec, question)
-    request.model_spec.signature_name = question.signature
-    rows = question.rows
-    if isinstance(rows, list):
-        tensor = request.inputs[question.input]
-        tensor.dtype = type_number("string")
-        tensor.tensor_shape.dim.add(size=len(rows))
-        tensor.string_val.extend(rows)
-    else:
-        request.inputs[question.input].CopyFrom(to_tensor(rows))
-    request.output_filter.append(_OUTPUT)
-    return request.SerializeToString()
+# no example: raised where two versions meet
+class MixedVersionsError(EmbeddingError):
+    """Embeddings of two versions of the models would have been put together."""
 
 
-def _decode_predict(data: bytes) -> Embedded:
-    response = messages.PredictResponse.FromString(data)
-    if _OUTPUT not in response.outputs:
-        raise EmbeddingError(
-            f"The server answered with {sorted(response.outputs)} instead of `{_OUTPUT}`. "
-            "Was this model exported by `mite export`?"
-        )
-    try:
-        values = to_array(response.outputs[_OUTPUT])
-    except MiteError as error:
-        raise EmbeddingError(f"The server's answer cannot be read: {error}") from error
-    if values.dtype != np.float32 or values.ndim != 2:
-        raise EmbeddingError(
-            f"The server answered with {values.dtype} of shape {list(values.shape)}; "
-            "expected float32 [N, D]."
-        )
-    return Embedded(values, _version(response.model_spec))
+# no example: it never leaves the client
+class Failure(Exception):
+    """One attempt failed; gRPC's code, and what the server, or gRPC itself, said."""
+
+    def __init__(self, code: str, details: str) -> None:
+        super().__init__(f"{code}: {details}")
+        self.code = code
+        self.details = details
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Type and shape of an input or an output.
+
+    `dtype` is TensorFlow's name, such as `float`; in `shape`, -1 is any size, and None any rank.
+
+    Example:
+        >>> str(Tensor("float", (-1, 256)))
+        'float [-1, 256]'
+    """
+
+    dtype: str
+    shape: tuple[int, ...] | None
+
+    def __str__(self) -> str:
+        shape = "?" if self.shape is None else ", ".join(map(str, self.shape))
+        return f"{self.dtype} [{shape}]"
+
+
+# no example: part of `ModelMetadata`
+@dataclass(frozen=True)
+class ModelSignature:
+    """One way to call a model: its inputs and outputs by name."""
+
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+
+# no example: a server returns it
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What a server says of one version of a model; the signatures by name."""
+
+    name: str
+    version: int | None
+    signatures: dict[str, ModelSignature]
+
+
+# no example: a server returns it
+@dataclass(frozen=True)
+class VersionStatus:
+    """State of one version of a model: `START`, `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
+
+    `code` is `OK`, or the name of the code of what went wrong, which `message` tells.
+    """
+
+    version: int
+    state: str
+    code: str = "OK"
+    message: str = ""
+
+
+# no example: arrays of a model's size
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings, float32 `[N, D]`, and the version that made them; None if nobody said."""
+
+    values: np.ndarray
+    version: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusQuestion:
+    """Asks one model for the state of all its versions.
+
+    Example:
+        >>> str(StatusQuestion(model="text"))
+        "Model 'text'"
+    """
+
+    method: ClassVar[str] = f"/{messages.MODEL_SERVICE}/GetModelStatus"
+    model: str
+
+    def __str__(self) -> str:
+        return f"Model {self.model!r}"
+
+    def request(self) -> Any:
+        """Returns the message that asks."""
+        request = messages.GetModelStatusRequest()
+        request.model_spec.name = self.model
+        return request
+
+    def reply(self, data: bytes) -> Any:
+        """Returns what a response says, here a list of `VersionStatus`."""
+        response = messages.GetModelStatusResponse.FromString(data)
+        names = messages.ModelVersionStatus.DESCRIPTOR.enum_types_by_name["State"].values_by_number
+        found = []
+        for each in sorted(response.model_version_status, key=lambda each: each.version):
+            state = names[each.state].name if each.state in names else str(each.state)
+            number, message = each.status.error_code, each.status.error_message
+            code = _CODES[number] if number < len(_CODES) else str(number)
+            found.append(VersionStatus(each.version, state, code, message))
+        return found
+
+
+# no example: as `StatusQuestion`
+@dataclass(frozen=True, kw_only=True)
+class MetadataQuestion(StatusQuestion):
+    """Asks for the signatures of a version, by number or label; else of the preferred one."""
+
+    method: ClassVar[str] = f"/{messages.PREDICTION_SERVICE}/GetModelMetadata"
+    version: int | None = None
+    label: str | None = None
+
+    def __str__(self) -> str:
+        if self.version is not None:
+            return f"{super().__str__()}, version {self.version}"
+        labelled = f", the version labelled {self.label}" if self.label else ""
+        return super().__str__() + labelled
+
+    def request(self) -> Any:
+        request = messages.GetModelMetadataRequest(metadata_field=[_SIGNATURES])
+        self._specify(request.model_spec)
+        return request
+
+    def _specify(self, specification: Any) -> None:
+        specification.name = self.model
+        if self.version is not None:
+            specification.version.value = self.version
+        if self.label is not None:
+            specification.version_label = self.label
+
+    def reply(self, data: bytes) -> Any:
+        response = messages.GetModelMetadataResponse.FromString(data)
+        found = messages.SignatureDefMap()
+        response.metadata[_SIGNATURES].Unpack(found)
+        signatures = {
+            name: ModelSignature(_tensors(each.inputs), _tensors(each.outputs))
+            for name, each in sorted(found.signature_def.items())
+            if not name.startswith("__")
+        }
+        spec = response.model_spec
+        return ModelMetadata(spec.name, _version(spec), signatures)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictQuestion(MetadataQuestion):
+    """Asks for the embeddings of rows: a list of `bytes`, or an array with rows along axis 0.
+
+    Example:
+        >>> str(PredictQuestion(model="text", version=3, signature="", input="text", rows=[b"a"]))
+        "Model 'text', version 3, 1 rows"
+    """
+
+    method: ClassVar[str] = f"/{messages.PREDICTION_SERVICE}/Predict"
+    signature: str
+    input: str
+    rows: Any
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, {len(self.rows)} rows"
+
+    def request(self) -> Any:
+        request = messages.PredictRequest(output_filter=[_OUTPUT])
+        self._specify(request.model_spec)
+        request.model_spec.signature_name = self.signature
+        tensor = request.inputs[self.input]
+        if isinstance(self.rows, list):
+            tensor.dtype = type_number("string")
+            tensor.tensor_shape.dim.add(size=len(self.rows))
+            tensor.string_val.extend(self.rows)
+        else:
+            tensor.CopyFrom(to_tensor(self.rows))
+        return request
+
+    def reply(self, data: bytes) -> Any:
+        response = messages.PredictResponse.FromString(data)
+        if _OUTPUT not in response.outputs:
+            raise EmbeddingError(
+                f"The server answered with {sorted(response.outputs)} instead of `{_OUTPUT}`. "
+                "Was this model exported by `mite export`?"
+            )
+        try:
+            values = to_array(response.outputs[_OUTPUT])
+        except MiteError as error:
+            raise EmbeddingError(f"The server's answer cannot be read: {error}") from error
+        if values.dtype != np.float32 or values.ndim != 2:
+            raise EmbeddingError(
+                f"The server answered with {values.dtype} of shape {list(values.shape)}; "
+                "expected float32 [N, D]."
+            )
+        return Embedded(values, _version(response.model_spec))
 
 
 def _version(specification: Any) -> int | None:
     return specification.version.value if specification.HasField("version") else None
 
 
-def _encode_metadata(question: Metadata) -> bytes:
-    request = messages.GetModelMetadataRequest(metadata_field=[_SIGNATURES])
-    _specify(request.model_spec, question)
-    return request.SerializeToString()
-
-
-def _decode_metadata(data: bytes) -> ModelMetadata:
-    response = messages.GetModelMetadataResponse.FromString(data)
-    found = messages.SignatureDefMap()
-    response.metadata[_SIGNATURES].Unpack(found)
-    return ModelMetadata(
-        response.model_spec.name,
-        _version(response.model_spec),
-        {
-            name: ModelSignature(_tensors(each.inputs), _tensors(each.outputs))
-            for name, each in sorted(found.signature_def.items())
-            if not name.startswith("__")
-        },
-    )
-
-
 def _tensors(fields: Any) -> dict[str, Tensor]:
-    return {
-        name: Tensor(
-            type_name(each.dtype),
-            None
-            if each.tensor_shape.unknown_rank
-            else tuple(dim.size for dim in each.tensor_shape.dim),
-        )
-        for name, each in sorted(fields.items())
-    }
-
-
-def _encode_status(question: Question) -> bytes:
-    request = messages.GetModelStatusRequest()
-    request.model_spec.name = question.model
-    return request.SerializeToString()
-
-
-def _decode_status(data: bytes) -> list[VersionStatus]:
-    response = messages.GetModelStatusResponse.FromString(data)
-    names = messages.ModelVersionStatus.DESCRIPTOR.enum_types_by_name["State"].values_by_number
-    return [
-        VersionStatus(
-            each.version,
-            names[each.state].name if each.state in names else str(each.state),
-            _CODES[each.status.error_code]
-            if each.status.error_code < len(_CODES)
-            else str(each.status.error_code),
-            each.status.error_message,
-        )
-        for each in sorted(response.model_version_status, key=lambda each: each.version)
-    ]
-
-
-# Path of the method in HTTP/2, question to request, response to reply.
-METHODS: dict[type[Question], tuple[str, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
-    Predict: (f"/{messages.PREDICTION_SERVICE}/Predict", _encode_predict, _decode_predict),
-    Metadata: (
-        f"/{messages.PREDICTION_SERVICE}/GetModelMetadata",
-        _encode_metadata,
-        _decode_metadata,
-    ),
-    Question: (f"/{messages.MODEL_SERVICE}/GetModelStatus", _encode_status, _decode_status),
-}
+    found = {}
+    for name, each in sorted(fields.items()):
+        shape = each.tensor_shape
+        sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
+        found[name] = Tensor(type_name(each.dtype), sizes)
+    return found

@@ -1,4 +1,4 @@
-"""Inputs to rows, and rows to requests that a server takes.
+"""Inputs to rows, rows to requests that a server takes, and which row it refuses.
 
 Image files and `bytes` are sent as they are: the server decodes them as training did. Arrays of
 uint8 and PIL images go as PNG, which loses nothing: images of any size then share a request, and a
@@ -12,42 +12,28 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mite_tf.errors import MiteError
+from mite_tf.serving.client.protocol import Embedded, EmbeddingError
 
 
 # no example: part of a `Row`
 class Kind(NamedTuple):
-    """Rows of one kind may share a request.
-
-    Attributes:
-        signature: Name of the signature that takes them.
-        input: Name of its input.
-        shape: Shape of one row; None for bytes.
-    """
+    """Signature, its input, and shape of one row, None for bytes: the same within a request."""
 
     signature: str
     input: str
     shape: tuple[int, ...] | None = None
 
 
+# no example: those of `text_rows` and `image_rows` make some
 class Row(NamedTuple):
-    """One text, image or vector of features.
-
-    Attributes:
-        label: Names the row in errors, such as `images[3] (dog.jpg)`.
-        kind: How it is sent.
-        value: `bytes`, or an array.
-
-    Example:
-        >>> Row("texts[0]", Kind("serving_default", "text"), b"a dog").size
-        11
-    """
+    """One text, image or vector of features, as `bytes` or an array; errors name its label."""
 
     label: str
     kind: Kind
@@ -65,32 +51,30 @@ _FILE = Kind("serving_default", "image_bytes")
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 # Lossless at any level; this one takes a fifth of the time for a tenth more bytes.
 _COMPRESSION = 1
+# Times that a refused request is sent: TensorFlow Serving refuses all requests that share a batch
+# with another client's undecodable image.
+_TRIES = 3
 # Names of model, signature and input, shape, and the lengths around them, in bytes.
 _ENVELOPE = 512
 
 
 def as_list(items: Any, name: str) -> list[Any]:
-    """Returns a list of items, and refuses one that stands alone.
-
-    Args:
-        items: List, tuple, array with items along its first axis, or any other iterable.
-        name: What the items are, for the error.
+    """Returns the items of an iterable, called `name` in errors, and refuses one that stands alone.
 
     Example:
         >>> as_list("a dog", "texts")
         Traceback (most recent call last):
         mite_tf.errors.MiteError: texts is a single str; put it into a list.
     """
+    if isinstance(items, np.ndarray) and items.ndim == 3 and name == "images":
+        raise MiteError("images is a single array of rank 3; put it into a list.")
     if isinstance(items, str | bytes | bytearray | dict) or not hasattr(items, "__iter__"):
         raise MiteError(f"{name} is a single {type(items).__name__}; put it into a list.")
     return list(items)
 
 
 def text_rows(texts: Sequence[str]) -> Iterator[Row]:
-    """Yields texts in UTF-8.
-
-    Raises:
-        MiteError: If one is no text, or holds half of a surrogate pair.
+    """Yields texts in UTF-8, and refuses half of a surrogate pair.
 
     Example:
         >>> [row.value for row in text_rows(["a", "dog"])]
@@ -122,14 +106,7 @@ def feature_rows(features: Any) -> Iterator[Row]:
 
 
 def image_rows(images: Sequence[Any]) -> Iterator[Row]:
-    """Yields images as they are sent.
-
-    Args:
-        images: Paths, `bytes` of files, arrays `[H, W, 3]` of uint8 or floats in 0-255, RGB, or
-            PIL images, mixed as they come.
-
-    Raises:
-        MiteError: If one cannot be read or is none of these; named by index and path.
+    """Yields images as they are sent, from all that `EmbeddingClient.embed_images` takes.
 
     Example:
         >>> [row] = image_rows([np.zeros((2, 2, 3), np.float32)])
@@ -139,7 +116,11 @@ def image_rows(images: Sequence[Any]) -> Iterator[Row]:
     for index, image in enumerate(images):
         label = f"images[{index}]"
         if isinstance(image, str | os.PathLike):
-            yield _file(f"{label} ({os.fspath(image)})", Path(image))
+            label = f"{label} ({os.fspath(image)})"
+            try:
+                yield _encoded(label, Path(image).read_bytes())
+            except OSError as error:
+                raise MiteError(f"{label} cannot be read: {error.strerror}.") from error
         elif isinstance(image, bytes | bytearray | memoryview):
             yield _encoded(label, bytes(image))
         elif isinstance(image, np.ndarray):
@@ -151,13 +132,6 @@ def image_rows(images: Sequence[Any]) -> Iterator[Row]:
                 f"{label} is of type {type(image).__name__}; expected a path, bytes of an image "
                 "file, an array [H, W, 3] or a PIL image."
             )
-
-
-def _file(label: str, path: Path) -> Row:
-    try:
-        return _encoded(label, path.read_bytes())
-    except OSError as error:
-        raise MiteError(f"{label} cannot be read: {error.strerror}.") from error
 
 
 def _encoded(label: str, data: bytes) -> Row:
@@ -225,11 +199,7 @@ def _pillow(label: str) -> Any:
 
 
 class Chunk(NamedTuple):
-    """Rows of one request.
-
-    Attributes:
-        start: Number of its first row in the whole call.
-        rows: The rows, all of one kind.
+    """Rows of one request, all of one kind; the first is row `start` of the whole call.
 
     Example:
         >>> Chunk(0, list(text_rows(["a", "b", "c"]))).part(1, 3).values
@@ -251,15 +221,7 @@ class Chunk(NamedTuple):
 
 
 def chunked(rows: Iterable[Row], *, most: int, most_bytes: int) -> Iterator[Chunk]:
-    """Puts rows that follow one another into requests.
-
-    Args:
-        rows: The rows, read as they are needed.
-        most: Most rows of a request.
-        most_bytes: Most bytes of a request.
-
-    Raises:
-        MiteError: If a row alone is too large.
+    """Puts rows that follow one another into requests of at most so many rows and bytes.
 
     Example:
         >>> [(each.start, len(each.rows)) for each in
@@ -281,3 +243,52 @@ def chunked(rows: Iterable[Row], *, most: int, most_bytes: int) -> Iterator[Chun
         size += row.size
     if chunk.rows:
         yield chunk
+
+
+async def embed_chunk(chunk: Chunk, ask: Callable[[Chunk], Awaitable[Embedded]]) -> Embedded:
+    """Embeds the rows of one request; if they are refused again and again, finds out which row.
+
+    Raises:
+        EmbeddingError: If the request fails for good.
+
+    Example:
+        >>> import asyncio
+        >>> async def ask(part):
+        ...     if b"bad" in part.values:
+        ...         raise EmbeddingError("refused", code="INVALID_ARGUMENT")
+        >>> asyncio.run(embed_chunk(Chunk(0, list(text_rows(["a", "bad", "c"]))), ask))
+        Traceback (most recent call last):
+        mite_tf.serving.client.protocol.EmbeddingError: texts[1]: refused
+    """
+    for _ in range(_TRIES):
+        try:
+            return await ask(chunk)
+        except EmbeddingError as error:
+            if error.code != "INVALID_ARGUMENT":
+                raise
+            refusal = error
+    raise await _named(chunk, refusal, ask) from refusal
+
+
+async def _named(
+    chunk: Chunk, error: EmbeddingError, ask: Callable[[Chunk], Awaitable[Embedded]]
+) -> EmbeddingError:
+    """Asks for row after row until one is refused and one taken: servers do not say which it was.
+
+    A name or a version that is wrong is refused with every row, and no row is to blame for it.
+    """
+    refused, taken = "", len(chunk.rows) == 1
+    for number, row in enumerate(chunk.rows):
+        try:
+            await ask(chunk.part(number, number + 1))
+            taken = True
+        except EmbeddingError as refusal:
+            if refusal.code != "INVALID_ARGUMENT":
+                raise
+            if not refused:
+                refused, error = row.label, refusal
+        if refused and taken:
+            return error.retold(f"{refused}: {error}")
+    if refused:
+        return error.retold(f"{error} Other rows than {refused} are refused, too.")
+    return error.retold(f"{error} Each row alone is taken: give a smaller rows_per_request.")

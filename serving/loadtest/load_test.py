@@ -18,7 +18,7 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.progress import CONSOLE
-from mite_tf.serving.client.tls import ClientTLS
+from mite_tf.serving.client import ClientTLS
 from mite_tf.serving.loadtest.client_process import Job, Outcome
 from mite_tf.serving.loadtest.requests import prepare
 from mite_tf.serving.loadtest.result import LoadTestResult, summarise

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mite_tf.errors import MiteError
+from mite_tf.serving.client import ClientTLS
 from mite_tf.serving.client.connection import Connection, bearer
-from mite_tf.serving.client.tls import ClientTLS
 from mite_tf.serving.wire.messages import (
     PREDICTION_SERVICE,
     GetModelMetadataRequest,

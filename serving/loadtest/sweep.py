@@ -11,7 +11,7 @@ from typing import Any
 
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
-from mite_tf.serving.client.options import ROWS_PER_REQUEST
+from mite_tf.serving.client.call import ROWS_PER_REQUEST
 from mite_tf.serving.loadtest.load_test import load_test
 from mite_tf.serving.loadtest.result import LoadTestResult
 from mite_tf.serving.server import Batching

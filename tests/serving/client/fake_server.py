@@ -32,7 +32,6 @@ class FakeServer(grpc.GenericRpcHandler):
         self.requests, self.metadata, self.left = [], [], []
         self.faults = deque()
         self.version = lambda number: 1
-        self.described = {}
         self.at_once = self.most_at_once = 0
         self._lock = threading.Lock()
         self._server = grpc.server(
@@ -96,19 +95,13 @@ class FakeServer(grpc.GenericRpcHandler):
                 self.at_once -= 1
 
     def describe(self, request, context):
-        name = request.model_spec.name
-        if self.described and name not in self.described:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found: {name}")
         found = messages.SignatureDefMap()
-        for signature, (inputs, outputs) in self.described.get(name, DESCRIBED).items():
-            for side, fields in (("inputs", inputs), ("outputs", outputs)):
-                for field, (dtype, shape) in fields.items():
-                    info = getattr(found.signature_def[signature], side)[field]
-                    info.dtype = dtype
-                    for size in shape:
-                        info.tensor_shape.dim.add(size=size)
+        signature = found.signature_def["serving_default"]
+        signature.inputs["text"].dtype, signature.outputs["embedding"].dtype = 7, 1
+        for size in (-1, SIZE):
+            signature.outputs["embedding"].tensor_shape.dim.add(size=size)
         response = messages.GetModelMetadataResponse()
-        response.model_spec.name = name
+        response.model_spec.name = request.model_spec.name
         response.model_spec.version.value = self.version(0)
         response.metadata["signature_def"].Pack(found)
         return response
@@ -116,11 +109,6 @@ class FakeServer(grpc.GenericRpcHandler):
     def rows(self):
         """Number of rows of each request."""
         return [next(iter(each.inputs.values())).tensor_shape.dim[0].size for each in self.requests]
-
-
-DESCRIBED = {
-    "serving_default": ({"text": (7, [-1])}, {"embedding": (1, [-1, SIZE])}),
-}
 
 
 def abort(code, message=""):

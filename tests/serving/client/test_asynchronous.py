@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 from mite_tf.export.verification.cases import images
-from mite_tf.serving.client import (
-    AsyncEmbeddingClient,
-    EmbeddingClient,
-)
+from mite_tf.serving.client import AsyncEmbeddingClient, EmbeddingClient
 from tests.serving.client.fake_server import embedding_of, sleep
 
 TEXTS = [f"caption {number}" for number in range(50)]

@@ -45,7 +45,7 @@ from mite_tf.serving import EmbeddingClient
 with EmbeddingClient.local(sys.argv[2]) as client:
     print(client.embed_text(["a dog"])[0].tolist())
 """
-    blocked = "tensorflow,tensorflow_text,keras,tensorflow_serving,grpc,google"
+    blocked = "tensorflow,tensorflow_text,keras,tensorflow_serving,grpc"
     [found] = [eval(run(script, export.path, blocked=blocked))]
     np.testing.assert_allclose(found, export.keras.text(["a dog"])[0], atol=1e-6)
 

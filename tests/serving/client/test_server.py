@@ -2,12 +2,12 @@
 
 import json
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -84,36 +84,55 @@ def test_a_version_that_is_not_there(which, address, export_folder):
         client.embed_text(["a"])
 
 
+@contextmanager
+def embedding_meanwhile(target, *, threads=1, **options):
+    """Embeds all the while in threads; yields time, version and values of each call."""
+    stop, done, errors = threading.Event(), [], []
+
+    def embed():
+        with EmbeddingClient(target, **options) as client:
+            while not stop.is_set():
+                try:
+                    values = client.embed_text(TEXTS)
+                    done.append((time.monotonic(), client.versions["text"], values))
+                except Exception as error:
+                    errors.append(error)
+                    break
+
+    workers = [threading.Thread(target=embed) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    try:
+        wait_until(lambda: done or errors)
+        yield done
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+    assert not errors
+
+
+def wait_until(condition):
+    end = time.monotonic() + 80
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_a_new_version_in_the_middle(export_folder, tmp_path):
     """Every call is of one version while the export is replaced; none fails."""
     folder = tmp_path / "export"
     shutil.copytree(export_folder, folder)
-    with start_server(folder, poll_seconds=0.1, http_port=None) as server:
-        stop, errors, versions = threading.Event(), [], []
-
-        def embed():
-            with EmbeddingClient(f"127.0.0.1:{server.port}", rows_per_request=2) as client:
-                while not stop.is_set():
-                    try:
-                        client.embed_text(TEXTS)
-                        versions.append(client.versions["text"])
-                    except EmbeddingError as error:
-                        errors.append(error)
-
-        thread = threading.Thread(target=embed)
-        thread.start()
-        while not versions:
-            time.sleep(0.01)
+    with (
+        start_server(folder, poll_seconds=0.1, http_port=None) as server,
+        embedding_meanwhile(f"127.0.0.1:{server.port}", rows_per_request=2) as done,
+    ):
         path = folder / "manifest.json"
         manifest = json.loads(path.read_text())
         path.with_suffix(".new").write_text(json.dumps({**manifest, "version": 2}))
         path.with_suffix(".new").replace(path)
-        end = time.monotonic() + 60
-        while versions[-1] == 1 and time.monotonic() < end:
-            time.sleep(0.05)
-        stop.set()
-        thread.join()
-    assert not errors
+        wait_until(lambda: done[-1][1] == 2)
+    versions = [version for _, version, _ in done]
     assert versions == sorted(versions)
     assert set(versions) == {1, 2}
 
@@ -125,50 +144,27 @@ serve(sys.argv[1], port=int(sys.argv[2]), http_port=None, backend="onnx")
 """
 
 
-def start(folder, port):
-    return subprocess.Popen([sys.executable, "-c", SERVE, str(folder), str(port)],
-                            stderr=subprocess.DEVNULL)  # fmt: skip
-
-
 def test_a_killed_server_is_reached_again(export_folder, local):
     """`kill -9` in the middle of calls, and another start on the same port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    command = [sys.executable, "-c", SERVE, str(export_folder), str(port)]
     expected = local.embed_text(TEXTS)
-    process = start(export_folder, port)
-    stop, errors, calls = threading.Event(), [], []
-
-    def embed():
-        with EmbeddingClient(f"127.0.0.1:{port}", rows_per_request=1, timeout=90) as client:
-            while not stop.is_set():
-                try:
-                    np.testing.assert_allclose(client.embed_text(TEXTS), expected, atol=1e-6)
-                    calls.append(time.monotonic())
-                except Exception as error:
-                    errors.append(error)
-
-    threads = [threading.Thread(target=embed) for _ in range(3)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        for thread in threads:
-            thread.start()
-        while len(calls) < 5 and not errors:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        killed = time.monotonic()
-        time.sleep(0.5)
-        process = start(export_folder, port)
-        end = time.monotonic() + 80
-        while (
-            not errors and time.monotonic() < end and sum(each > killed + 0.5 for each in calls) < 5
-        ):
-            time.sleep(0.05)
+        with embedding_meanwhile(
+            f"127.0.0.1:{port}", threads=3, rows_per_request=1, timeout=90
+        ) as done:
+            wait_until(lambda: len(done) >= 5)
+            process.kill()
+            process.wait()
+            killed = time.monotonic()
+            time.sleep(0.5)
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            wait_until(lambda: sum(at > killed + 0.5 for at, _, _ in done) >= 5)
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
         process.kill()
         process.wait()
-    assert not errors
-    assert sum(each > killed + 0.5 for each in calls) >= 5
+    for _, _, values in done:
+        np.testing.assert_allclose(values, expected, atol=1e-6)
