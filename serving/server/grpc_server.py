@@ -30,11 +30,6 @@ _QUIET, _PATIENCE = 0.2, 2.0
 class GrpcServer:
     """Listens for gRPC.
 
-    Args:
-        options: Settings of the server.
-        models: The models.
-        metrics: Counts requests.
-
     Raises:
         MiteError: If the port is taken, or the certificates cannot be used.
     """

@@ -10,25 +10,24 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
-from mite_tf.serving.server.options import ServerOptions, ServerSettings
+from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.outcomes import log_to_stderr
 
 # New objects before a round of the garbage collector over them; Python's own number is a few
 # requests' worth.
 _NEW_OBJECTS = 10_000
+_FREE_PORTS = {"port": 0, "http_port": 0}
 _log = logging.getLogger("mite_tf.serving")
 
 
 # no example: it answers until it is stopped; see `start_server`.
-def serve(
-    export: str | Path, *, log_level: str = "info", **options: Unpack[ServerSettings]
-) -> None:
+def serve(export: str | Path, *, log_level: str = "info", **options: Any) -> None:
     """Serves both encoders of an export until SIGTERM or SIGINT.
 
     Answers `PredictionService` and `ModelService` of TensorFlow Serving over gRPC, its REST
@@ -37,7 +36,7 @@ def serve(
     Args:
         export: Export folder.
         log_level: `debug` for one line a request, `info`, `warning` or `error`.
-        options: Other settings, see `ServerOptions`.
+        options: Fields of `ServerOptions`.
 
     Raises:
         MiteError: If the export cannot be loaded or a port is taken.
@@ -75,32 +74,22 @@ def _spare_what_is_loaded() -> None:
 
 
 # no example: it takes an export folder, which needs an encoder.
-def start_server(export: str | Path, **options: Unpack[ServerSettings]) -> RunningServer:
+def start_server(export: str | Path, **options: Any) -> RunningServer:
     """Serves an export from a thread, for tests and notebooks.
 
     Args:
         export: Export folder.
-        options: Settings, see `ServerOptions`; the ports are free ones by default.
+        options: Fields of `ServerOptions`; the ports are free ones by default.
 
     Returns:
         The server, when it answers; `stop()` or the end of a `with` block ends it.
-
-    Raises:
-        MiteError: If the export cannot be loaded or a port is taken.
     """
-    options.setdefault("port", 0)
-    options.setdefault("http_port", 0)
-    return RunningServer(ServerOptions(export=Path(export), **options))
+    return RunningServer(ServerOptions(export=Path(export), **{**_FREE_PORTS, **options}))
 
 
 # no example: made by `start_server`.
 class RunningServer:
-    """A server in a thread of this process; also a context manager.
-
-    Attributes:
-        port: Port of gRPC.
-        http_port: Port of HTTP; None if there is none.
-    """
+    """A server in a thread of this process, with `port` and `http_port`; a context manager."""
 
     def __init__(self, options: ServerOptions) -> None:
         self._ready: Future[tuple[int, int | None]] = Future()
@@ -140,9 +129,7 @@ class RunningServer:
 class Server:
     """Loads an export and serves it; lives on one event loop.
 
-    Args:
-        options: Settings.
-        loaded: Is called when everything is loaded, and whenever a new version has replaced one.
+    `loaded` is called when everything is loaded, and whenever a new version has replaced one.
     """
 
     def __init__(self, options: ServerOptions, *, loaded: Callable[[], None] | None = None) -> None:
@@ -154,14 +141,7 @@ class Server:
         self._http: HttpServer | None = None
 
     async def start(self) -> tuple[int, int | None]:
-        """Loads and warms the models, then listens.
-
-        Returns:
-            Ports of gRPC and of HTTP.
-
-        Raises:
-            MiteError: If the export cannot be loaded or a port is taken.
-        """
+        """Loads and warms the models, then listens; returns the ports of gRPC and HTTP."""
         try:
             await self._models.start()
             self._grpc = GrpcServer(self._options, self._models, self._metrics)
