@@ -39,15 +39,7 @@ class Batcher:
     A call starts as soon as a thread is free, with whatever waits by then. It waits for more only
     while as many requests as in the calls before are expected, for half a millisecond after the
     last one, or for as long as the timeout of the parameters. A request whose caller has gone is
-    left out.
-
-    Args:
-        model: Name of the model, for metrics.
-        run: Embeds rows.
-        batching: The parameters.
-        threads: Runs the calls.
-        light_rows: Calls of at most so many rows run on the event loop.
-        metrics: Counts them.
+    left out. Calls of at most `light_rows` run on the event loop, the others in `threads`.
     """
 
     def __init__(

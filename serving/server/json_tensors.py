@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -130,9 +131,10 @@ def _array(values: Any, signature: SignatureSpec) -> np.ndarray:
         flat = [each for value in flat for each in value]
     if any(isinstance(value, list) for value in flat):
         raise invalid(f"Encountered list at unexpected level: {len(shape)} expected < {len(shape)}")
-    convert = _CONVERTERS[signature.dtype]
-    array = np.empty(len(flat), object if signature.dtype == "string" else signature.dtype)
-    array[:] = [convert(value, signature.dtype) for value in flat]
+    dtype = signature.dtype
+    convert: Callable[[Any, str], Any] = _string if dtype == "string" else _number
+    array = np.empty(len(flat), object if dtype == "string" else dtype)
+    array[:] = [convert(value, dtype) for value in flat]
     return array.reshape(shape)
 
 
@@ -154,27 +156,15 @@ def _string(value: Any, dtype: str) -> bytes:
         raise invalid("Unable to base64 decode") from error
 
 
-def _float(value: Any, dtype: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _number(value: Any, dtype: str) -> float:
+    if dtype == "float32":
+        fits = type(value) in (int, float)  # True is no number
+    else:
+        limits = np.iinfo(dtype)
+        fits = type(value) is int and limits.min <= value <= limits.max
+    if not fits:
         raise _wrong_type(value, dtype)
     return value
-
-
-def _integer(value: Any, dtype: str) -> int:
-    limits = np.iinfo(dtype)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong_type(value, dtype)
-    if not limits.min <= value <= limits.max:
-        raise _wrong_type(value, dtype)
-    return value
-
-
-_CONVERTERS: dict[str, Any] = {
-    "string": _string,
-    "float32": _float,
-    "int32": _integer,
-    "uint8": _integer,
-}
 
 
 def to_json(embedding: np.ndarray, by_row: bool) -> str:

@@ -37,13 +37,7 @@ _LIGHT_SECONDS, _ROUNDS = 2e-3, 3
 class ModelVersion:
     """A backend with its queue; it counts its users, to know when it can be freed.
 
-    Args:
-        backend: The loaded encoder.
-        light_rows: Calls of at most so many rows run on the event loop.
-        batching: How requests share calls.
-        decoders: Threads that prepare inputs.
-        threads: Threads that run the model.
-        metrics: Counts batches.
+    The threads in `decoders` prepare inputs; the other arguments are those of `Batcher`.
     """
 
     def __init__(

@@ -38,12 +38,8 @@ class Models:
     """Loads what the export folder holds, and follows it; lives on the event loop.
 
     Both models of a new export take traffic in the same moment, so that a client that embeds
-    images and texts meets two versions only across that moment.
-
-    Args:
-        options: Settings of the server.
-        metrics: Where batches and versions are counted.
-        renewed: Is called when a new export has replaced one, which is freed by then.
+    images and texts meets two versions only across that moment. `renewed` is called when a new
+    export has replaced one, which is freed by then.
     """
 
     def __init__(

@@ -4,15 +4,17 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends import Rows
+from mite_tf.serving.backends import Rows, SignatureSpec
 from mite_tf.serving.server import Batching, read_batching
 from mite_tf.serving.server.batcher import Batcher
 from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.model_version import warm
 from mite_tf.serving.server.outcomes import Refusal
 
 
@@ -59,7 +61,7 @@ def test_a_missing_file(tmp_path):
         read_batching(tmp_path / "none")
 
 
-def run(ask, batching, model):
+def run(ask, batching, model, light_rows=0):
     """Runs `ask(batcher)` on a loop; gives its result and the sizes of the calls."""
     calls = []
 
@@ -70,7 +72,12 @@ def run(ask, batching, model):
     async def main():
         pool = ThreadPoolExecutor(batching.num_batch_threads)
         batcher = Batcher(
-            model="text", run=embed, batching=batching, threads=pool, metrics=Metrics()
+            model="text",
+            run=embed,
+            batching=batching,
+            threads=pool,
+            light_rows=light_rows,
+            metrics=Metrics(),
         )
         try:
             return await ask(batcher)
@@ -122,21 +129,39 @@ def test_large_requests_are_split_for_the_model():
     assert answer.ravel().tolist() == [n * n for n in range(10)]
 
 
-def test_calls_run_on_the_event_loop_as_long_as_such_calls_are_light(monkeypatch):
-    monkeypatch.setattr("mite_tf.serving.server.batcher._LIGHT_SECONDS", 0.1)
+def test_light_calls_run_on_the_event_loop():
     on_loop = []
 
     def model(rows):
         on_loop.append(threading.current_thread() is threading.main_thread())
-        time.sleep(0.12 * (len(rows) > 4))
         return square(rows)
 
     async def ask(batcher):
-        for count in (4, 4, 5, 5, 1):
+        for count in (4, 5, 1):
             await batcher.put(rows(*range(count)))
 
-    run(ask, Batching(max_batch_size=8), model)
-    assert on_loop == [False, True, False, False, True]
+    run(ask, Batching(max_batch_size=8), model, light_rows=4)
+    assert on_loop == [True, False, True]
+
+
+class Sleeper:
+    """A backend whose calls take three milliseconds a row."""
+
+    name, version, embedding_size = "text", 1, 1
+    signatures: ClassVar = {"serving_default": SignatureSpec("text", "string", (None,))}
+
+    def prepare(self, signature, array):
+        return Rows("text", array)
+
+    def run(self, rows):
+        time.sleep(0.003 * len(rows))
+        return np.zeros((len(rows), 1))
+
+
+@pytest.mark.parametrize(("seconds", "light"), [(0.0, 0), (0.02, 6), (1.0, 12)])
+def test_calls_are_light_up_to_as_many_rows_as_were_fast(monkeypatch, tmp_path, seconds, light):
+    monkeypatch.setattr("mite_tf.serving.server.model_version._LIGHT_SECONDS", seconds)
+    assert warm(Sleeper(), tmp_path, 12) == light
 
 
 async def turns(count):

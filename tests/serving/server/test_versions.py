@@ -5,7 +5,6 @@ import shutil
 import time
 import urllib.request
 import weakref
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +46,7 @@ def folder(export_folder, tmp_path):
 @pytest.fixture
 def impatient(monkeypatch):
     """A server that does not wait long for a damaged folder to become whole."""
-    opened = partial(open_backend, patience=0.1)
-    monkeypatch.setattr("mite_tf.serving.server.models.open_backend", opened)
+    monkeypatch.setattr("mite_tf.serving.backends.open._PATIENCE", 0.1)
 
 
 def renew(folder, newer):
