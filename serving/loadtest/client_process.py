@@ -26,6 +26,7 @@ from mite_tf.serving.loadtest.result import SAMPLE
 _CONNECT = 10.0  # seconds until all connections must stand
 
 
+# no example: part of `load_test`.
 class Job(NamedTuple):
     """What a client process does; all times are in seconds."""
 
@@ -39,6 +40,7 @@ class Job(NamedTuple):
     offset: float  # until the first request, so that processes take turns
 
 
+# no example: part of `load_test`.
 class Outcome(NamedTuple):
     """What a client process measured."""
 
@@ -48,6 +50,7 @@ class Outcome(NamedTuple):
     busy: float  # share of the time in which its main thread ran or waited for a processor
 
 
+# no example: part of `load_test`.
 def main() -> None:
     """Does one job; the pipe's file descriptor is its argument."""
     pipe = Connection(int(sys.argv[1]))

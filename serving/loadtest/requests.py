@@ -29,6 +29,7 @@ _ARRAYS, _LENGTH = 64, 16  # other generated arrays, and their sizes where these
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 
 
+# no example: part of `load_test`.
 class Requests(NamedTuple):
     """Requests to a server, each a serialised `PredictRequest`."""
 
@@ -37,6 +38,7 @@ class Requests(NamedTuple):
     version: int | None  # of the model that answered the first of them
 
 
+# no example: part of `load_test`.
 def prepare(
     host: str,
     *,
@@ -105,6 +107,7 @@ def _with_port(host: str) -> str:
     return host if name and port.isdigit() else f"{host}:{_PORT}"
 
 
+# no example: part of `load_test`.
 def open_channel(connection: Connection, module: Any = grpc) -> Any:
     """Opens a channel of `grpc` or of `grpc.aio`."""
     credentials, options = connection.credentials(), connection.options()
@@ -113,6 +116,7 @@ def open_channel(connection: Connection, module: Any = grpc) -> Any:
     return module.secure_channel(connection.target, credentials, options)
 
 
+# no example: part of `load_test`.
 def metadata_of(connection: Connection) -> list[tuple[str, str]]:
     """Returns what goes with each request: the token."""
     return bearer(connection.token) if isinstance(connection.token, str) else []

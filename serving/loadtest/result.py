@@ -86,6 +86,7 @@ class LoadTestResult:
         write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
 
+# no example: part of `load_test`.
 def summarise(
     samples: np.ndarray, *, seconds: float, batch: int, messages: Mapping[str, str], **facts: Any
 ) -> LoadTestResult:

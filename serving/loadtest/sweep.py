@@ -21,6 +21,7 @@ _LARGEST = 1024  # rows; beyond it, no server here gains
 _NAMES = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
 
 
+# no example: it takes measurements; see `load_sweep`.
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
     """Batching parameters, and the load that they follow from: its clients, throughput and p99.
@@ -38,6 +39,7 @@ class Proposal:
     reasons: tuple[str, ...]
 
 
+# no example: it takes measurements; see `load_sweep`.
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
     """What `load_sweep` measured; no proposal if it was stopped before the first answers."""
@@ -102,6 +104,7 @@ def load_sweep(
     return Sweep(results=tuple(results), proposal=proposal)
 
 
+# no example: it takes measurements; see `load_sweep`.
 def propose(
     results: Sequence[LoadTestResult],
     *,
