@@ -10,11 +10,11 @@ import sys
 import grpc
 import numpy as np
 import pytest
-import trustme
 
 from mite_tf.export.verification.golden import write_golden
 from mite_tf.serving.server import TLS, start_server
 from mite_tf.serving.smoke import Subject, smoke
+from tests.serving.certificates import write_certificates
 from tests.serving.deployment.files import SERVING
 from tests.serving.deployment.tampering import (
     between,
@@ -129,21 +129,11 @@ def test_the_script_names_a_wrong_option():
 
 
 def test_mutual_tls(export_folder, tmp_path):
-    authority = trustme.CA()
-    pems = {}
-    for name in ("localhost", "client"):
-        certificate = authority.issue_cert(name)
-        pems[name] = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
-        certificate.cert_chain_pems[0].write_to_path(pems[name][0])
-        certificate.private_key_pem.write_to_path(pems[name][1])
-    ca = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(ca)
-    cert, key = pems["localhost"]
+    ca, (cert, key), (mine, mine_key) = write_certificates(tmp_path, "localhost", "client")
     tls = TLS(cert=cert, key=key, client_ca=ca)
     with start_server(export_folder, tls=tls, http_port=None) as running:
         host = f"localhost:{running.port}"
-        certificates = ["--cert", pems["client"][0], "--key", pems["client"][1]]
-        done = run(host, "--tls", "--ca", ca, *certificates)
+        done = run(host, "--tls", "--ca", ca, "--cert", mine, "--key", mine_key)
         assert done.returncode == 0, done.stdout + done.stderr
         for less in (["--tls", "--ca", ca], []):
             assert run(host, "--wait", 1, *less).returncode == 1
