@@ -14,7 +14,7 @@ from grpc import StatusCode
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import MANIFEST, read_manifest
-from mite_tf.serving.backends import open_backend
+from mite_tf.serving.backends import choose_kind, open_backend
 from mite_tf.serving.backends.backend import MODELS, Backend
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.model_version import ModelVersion, warm
@@ -47,7 +47,8 @@ class Models:
     ) -> None:
         self._options = options
         self._export = Path(options.export)
-        self._kind = options.choose_kind()
+        auto = options.backend == "auto"
+        self._kind = choose_kind(self._export) if auto else options.backend
         self._batching = options.choose_batching()
         self._metrics = metrics
         self._renewed = renewed

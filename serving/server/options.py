@@ -10,7 +10,7 @@ from google.protobuf import text_format
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS
-from mite_tf.serving.backends.open import KINDS, check_kind, choose_kind
+from mite_tf.serving.backends.open import KINDS
 from mite_tf.serving.wire.messages import BatchingParameters
 
 _BACKENDS = ("auto", *KINDS)
@@ -186,12 +186,6 @@ class ServerOptions:
                 f"max_image_pixels is {self.max_image_pixels}; it must lie between 1 and "
                 f"{MAX_IMAGE_PIXELS}."
             )
-
-    def choose_kind(self) -> str:
-        """Returns the kind of backend to use."""
-        kind = choose_kind(self.export) if self.backend == "auto" else self.backend
-        check_kind(kind)
-        return kind
 
     def choose_batching(self) -> Batching:
         """Returns the batching parameters: those given, or those of the export."""

@@ -30,6 +30,7 @@ from mite_tf.serving.wire.tensors import to_array, to_tensor
 from tests.benchmarks.serving_processes import in_process, new_process, serving
 
 CAPTIONS = [f"a dog runs {n} red circle{n * 7 % 50} left." for n in range(200)] + ["", "é ✓ ünder"]
+ENDS = ("right answers", "wrong answers", "refused as due", "queue full", "given up")
 _COUNT = 32
 _TOLERANCE = {"text": 2e-6, "image": 2e-5}
 
@@ -72,23 +73,17 @@ class Clients:
         self._embeddings = answers
         self._port = port
         self._versions: set[int] = set()
-        self.counts: Counter[str] = Counter()
-        self.unexpected: Counter[str] = Counter()
+        self._requests = 0
+        self._ends: Counter[str] = Counter()
 
     async def run(self, seconds: float) -> dict[str, Any]:
         self._end = time.monotonic() + seconds
         await asyncio.gather(*map(self._client, range(_COUNT)))
-        counts = self.counts
-        ended = sum(counts[name] for name in ("right", "wrong", "refused", "given up", "full"))
         return {
-            "requests": counts["asked"],
-            "right answers": counts["right"],
-            "wrong answers": counts["wrong"],
-            "refused as due": counts["refused"],
-            "queue full": counts["full"],
-            "given up": counts["given up"],
-            "unexpected": dict(self.unexpected),
-            "lost": counts["asked"] - ended - self.unexpected.total(),
+            "requests": self._requests,
+            **{name: self._ends[name] for name in ENDS},
+            "unexpected": {name: self._ends[name] for name in self._ends if name not in ENDS},
+            "lost": self._requests - self._ends.total(),
             "versions answered": len(self._versions),
         }
 
@@ -100,59 +95,49 @@ class Clients:
                 f"127.0.0.1:{self._port}", options=[("grpc.use_local_subchannel_pool", 1)]
             )
             call = channel.unary_unary(
-                f"/{PREDICTION_SERVICE}/Predict", PredictRequest.SerializeToString,
+                f"/{PREDICTION_SERVICE}/Predict",
+                PredictRequest.SerializeToString,
                 PredictResponse.FromString,
-            )  # fmt: skip
+            )
             for _ in range(choose.randint(1, 400)):
                 if time.monotonic() >= self._end:
                     break
-                await self._ask(call, choose)
+                self._requests += 1
+                bad = choose.random() < 0.05
+                self._ends[await (self._bad if bad else self._ask)(call, choose)] += 1
             if choose.random() < 0.3:  # gone in the middle of a call
-                self.counts["asked"] += 1
                 running = call(self._good(choose)[0], timeout=30)
                 await asyncio.sleep(0.001)
-                await channel.close()
-                self.counts["given up"] += 1
                 del running
-            else:
-                await channel.close()
+            await channel.close()
 
-    async def _ask(self, call: Any, choose: random.Random) -> None:
-        self.counts["asked"] += 1
-        kind = choose.random()
-        if kind < 0.05:
-            await self._bad(call, choose)
-            return
+    async def _ask(self, call: Any, choose: random.Random) -> str:
+        hasty, cancelled = choose.random() < 0.03, choose.random() < 0.03
         request, model, numbers = self._good(choose)
-        running = call(request, timeout=0.002 if kind < 0.08 else 60)
+        running = call(request, timeout=0.002 if hasty else 60)
         try:
-            if kind > 0.97:
+            if cancelled:
                 await asyncio.sleep(choose.random() * 0.01)
                 running.cancel()
             response = await running
         except asyncio.CancelledError:
-            self.counts["given up"] += 1
+            return "given up"
         except grpc.aio.AioRpcError as error:
-            if kind < 0.08 and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                self.counts["given up"] += 1
-            elif error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                self.counts["full"] += 1
-            else:
-                self.unexpected[f"{error.code().name}: {error.details()}"] += 1
-        else:
-            right = self._is_right(response, model, numbers)
-            self.counts["right" if right else "wrong"] += 1
+            if hasty and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return "given up"
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return "queue full"
+            return f"{error.code().name}: {error.details()}"
+        return "right answers" if self._is_right(response, model, numbers) else "wrong answers"
 
-    async def _bad(self, call: Any, choose: random.Random) -> None:
+    async def _bad(self, call: Any, choose: random.Random) -> str:
         model, name, value, status = choose.choice(BAD)
         try:
             await call(_request(model, name, value), timeout=60)
-            self.unexpected[f"answered: {model} {name}"] += 1
         except grpc.aio.AioRpcError as error:
-            if error.code().name == status:
-                self.counts["refused"] += 1
-            else:
-                self.unexpected[f"{error.code().name}: {error.details()}"] += 1
+            as_due = error.code().name == status
+            return "refused as due" if as_due else f"{error.code().name}: {error.details()}"
+        return f"answered: {model} {name}"
 
     def _good(self, choose: random.Random) -> tuple[Any, str, list[int]]:
         model = "image" if choose.random() < 0.05 else "text"
