@@ -79,7 +79,7 @@ def load_sweep(
 
     Args:
         host: Host, with or without a port.
-        clients: The numbers of clients, each measured alone, in this order.
+        clients: Numbers of clients, measured one after the other.
         seconds: How long to measure each.
         p99: Latency in milliseconds that 99 of 100 requests must not exceed.
         threads: Cores of the server that batches may use.

@@ -1,6 +1,7 @@
 """What is sent."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from mite_tf.serving.loadtest.requests import _make_inputs
 
 
 def strings(**options):
-    return _make_inputs(dtype="string", shape=(), **{"images": False, **options})
+    return _make_inputs(**{"dtype": "string", "shape": (), "images": False, **options})
 
 
 def test_generated_inputs_differ_and_stay_the_same():
@@ -48,15 +49,18 @@ def test_arrays_have_the_shape_of_the_signature():
     assert min(each.min() for each in ids) > 0
 
 
-def test_what_cannot_be_sent_is_refused(tmp_path):
-    (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(MiteError, match=r"empty\.txt: holds no caption"):
-        strings(path=tmp_path / "empty.txt")
-    with pytest.raises(MiteError, match="no file"):
-        strings(path=tmp_path / "missing.txt")
-    with pytest.raises(MiteError, match="neither an image file"):
-        strings(images=True, path=tmp_path)
-    with pytest.raises(MiteError, match="takes int32; files are sent as strings"):
-        _make_inputs(dtype="int32", shape=(-1,), images=False, path=tmp_path / "empty.txt")
-    with pytest.raises(MiteError, match=r"complex64 \[3\]"):
-        _make_inputs(dtype="complex64", shape=(3,), images=False)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"path": "empty.txt"}, r"empty\.txt: holds no caption"),
+        ({"path": "missing.txt"}, "no file"),
+        ({"images": True, "path": "."}, "neither an image file"),
+        ({"dtype": "int32", "path": "empty.txt"}, "takes int32; files are sent as strings"),
+        ({"dtype": "complex64", "shape": (3,)}, r"complex64 \[3\]"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(tmp_path, monkeypatch, wrong, message):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.txt").write_text("\n")
+    with pytest.raises(MiteError, match=message):
+        strings(**wrong)
