@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -118,7 +117,7 @@ class Backend(ABC):
         if 0 in array.shape:
             raise MiteError(f"pixels: of shape {list(array.shape)} hold no pixel.")
         height, width = array.shape[1:3]
-        if math.prod((height, width)) > self._max_image_pixels:
+        if height * width > self._max_image_pixels:
             raise _too_large(width, height, self._max_image_pixels)
         size = (self._preprocessing["height"], self._preprocessing["width"])
         if (height, width) == size:

@@ -17,7 +17,7 @@ from mite_tf.serving.server.model_version import ModelVersion
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.outcomes import Refusal, invalid
 from mite_tf.serving.wire import messages
-from mite_tf.serving.wire.tensors import to_array, type_name, type_number
+from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name, type_number
 
 _SIGNATURE_DEF = "signature_def"
 _DEFAULT_SIGNATURE = "serving_default"
@@ -39,11 +39,7 @@ async def predict(models: Models, request: Any) -> Any:
     spec.name = version.name
     spec.version.value = version.number
     spec.signature_name = name
-    tensor = response.outputs[_OUTPUT]
-    tensor.dtype = 1  # DT_FLOAT
-    for size in embedding.shape:
-        tensor.tensor_shape.dim.add(size=size)
-    tensor.tensor_content = embedding.tobytes()
+    response.outputs[_OUTPUT].CopyFrom(to_tensor(embedding))
     return response
 
 

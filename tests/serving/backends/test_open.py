@@ -74,14 +74,3 @@ def test_no_export(tmp_path, monkeypatch):
         open_backend(tmp_path, "text")
     with pytest.raises(MiteError, match="no such folder"):
         choose_kind(tmp_path / "none")
-
-
-def test_no_tensorflow_is_loaded(export_folder, run_python):
-    script = (
-        "import sys; from mite_tf.serving.backends import open_backend; "
-        "open_backend(sys.argv[1], 'text'); open_backend(sys.argv[1], 'image'); "
-        "print([name for name in sys.modules if name.startswith(('tensorflow', 'keras'))])"
-    )
-    done = run_python(script, export_folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"

@@ -137,13 +137,3 @@ def test_mutual_tls(export_folder, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         for less in (["--tls", "--ca", ca], []):
             assert run(host, "--wait", 1, *less).returncode == 1
-
-
-def test_no_tensorflow_is_loaded(run_python):
-    code = (
-        "import sys; import mite_tf.serving.smoke.__main__; "
-        "print([name for name in sys.modules if name.startswith(('tensorflow', 'keras'))])"
-    )
-    done = run_python(code)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"

@@ -19,9 +19,8 @@ from mite_tf.serving.server.outcomes import Refusal
 
 
 def test_the_file_of_an_export(export_folder):
-    batching = read_batching(export_folder / "tf_serving" / "batching.config")
-    assert (batching.max_batch_size, batching.batch_timeout_micros) == (32, 0)
-    assert (batching.num_batch_threads, batching.max_enqueued_batches) == (2, 100)
+    expected = Batching(max_batch_size=32, num_batch_threads=2, max_enqueued_batches=100)
+    assert read_batching(export_folder / "tf_serving" / "batching.config") == expected
 
 
 def test_splitting(tmp_path):
@@ -164,19 +163,20 @@ def test_calls_are_light_up_to_as_many_rows_as_were_fast(monkeypatch, tmp_path, 
     assert warm(Sleeper(), tmp_path, 12) == light
 
 
-async def turns(count):
-    for _ in range(count):
-        await asyncio.sleep(0)
+async def ask_together(batcher, count):
+    """Asks so many times, each a few turns of the loop after the other."""
+    answers = []
+    for number in range(count):
+        answers.append(batcher.put(rows(number)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    await asyncio.gather(*answers)
 
 
 def test_requests_that_were_answered_together_are_waited_for():
     async def ask(batcher):
         for _ in range(3):
-            answers = []
-            for number in range(4):
-                answers.append(batcher.put(rows(number)))
-                await turns(5)
-            await asyncio.gather(*answers)
+            await ask_together(batcher, 4)
 
     _, calls = run(ask, Batching(max_batch_size=8), square)
     # Until a first call has had all four, a lone request is not made to wait.
@@ -184,36 +184,19 @@ def test_requests_that_were_answered_together_are_waited_for():
     assert sizes[-2:] == [4, 4]
 
 
-def test_the_last_request_that_is_waited_for_starts_the_call(monkeypatch):
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_last_request_that_is_waited_for_starts_the_call(monkeypatch, count):
     monkeypatch.setattr("mite_tf.serving.server.batcher._QUIET", 0.3)
 
     async def ask(batcher):
-        for _ in range(2):
-            start = asyncio.get_running_loop().time()
-            answers = []
-            for number in range(4):
-                answers.append(batcher.put(rows(number)))
-                await turns(5)
-            await asyncio.gather(*answers)
-        return asyncio.get_running_loop().time() - start
+        await ask_together(batcher, count)  # the server does not know yet how many come
+        start = time.monotonic()
+        for _ in range(5):
+            await ask_together(batcher, count)
+        return time.monotonic() - start
 
     seconds, calls = run(ask, Batching(max_batch_size=8), square)
-    assert calls == [("x", 4)] * 2
-    assert seconds < 0.3
-
-
-def test_a_lone_client_does_not_wait(monkeypatch):
-    monkeypatch.setattr("mite_tf.serving.server.batcher._QUIET", 0.3)
-
-    async def ask(batcher):
-        await batcher.put(rows(1))  # the first is not known to be alone
-        start = asyncio.get_running_loop().time()
-        for _ in range(9):
-            await batcher.put(rows(1))
-        return asyncio.get_running_loop().time() - start
-
-    seconds, calls = run(ask, Batching(max_batch_size=8), square)
-    assert calls == [("x", 1)] * 10
+    assert calls == [("x", count)] * 6
     assert seconds < 0.3
 
 
