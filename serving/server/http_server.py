@@ -66,11 +66,7 @@ class _TooLarge(Refusal):
 
 # no example: made by `Server`, which needs an export; see `start_server`.
 class HttpServer:
-    """Listens for HTTP, or HTTPS.
-
-    Raises:
-        MiteError: If the port is taken, or the certificates cannot be used.
-    """
+    """Listens for HTTP, or HTTPS; a taken port or unusable certificates are errors."""
 
     def __init__(self, options: ServerOptions, models: Models, metrics: Metrics) -> None:
         self._models = models

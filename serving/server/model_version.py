@@ -86,11 +86,7 @@ class ModelVersion:
             await self._idle.wait()
 
     async def embed(self, signature: str, array: np.ndarray) -> np.ndarray:
-        """Embeds the input of one request as float32 `[N, D]`; strings are `bytes`.
-
-        Raises:
-            MiteError: If the input cannot be used, too much waits already, or the model fails.
-        """
+        """Embeds the input of one request as float32 `[N, D]`; strings are `bytes`."""
         rows = len(array) if array.ndim else 0
         self._admit(rows)
         self._rows += rows

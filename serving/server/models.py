@@ -81,12 +81,9 @@ class Models:
             pool.shutdown(cancel_futures=True)
 
     def find(self, spec: Any) -> ModelVersion:
-        """Returns the version that a `ModelSpec` asks for.
-
-        Raises:
-            Refusal: If it is not served; worded as `core/basic_manager.cc`,
-                `model_servers/server_core.cc` and `core/manager.h` of TensorFlow Serving do.
-        """
+        """Returns the version that a `ModelSpec` asks for."""
+        # Worded as in core/basic_manager.cc, model_servers/server_core.cc and core/manager.h of
+        # TensorFlow Serving.
         name = spec.name
         if not name:
             raise invalid(f"ModelSpec has no name specified. Name {' or '.join(MODELS)}.")

@@ -99,9 +99,6 @@ def read_batching(path: str | Path) -> Batching:
     shape, so that padding would only add rows. `pad_variable_length_inputs` is refused, because
     TensorFlow Serving pads with the first element, which no tokenizer means.
 
-    Raises:
-        MiteError: If it cannot be read, or TensorFlow Serving would refuse it.
-
     Example:
         >>> from tempfile import NamedTemporaryFile
         >>> with NamedTemporaryFile("w") as file:

@@ -72,11 +72,7 @@ def to_tensor(array: Any) -> Any:
 def to_array(tensor: Any) -> np.ndarray:
     """Returns a `TensorProto` as an array; strings as `bytes` with dtype `object`.
 
-    Values may be packed or one by one; a last value may stand for all that follow, as TensorFlow
-    allows.
-
-    Raises:
-        MiteError: If the type is not known, or values and shape do not fit together.
+    Values may be packed or one by one; a last one may stand for all that follow.
 
     Example:
         >>> shape = {"dim": [{"size": 3}]}
