@@ -14,13 +14,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
+import numpy as np
 
 from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest, PredictResponse
+from mite_tf.serving.wire.tensors import to_tensor
 
 
 class Listening(NamedTuple):
     process: subprocess.Popen[str]
     port: int
+
+
+def request_of(model: str, name: str, value: np.ndarray) -> Any:
+    request = PredictRequest()
+    request.model_spec.name = model
+    request.inputs[name].CopyFrom(to_tensor(value))
+    return request
 
 
 def new_process() -> ProcessPoolExecutor:

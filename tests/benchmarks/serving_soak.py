@@ -26,8 +26,8 @@ import numpy as np
 import psutil
 
 from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest, PredictResponse
-from mite_tf.serving.wire.tensors import to_array, to_tensor
-from tests.benchmarks.serving_processes import in_process, new_process, serving
+from mite_tf.serving.wire.tensors import to_array
+from tests.benchmarks.serving_processes import in_process, new_process, request_of, serving
 
 CAPTIONS = [f"a dog runs {n} red circle{n * 7 % 50} left." for n in range(200)] + ["", "é ✓ ünder"]
 ENDS = ("right answers", "wrong answers", "refused as due", "queue full", "given up")
@@ -133,7 +133,7 @@ class Clients:
     async def _bad(self, call: Any, choose: random.Random) -> str:
         model, name, value, status = choose.choice(BAD)
         try:
-            await call(_request(model, name, value), timeout=60)
+            await call(request_of(model, name, value), timeout=60)
         except grpc.aio.AioRpcError as error:
             as_due = error.code().name == status
             return "refused as due" if as_due else f"{error.code().name}: {error.details()}"
@@ -145,7 +145,8 @@ class Clients:
         count = 1 if choose.random() < 0.8 else choose.randint(2, 8)
         numbers = [choose.randrange(len(rows)) for _ in range(count)]
         value = np.array([rows[number] for number in numbers], object)
-        return _request(model, "text" if model == "text" else "image_bytes", value), model, numbers
+        name = "text" if model == "text" else "image_bytes"
+        return request_of(model, name, value), model, numbers
 
     def _is_right(self, response: Any, model: str, numbers: list[int]) -> bool:
         version = response.model_spec.version.value
@@ -155,13 +156,6 @@ class Clients:
         return found.shape == expected.shape and bool(
             np.abs(found - expected).max() < _TOLERANCE[model]
         )
-
-
-def _request(model: str, name: str, value: np.ndarray) -> Any:
-    request = PredictRequest()
-    request.model_spec.name = model
-    request.inputs[name].CopyFrom(to_tensor(value))
-    return request
 
 
 def publish(folder: Path, sources: list[Path], version: int) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 import grpc
 import numpy as np
 
-from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest, PredictResponse
+from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictResponse
 from mite_tf.serving.wire.tensors import to_tensor
-from tests.benchmarks.serving_processes import echoing, in_process, serving
+from tests.benchmarks.serving_processes import echoing, in_process, request_of, serving
 
 CLIENTS = (1, 8, 32)
 TEXTS = ("bag-of-words", "recurrent", "transformer")
@@ -105,14 +105,6 @@ def rows_of(model: str) -> list[bytes]:
     ]
 
 
-def request_of(model: str, row: bytes) -> bytes:
-    request = PredictRequest()
-    request.model_spec.name = model
-    name = "text" if model == "text" else "image_bytes"
-    request.inputs[name].CopyFrom(to_tensor(np.array([row], object)))
-    return request.SerializeToString()
-
-
 def write_reply(path: Path) -> None:
     """Writes the answer that the echo gives: one embedding of 512 numbers."""
     response = PredictResponse()
@@ -127,7 +119,10 @@ def measure(folder: Path, kind: str, options: argparse.Namespace) -> None:
     """Measures an encoder on all backends beside an echo of its messages, and prints the rows."""
     model = "image" if kind == "image" else "text"
     export, log, rows = folder / kind, folder / "log", rows_of(model)
-    requests = [request_of(model, row) for row in rows]
+    name = "text" if model == "text" else "image_bytes"
+    requests = [
+        request_of(model, name, np.array([row], object)).SerializeToString() for row in rows
+    ]
     write_reply(folder / "reply")
     in_process(make_export, export, "bag-of-words" if kind == "image" else kind)
     servers = {f"bare gRPC echo beside {kind}": partial(echoing, folder / "reply", log)}
