@@ -28,46 +28,33 @@ def add(verbs: Verbs) -> None:
         "  mite loadtest localhost:8500 --rate 500 --clients 128\n"
         "  mite loadtest localhost:8500 --sweep 1,2,4,8,16,32 --p99 50 --batching batching.config",
     )
-    verb.add_argument("host", metavar="HOST[:PORT]", help="the server (port 8500)")
-    verb.add_argument("--clients", type=int, default=32, metavar="N", help="at once (default 32)")
-    verb.add_argument(
+    option = verb.add_argument
+    option("host", metavar="HOST[:PORT]", help="the server (port 8500)")
+    option("--clients", type=int, default=32, metavar="N", help="at once (default 32)")
+    option(
         "--seconds", type=float, metavar="S", help="how long to measure (default 20; in a sweep 5)"
     )
-    verb.add_argument(
-        "--warmup", type=float, default=2.0, metavar="S", help="load before it (default 2)"
-    )
-    verb.add_argument("--model", default="text", metavar="NAME", help="text (default) or image")
-    verb.add_argument(
-        "--signature", default="serving_default", metavar="NAME", help="default serving_default"
-    )
-    verb.add_argument(
-        "--batch", type=int, default=1, metavar="N", help="rows a request (default 1)"
-    )
-    verb.add_argument(
-        "--inputs",
-        metavar="PATH",
-        help="file of captions, image file, or folder of images (default: generated)",
-    )
-    verb.add_argument(
+    option("--warmup", type=float, default=2.0, metavar="S", help="load before it (default 2)")
+    option("--model", default="text", metavar="NAME", help="text (default) or image")
+    option("--signature", default="serving_default", metavar="NAME", help="default serving_default")
+    option("--batch", type=int, default=1, metavar="N", help="rows a request (default 1)")
+    option("--inputs", metavar="PATH", help="captions, image file, or folder (default: generated)")
+    option(
         "--rate",
         type=float,
         metavar="R",
         help="send R requests a second, whatever the server does, and count latency from when "
         "each was due (default: a client sends its next request when it has an answer)",
     )
-    verb.add_argument(
-        "--deadline", type=float, default=10.0, metavar="S", help="per request (default 10)"
-    )
-    verb.add_argument(
-        "--processes", type=int, metavar="N", help="client processes (default: by the cores)"
-    )
-    verb.add_argument("--tls", action="store_true", help="encrypt; implied by the next four")
-    verb.add_argument("--ca", metavar="FILE", help="authorities to trust (PEM)")
-    verb.add_argument("--cert", metavar="FILE", help="certificate of the client (PEM)")
-    verb.add_argument("--key", metavar="FILE", help="its private key (PEM)")
-    verb.add_argument("--server-name", metavar="NAME", help="name in the server's certificate")
-    verb.add_argument("--token-file", metavar="FILE", help="holds a bearer token")
-    verb.add_argument(
+    option("--deadline", type=float, default=10.0, metavar="S", help="per request (default 10)")
+    option("--processes", type=int, metavar="N", help="client processes (default: by the cores)")
+    option("--tls", action="store_true", help="encrypt; implied by the next four")
+    option("--ca", metavar="FILE", help="authorities to trust (PEM)")
+    option("--cert", metavar="FILE", help="certificate of the client (PEM)")
+    option("--key", metavar="FILE", help="its private key (PEM)")
+    option("--server-name", metavar="NAME", help="name in the server's certificate")
+    option("--token-file", metavar="FILE", help="holds a bearer token")
+    option(
         "--sweep",
         type=_numbers,
         nargs="?",
@@ -75,16 +62,12 @@ def add(verbs: Verbs) -> None:
         metavar="N,...",
         help="measure each number of clients, and propose batching parameters",
     )
-    verb.add_argument(
-        "--p99", type=float, metavar="MS", help="latency that 99 of 100 requests must keep"
-    )
-    verb.add_argument(
-        "--server-cores", type=int, metavar="N", help="of the server (default: of this machine)"
-    )
-    verb.add_argument("--batching", metavar="FILE", help="write the proposed batching parameters")
-    verb.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
-    verb.add_argument("--plot", metavar="FILE", help="write a picture (PNG)")
-    verb.add_argument(
+    option("--p99", type=float, metavar="MS", help="latency that 99 of 100 requests must keep")
+    option("--server-cores", type=int, metavar="N", help="of the server (default: of this machine)")
+    option("--batching", metavar="FILE", help="write the proposed batching parameters")
+    option("--json", metavar="FILE", help="write all numbers as JSON")
+    option("--plot", metavar="FILE", help="write a picture (PNG)")
+    option(
         "--max-error-rate",
         type=float,
         default=0.0,

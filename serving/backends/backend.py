@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,12 +23,7 @@ _LIGHT_BYTES = 1 << 15
 
 
 class SignatureSpec(NamedTuple):
-    """One way to call a model, as the manifest names it; the output is always `embedding`.
-
-    Attributes:
-        input: Name of the only input.
-        dtype: `string`, `float32`, `uint8` or `int32`.
-        shape: Sizes; None for any.
+    """The only input of a way to call a model, as the manifest names it; sizes of None are free.
 
     Example:
         >>> SignatureSpec("pixels", "float32", (None, None, None, 3)).input
@@ -42,11 +36,7 @@ class SignatureSpec(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Checked rows of one request, or of several that share a call.
-
-    Attributes:
-        key: Rows of equal keys may be put together.
-        values: One entry a row: texts, or an array of pixels, token ids or features.
+    """Checked rows of one request, or of several: texts, or an array. Equal keys fit together.
 
     Example:
         >>> len(Rows("text", ["a dog", "a cat"]))
@@ -62,32 +52,16 @@ class Rows(NamedTuple):
 
 # no example: abstract; `open_backend` returns one that computes.
 class Backend(ABC):
-    """One version of one encoder, ready to compute.
+    """One version of one encoder, ready to compute; arguments as of `open_backend`."""
 
-    Args:
-        manifest: Manifest of its export.
-        model: `image` or `text`.
-        max_image_pixels: Width times height beyond which an image is refused.
-
-    Attributes:
-        name: `image` or `text`.
-        version: Version of the export.
-        embedding_size: Size D of the embeddings.
-        signatures: Ways to call it, by name.
-    """
-
-    def __init__(
-        self, manifest: Manifest, model: str, *, max_image_pixels: int = MAX_IMAGE_PIXELS
-    ) -> None:
+    def __init__(self, manifest: Manifest, model: str, max_image_pixels: int) -> None:
         self.name = model
         self.version = manifest.version
         self.embedding_size = manifest.embedding_size
-        described: Mapping[str, Any] = (manifest.image if model == "image" else manifest.text)[
-            "signatures"
-        ]
+        described: Mapping[str, Any] = manifest.image if model == "image" else manifest.text
         self.signatures = {
             name: SignatureSpec(each["input"], each["dtype"], tuple(each["shape"]))
-            for name, each in described.items()
+            for name, each in described["signatures"].items()
         }
         self._preprocessing = manifest.preprocessing or {}
         self._max_length: int = manifest.tokenizer["max_length"]
@@ -108,11 +82,7 @@ class Backend(ABC):
         return array.dtype != object or sum(map(len, array.flat)) < _LIGHT_BYTES
 
     def prepare(self, signature: str, array: np.ndarray) -> Rows:
-        """Checks the input of one request, decodes and resizes its images.
-
-        Args:
-            signature: Name of a signature.
-            array: Its input; strings are `bytes` with dtype `object`.
+        """Checks the input of one request, of which strings are `bytes`; decodes its images.
 
         Returns:
             Texts as `str`, pixels float32 `[N, H, W, 3]` of the model's size, token ids int32
@@ -147,7 +117,7 @@ class Backend(ABC):
         if 0 in array.shape:
             raise MiteError(f"pixels: of shape {list(array.shape)} hold no pixel.")
         height, width = array.shape[1:3]
-        if math.prod((height, width)) > self._max_image_pixels:
+        if height * width > self._max_image_pixels:
             raise _too_large(width, height, self._max_image_pixels)
         size = (self._preprocessing["height"], self._preprocessing["width"])
         if (height, width) == size:

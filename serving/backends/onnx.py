@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest
-from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS, Backend, Rows
+from mite_tf.serving.backends.backend import Backend, Rows
 
 # Words that are remembered, about 10 MB, and their greatest length: no text fills the memory.
 _WORDS, _LENGTH = 1 << 16, 64
@@ -24,15 +24,7 @@ _WORDS, _LENGTH = 1 << 16, 64
 class OnnxBackend(Backend):
     """One encoder in ONNX, with the tokenizer or the preprocessing that belongs before it.
 
-    Args:
-        manifest: Manifest of its export.
-        model: `image` or `text`.
-        files: Contents of the `.onnx` file, and of `tokenizer.json` for texts.
-        threads: Threads of one call; as many as there are cores by default.
-        max_image_pixels: Width times height beyond which an image is refused.
-
-    Raises:
-        MiteError: If the contents cannot be loaded.
+    `files` holds the contents of the `.onnx` file, and of `tokenizer.json` for texts.
     """
 
     def __init__(
@@ -40,16 +32,15 @@ class OnnxBackend(Backend):
         manifest: Manifest,
         model: str,
         files: Sequence[bytes],
-        *,
-        threads: int = 0,
-        max_image_pixels: int = MAX_IMAGE_PIXELS,
+        threads: int,
+        max_image_pixels: int,
     ) -> None:
-        super().__init__(manifest, model, max_image_pixels=max_image_pixels)
+        super().__init__(manifest, model, max_image_pixels)
         if model == "text" and manifest.text.get("kind") == "bag-of-words":
             threads = threads or 1  # done before a second thread has woken up
         self._session = _session(files[0], threads)
         [self._input] = [each.name for each in self._session.get_inputs()]
-        self._words = Words(files[1], self._max_length) if model == "text" else None
+        self._words = _Words(files[1], self._max_length) if model == "text" else None
 
     def run(self, rows: Rows) -> np.ndarray:
         values = self._words.ids(rows.values) if self._words and rows.key == "text" else rows.values
@@ -72,26 +63,12 @@ def _session(model: bytes, threads: int) -> Any:
         raise MiteError(f"onnxruntime cannot load the model: {error}") from error
 
 
-class Words:
+class _Words:
     """Cuts texts into token ids, as `tokenizers` does with the same file, but remembers words.
 
     The normaliser of an export is some hundred replacements, each of which reads the whole text;
     that takes longer than a small encoder. But it maps every character by itself, and words are
     cut without regard to each other, so both can be remembered.
-
-    Args:
-        data: Contents of `tokenizer.json`.
-        max_length: Ids at which a text is cut.
-
-    Raises:
-        MiteError: If the contents cannot be read.
-
-    Example:
-        >>> from tokenizers import models, pre_tokenizers
-        >>> file = Tokenizer(models.WordLevel({"[PAD]": 0, "a": 1, "dog": 2}, unk_token="[PAD]"))
-        >>> file.pre_tokenizer = pre_tokenizers.Whitespace()
-        >>> Words(file.to_str().encode(), 12).ids(["a dog", "dog"]).tolist()
-        [[1, 2], [2, 0]]
     """
 
     def __init__(self, data: bytes, max_length: int) -> None:
@@ -126,23 +103,11 @@ class Words:
         return row
 
 
-class _Characters(dict[int, str]):
-    """What a normaliser makes of each character, found when it is first met."""
-
-    def __init__(self, normalizer: Any) -> None:
-        super().__init__()
-        self._normalizer = normalizer
-
-    def __missing__(self, code: int) -> str:
-        self[code] = text = self._normalizer.normalize_str(chr(code))
-        return text
-
-
 def _normalizer(tokenizer: Any, described: Any) -> Callable[[str], str]:
     if described is None:
         return str
     steps = described["normalizers"] if described["type"] == "Sequence" else [described]
     if all(step["type"] == "Replace" for step in steps):
-        characters = _Characters(tokenizer.normalizer)
-        return lambda text: text.translate(characters)
+        character = lru_cache(_WORDS)(tokenizer.normalizer.normalize_str)
+        return lambda text: "".join(map(character, text))
     return tokenizer.normalizer.normalize_str

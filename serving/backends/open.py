@@ -31,7 +31,6 @@ def open_backend(
     *,
     threads: int = 0,
     max_image_pixels: int = MAX_IMAGE_PIXELS,
-    patience: float = _PATIENCE,
 ) -> Backend:
     """Loads one encoder of an export folder; what is loaded does not change with the folder.
 
@@ -39,12 +38,8 @@ def open_backend(
         export: Export folder.
         model: `image` or `text`.
         kind: `onnx`, `onnx-int8` or `savedmodel`; the first two load no TensorFlow.
-        threads: Threads of one call; as many as there are cores by default.
+        threads: Threads of one call; 0 for one per core.
         max_image_pixels: Width times height beyond which an image is refused.
-        patience: Seconds to wait for a folder that is just being renewed.
-
-    Returns:
-        The version that the manifest names.
 
     Raises:
         MiteError: If the folder holds no such encoder, a file is not the one that was exported,
@@ -58,7 +53,7 @@ def open_backend(
     names = [f"onnx/{model}_encoder{'.int8' * (kind == 'onnx-int8')}.onnx"]
     if model == "text":
         names.append("tokenizer.json")
-    end = time.monotonic() + patience
+    end = time.monotonic() + _PATIENCE
     while True:
         # Another export into the same folder replaces one file after the other, so that for a
         # moment some are new and some are old.
@@ -71,16 +66,12 @@ def open_backend(
             time.sleep(0.1)
     from mite_tf.serving.backends.onnx import OnnxBackend
 
-    return OnnxBackend(manifest, model, files, threads=threads, max_image_pixels=max_image_pixels)
+    return OnnxBackend(manifest, model, files, threads, max_image_pixels)
 
 
 # no example: it takes an export folder, which needs an encoder.
 def choose_kind(export: str | Path) -> str:
-    """Returns the kind to run an export with: ONNX where it can be, which is faster and smaller.
-
-    Raises:
-        MiteError: If the export has neither form.
-    """
+    """Returns the kind to run an export with: ONNX where it can be, which is faster and smaller."""
     formats = read_manifest(export).formats
     if "onnx" in formats and not missing(_NEEDS["onnx"][1]):
         return "onnx"
@@ -143,9 +134,7 @@ def _open_savedmodel(export: Path, model: str, threads: int, max_image_pixels: i
     check_files(export, files)
     from mite_tf.serving.backends.savedmodel import SavedModelBackend
 
-    return SavedModelBackend(
-        manifest, model, folder, threads=threads, max_image_pixels=max_image_pixels
-    )
+    return SavedModelBackend(manifest, model, folder, threads, max_image_pixels)
 
 
 def _inside(export: Path, name: str) -> Path:

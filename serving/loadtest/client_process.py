@@ -13,10 +13,9 @@ import selectors
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
@@ -27,8 +26,8 @@ from mite_tf.serving.loadtest.result import SAMPLE
 _CONNECT = 10.0  # seconds until all connections must stand
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
+# no example: part of `load_test`.
+class Job(NamedTuple):
     """What a client process does; all times are in seconds."""
 
     requests: Requests
@@ -41,8 +40,8 @@ class Job:
     offset: float  # until the first request, so that processes take turns
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
+# no example: part of `load_test`.
+class Outcome(NamedTuple):
     """What a client process measured."""
 
     samples: np.ndarray  # `SAMPLE`
@@ -51,6 +50,7 @@ class Outcome:
     busy: float  # share of the time in which its main thread ran or waited for a processor
 
 
+# no example: part of `load_test`.
 def main() -> None:
     """Does one job; the pipe's file descriptor is its argument."""
     pipe = Connection(int(sys.argv[1]))

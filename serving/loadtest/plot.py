@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 _SLOTS = 60  # at most so many points of throughput
 
 
+# no example: it takes a server.
 def plot_result(result: LoadTestResult) -> Figure:
-    """Draws throughput over time and how latencies are distributed.
-
-    There is no example, since it takes a server.
-
-    Raises:
-        MiteError: If nothing was answered.
-    """
+    """Draws throughput over time and how latencies are distributed."""
     if not result.answered:
         raise MiteError("There is nothing to draw: no request was answered.")
     sending = f"{result.rate:,.4g} requests/s" if result.rate else f"{result.clients} clients"
@@ -40,14 +35,9 @@ def plot_result(result: LoadTestResult) -> Figure:
     return figure
 
 
+# no example: it takes a server.
 def plot_sweep(sweep: Sweep) -> Figure:
-    """Draws throughput against p99, a point for each number of clients, and throughput over these.
-
-    There is no example, since it takes a server.
-
-    Raises:
-        MiteError: If nothing was answered.
-    """
+    """Draws throughput against p99, a point for each number of clients, and over their number."""
     results = [each for each in sweep.results if each.answered]
     if not results or (best := sweep.proposal) is None:
         raise MiteError("There is nothing to draw: no request was answered.")
@@ -64,18 +54,13 @@ def plot_sweep(sweep: Sweep) -> Figure:
         left.annotate(str(number), (x, y), (5, -9), textcoords="offset points", fontsize=8)
     left.axhline(best.target, color=SOFT, linestyle="--", linewidth=1)
     left.annotate("target", (0, best.target), (3, 3), textcoords="offset points", fontsize=8)
-    left.set_xlabel("requests a second", fontsize=9)
-    left.set_ylabel("p99 (ms)", fontsize=9)
-    left.set_xlim(left=0)
+    left.set(xlabel="requests a second", ylabel="p99 (ms)", xlim=(0, None))
     right.plot(clients, throughput, color=COLOURS[0], marker="o", markersize=4)
     right.set_xscale("log", base=2)
     right.set_xticks(clients, [str(number) for number in clients])
-    right.set_xlabel("clients", fontsize=9)
-    right.set_ylabel("requests a second", fontsize=9)
-    for axis, x, y in (
-        (left, best.throughput, best.p99),
-        (right, best.clients, best.throughput),
-    ):
+    right.set(xlabel="clients", ylabel="requests a second")
+    marked = (left, best.throughput, best.p99), (right, best.clients, best.throughput)
+    for axis, x, y in marked:
         axis.set_ylim(bottom=0)
         axis.plot(x, y, marker="o", markersize=10, markerfacecolor="none", color=COLOURS[1])
     return figure
@@ -91,10 +76,7 @@ def _draw_throughput(axis: Axes, result: LoadTestResult) -> None:
     if result.rate:
         axis.axhline(result.rate, color=SOFT, linestyle="--", linewidth=1, label="due")
     axis.legend(frameon=False, fontsize=8)
-    axis.set_xlim(0, result.seconds)
-    axis.set_ylim(bottom=0)
-    axis.set_xlabel("seconds", fontsize=9)
-    axis.set_ylabel("requests a second", fontsize=9)
+    axis.set(xlabel="seconds", ylabel="requests a second", xlim=(0, result.seconds), ylim=(0, None))
 
 
 def _draw_latencies(axis: Axes, result: LoadTestResult) -> None:
@@ -122,5 +104,4 @@ def _draw_latencies(axis: Axes, result: LoadTestResult) -> None:
     # Of 20, 30, … 90 only 20 and 50 have room.
     axis.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
     axis.tick_params(axis="x", which="minor", labelsize=7)
-    axis.set_xlabel("milliseconds until the answer", fontsize=9)
-    axis.set_ylabel("answers (%)", fontsize=9)
+    axis.set(xlabel="milliseconds until the answer", ylabel="answers (%)")

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.client import ClientTLS
 from mite_tf.serving.client.connection import Connection, bearer
-from mite_tf.serving.wire.messages import (
-    PREDICTION_SERVICE,
-    GetModelMetadataRequest,
-    GetModelMetadataResponse,
-    PredictRequest,
-    PredictResponse,
-    SignatureDefMap,
-)
+from mite_tf.serving.wire import messages
 from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name
 
-PREDICT = f"/{PREDICTION_SERVICE}/Predict"
-_METADATA = f"/{PREDICTION_SERVICE}/GetModelMetadata"
+PREDICT = f"/{messages.PREDICTION_SERVICE}/Predict"
+_METADATA = f"/{messages.PREDICTION_SERVICE}/GetModelMetadata"
 _PORT = 8500  # of TensorFlow Serving and of `mite serve`
 _MOST_BYTES = 64 << 20  # of all requests together: every client process holds them
 _COLOURS = ("red", "green", "blue", "yellow", "purple")
@@ -37,8 +29,8 @@ _ARRAYS, _LENGTH = 64, 16  # other generated arrays, and their sizes where these
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Requests:
+# no example: part of `load_test`.
+class Requests(NamedTuple):
     """Requests to a server, each a serialised `PredictRequest`."""
 
     connection: Connection
@@ -46,6 +38,7 @@ class Requests:
     version: int | None  # of the model that answered the first of them
 
 
+# no example: part of `load_test`.
 def prepare(
     host: str,
     *,
@@ -60,13 +53,9 @@ def prepare(
     """Asks the server for its signature, makes requests for it, and tries the first one.
 
     The arguments are those of `load_test`.
-
-    Raises:
-        MiteError: If the server cannot be reached, knows no such model or signature, or does not
-            answer the first request as it should.
     """
     connection = Connection(
-        target=with_port(host),
+        target=_with_port(host),
         tls=ClientTLS() if tls is True else tls or None,
         token=token,
         token_in_clear=True,
@@ -87,43 +76,38 @@ def prepare(
                     details += " Is a server running there, and with or without TLS as asked for?"
                 raise MiteError(f"{where}: {details}") from error
 
-        question = GetModelMetadataRequest(metadata_field=["signature_def"])
+        question = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
         question.model_spec.name = model
         described = ask(_METADATA, question.SerializeToString())
         name, dtype, shape = _input_of(described, f"{where}: {model!r}", signature)
         images = name in ("image_bytes", "pixels")
-        rows = make_inputs(dtype=dtype, shape=shape, images=images, path=inputs)
-        messages: list[bytes] = []
+        rows = _make_inputs(dtype=dtype, shape=shape, images=images, path=inputs)
+        sent: list[bytes] = []
         for first in range(len(rows)):
-            request = PredictRequest()
+            request = messages.PredictRequest()
             request.model_spec.name = model
             request.model_spec.signature_name = signature
             chosen = [rows[(first + n) % len(rows)] for n in range(batch)]
             column = np.array(chosen, object) if dtype == "string" else np.stack(chosen)
             request.inputs[name].CopyFrom(to_tensor(column))
-            messages.append(request.SerializeToString())
-            if sum(map(len, messages)) > _MOST_BYTES:
+            sent.append(request.SerializeToString())
+            if sum(map(len, sent)) > _MOST_BYTES:
                 break
-        answer = PredictResponse.FromString(ask(PREDICT, messages[0]))
+        answer = messages.PredictResponse.FromString(ask(PREDICT, sent[0]))
     shapes = {name: list(to_array(tensor).shape) for name, tensor in answer.outputs.items()}
     if not shapes or any(each[:1] != [batch] for each in shapes.values()):
         raise MiteError(f"{where}: {batch} rows were sent; the answer holds {shapes}.")
     spec = answer.model_spec
     version = spec.version.value if spec.HasField("version") else None
-    return Requests(connection=connection, messages=messages, version=version)
+    return Requests(connection=connection, messages=sent, version=version)
 
 
-def with_port(host: str) -> str:
-    """Completes the address of a server.
-
-    Example:
-        >>> with_port("localhost"), with_port("[::1]:9000")
-        ('localhost:8500', '[::1]:9000')
-    """
+def _with_port(host: str) -> str:
     name, _, port = host.rpartition(":")
     return host if name and port.isdigit() else f"{host}:{_PORT}"
 
 
+# no example: part of `load_test`.
 def open_channel(connection: Connection, module: Any = grpc) -> Any:
     """Opens a channel of `grpc` or of `grpc.aio`."""
     credentials, options = connection.credentials(), connection.options()
@@ -132,14 +116,15 @@ def open_channel(connection: Connection, module: Any = grpc) -> Any:
     return module.secure_channel(connection.target, credentials, options)
 
 
+# no example: part of `load_test`.
 def metadata_of(connection: Connection) -> list[tuple[str, str]]:
     """Returns what goes with each request: the token."""
     return bearer(connection.token) if isinstance(connection.token, str) else []
 
 
 def _input_of(described: bytes, where: str, signature: str) -> tuple[str, str, list[int]]:
-    found = SignatureDefMap()
-    GetModelMetadataResponse.FromString(described).metadata["signature_def"].Unpack(found)
+    found = messages.SignatureDefMap()
+    messages.GetModelMetadataResponse.FromString(described).metadata["signature_def"].Unpack(found)
     # `__saved_model_init_op` is listed too, and is no signature to call.
     known = sorted(name for name, each in found.signature_def.items() if each.inputs)
     if signature not in known:
@@ -153,25 +138,10 @@ def _input_of(described: bytes, where: str, signature: str) -> tuple[str, str, l
     return name, type_name(info.dtype), [dim.size for dim in info.tensor_shape.dim][1:]
 
 
-def make_inputs(
+def _make_inputs(
     *, dtype: str, shape: Sequence[int], images: bool, path: str | Path | None = None
 ) -> list[Any]:
-    """Returns inputs for a signature, one row each: `bytes` for strings, else arrays.
-
-    Args:
-        dtype: Type of the signature's input, such as `string` or `float`.
-        shape: Its shape without the first axis; -1 for sizes that are free.
-        images: Whether the model embeds images.
-        path: A text file with a caption a line, an image file, or a folder of image files. By
-            default, captions and pictures are generated; pixels, features and token ids are random.
-
-    Raises:
-        MiteError: If the path holds nothing that fits, or nothing fits the signature.
-
-    Example:
-        >>> make_inputs(dtype="string", shape=(), images=False)[1].decode()
-        'a red circle left of a red square'
-    """
+    """Returns rows for a signature of this type and shape of a row, from files or generated."""
     if path is not None:
         if dtype != "string":
             raise MiteError(f"{path}: this signature takes {dtype}; files are sent as strings.")
@@ -218,11 +188,7 @@ def _pictures() -> list[bytes]:
     for _ in range(_PICTURES):
         # Noise, so that a file is about as large as that of a photo.
         noise = random.normal(128, 12, (_SIZE, _SIZE, 3)).clip(0, 255).astype(np.uint8)
-        picture = Image.fromarray(noise)
-        for colour in _COLOURS:
-            x, y = (int(each) for each in random.integers(0, _SIZE - 64, 2))
-            ImageDraw.Draw(picture).ellipse((x, y, x + 64, y + 64), fill=colour)
         file = io.BytesIO()
-        picture.save(file, "JPEG", quality=90)
+        Image.fromarray(noise).save(file, "JPEG", quality=90)
         files.append(file.getvalue())
     return files

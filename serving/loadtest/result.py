@@ -20,31 +20,26 @@ SAMPLE = np.dtype([("due", "f8"), ("sent", "f8"), ("ended", "f8"), ("code", "i2"
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
+# no example: it takes a server.
 @dataclass(frozen=True, kw_only=True)
 class LoadTestResult:
     """What `load_test` measured; `print_result` and `plot_result` show it.
 
     Requests, errors and latencies are those of requests that fell due while it measured, each
-    waited for until its deadline. Throughput counts the answers that came in that time. There is no
-    example, since it takes a server.
+    waited for until its deadline. Throughput counts the answers that came in that time.
 
     Attributes:
         version: Version of the model that answered the first request; None if it did not say.
-        processes: Number of processes that the clients were spread over.
-        batch: Rows in each request.
-        rate: Requests a second that were to be sent; None if each client sent its next request
-            when it had the answer to the last.
+        rate: Requests a second that were to be sent; None if clients waited for their answers.
         not_sent: Requests that fell due but found no free client until the end; only with `rate`.
         errors: Number of errors by status code of gRPC.
         messages: One message for each of these codes.
-        throughput: Answers a second.
         latency: Of answers, from when the request was due, in milliseconds: `mean`, `p50`, `p95`,
             `p99` and `max`; empty without an answer. A percentile is one of the durations.
         latency_from_sending: The same from when it was sent. Where it is far below `latency`,
             requests queued for a free client: the rate is more than the server can take.
         client_busy: Share of the time in which the busiest client process ran or waited for a
             processor.
-        interrupted: Whether it was stopped early.
         samples: Every request, with the fields `due`, `sent`, `ended` and `code`.
     """
 
@@ -91,13 +86,11 @@ class LoadTestResult:
         write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
 
+# no example: part of `load_test`.
 def summarise(
     samples: np.ndarray, *, seconds: float, batch: int, messages: Mapping[str, str], **facts: Any
 ) -> LoadTestResult:
-    """Makes a result of all requests, also of those before and after the measurement.
-
-    The arguments are attributes of the result; those in `facts` stay as they are.
-    """
+    """Makes a result of all requests, also of those before and after the measurement."""
     samples = np.sort(samples, order="ended")
     inside = samples[(samples["due"] >= 0) & (samples["due"] < seconds)]
     good = inside[inside["code"] == 0]

@@ -21,18 +21,13 @@ _LARGEST = 1024  # rows; beyond it, no server here gains
 _NAMES = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
 
 
+# no example: it takes measurements; see `load_sweep`.
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """Batching parameters for a latency, and the load that they follow from; part of a `Sweep`.
+    """Batching parameters, and the load that they follow from: its clients, throughput and p99.
 
-    Attributes:
-        batching: The parameters.
-        clients: Number of clients at which the server is used best.
-        throughput: Requests a second with them.
-        p99: Milliseconds, measured with them.
-        target: Milliseconds that were asked for, or twice the `p99` of that load.
-        reached: Whether a load stayed under `target`; otherwise the lightest was taken.
-        reasons: Why each parameter is what it is, a sentence each.
+    `target` is the p99 in milliseconds that was asked for, or twice that of the load. If no load
+    `reached` it, the lightest was taken. `reasons` says why each parameter is what it is.
     """
 
     batching: Batching
@@ -44,14 +39,10 @@ class Proposal:
     reasons: tuple[str, ...]
 
 
+# no example: it takes measurements; see `load_sweep`.
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """What `load_sweep` measured; `print_sweep` and `plot_sweep` show it.
-
-    Attributes:
-        results: A load test for each number of clients.
-        proposal: Batching parameters; None if it was stopped before the first answers.
-    """
+    """What `load_sweep` measured; no proposal if it was stopped before the first answers."""
 
     results: tuple[LoadTestResult, ...]
     proposal: Proposal | None
@@ -88,14 +79,11 @@ def load_sweep(
 
     Args:
         host: Host, with or without a port.
-        clients: The numbers of clients, each measured alone, in this order.
+        clients: Numbers of clients, measured one after the other.
         seconds: How long to measure each.
         p99: Latency in milliseconds that 99 of 100 requests must not exceed.
         threads: Cores of the server that batches may use.
         options: As for `load_test`; no `rate`.
-
-    Raises:
-        MiteError: As `load_test` does, and if at every load more than 1 % of requests failed.
 
     Example:
         >>> load_sweep("localhost:8500", clients=(), threads=2)
@@ -116,6 +104,7 @@ def load_sweep(
     return Sweep(results=tuple(results), proposal=proposal)
 
 
+# no example: it takes measurements; see `load_sweep`.
 def propose(
     results: Sequence[LoadTestResult],
     *,
@@ -194,13 +183,8 @@ def batching_text(batching: Batching) -> str:
     return "".join([*lines, *(f"allowed_batch_sizes: {size}\n" for size in (*powers, most))])
 
 
+# no example: it writes a file; see `batching_text`.
 def write_batching(path: str | Path, batching: Batching) -> None:
-    """Writes the file that TensorFlow Serving and `mite serve` read.
-
-    Example:
-        >>> write_batching("/dev/null/batching.config", Batching(max_batch_size=8))
-        Traceback (most recent call last):
-        FileExistsError: ...
-    """
+    """Writes the file that TensorFlow Serving and `mite serve` read."""
     head = "# For --enable_batching --batching_parameters_file.\n"
     write_text(path, head + batching_text(batching))

@@ -11,15 +11,9 @@ from mite_tf.serving.loadtest.result import LoadTestResult
 from mite_tf.serving.loadtest.sweep import Sweep, batching_text
 
 
+# no example: it takes a server.
 def print_result(result: LoadTestResult, *, console: Console | None = None) -> None:
-    """Prints a load test as a table, and below it what to mind.
-
-    There is no example, since it takes a server.
-
-    Args:
-        result: What was measured.
-        console: Where to print; standard output if left out.
-    """
+    """Prints a load test as a table, and below it what to mind."""
     console = console or Console(highlight=False)
     version = "" if result.version is None else f", version {result.version}"
     sending = f"{result.clients:,} clients"
@@ -46,15 +40,9 @@ def print_result(result: LoadTestResult, *, console: Console | None = None) -> N
         console.print(escape(remark), soft_wrap=True)
 
 
+# no example: it takes a server.
 def print_sweep(sweep: Sweep, *, console: Console | None = None) -> None:
-    """Prints a row for each number of clients, and the proposal with its reasons.
-
-    There is no example, since it takes a server.
-
-    Args:
-        sweep: What was measured.
-        console: Where to print; standard output if left out.
-    """
+    """Prints a row for each number of clients, and the proposal with its reasons."""
     console = console or Console(highlight=False)
     table = Table(box=SIMPLE)
     for name in ("clients", "requests/s", "p50 ms", "p95 ms", "p99 ms", "errors, %"):

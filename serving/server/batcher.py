@@ -24,8 +24,6 @@ _QUIET = 500e-6
 # As many requests as the largest of the last few calls had are expected to come again. One call in
 # so many waits although they are there, to see whether there are more now.
 _RECENT, _LOOK = 4, 128
-# A call that takes no longer runs on the event loop: handing it to a thread may cost as much.
-_LIGHT_SECONDS = 2e-3
 
 
 class _Waiting(NamedTuple):
@@ -41,14 +39,7 @@ class Batcher:
     A call starts as soon as a thread is free, with whatever waits by then. It waits for more only
     while as many requests as in the calls before are expected, for half a millisecond after the
     last one, or for as long as the timeout of the parameters. A request whose caller has gone is
-    left out. Calls that were light so far run on the event loop.
-
-    Args:
-        model: Name of the model, for metrics.
-        run: Embeds rows.
-        batching: The parameters.
-        threads: Runs the calls.
-        metrics: Counts them.
+    left out. Calls of at most `light_rows` run on the event loop, the others in `threads`.
     """
 
     def __init__(
@@ -58,26 +49,30 @@ class Batcher:
         run: Callable[[Rows], np.ndarray],
         batching: Batching,
         threads: Executor,
+        light_rows: int,
         metrics: Metrics,
     ) -> None:
         self._run = run
         self._batching = batching
         self._threads = threads
-        self._metrics = metrics.of_batches(model)
+        self._light_rows = light_rows
+        self._queued = metrics.queue_length.labels(model)
+        self._waited = metrics.waiting_time.labels(model)
+        self._rows = metrics.batch_size.labels(model)
+        self._took = metrics.run_time.labels(model, "Predict", "mite")
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Waiting] = deque()
         self._running = 0
         self._pumping = False
         self._calls = 0
         self._sizes = deque([1], _RECENT)
-        self._light_rows = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, rows: Rows) -> asyncio.Future[np.ndarray]:
         """Queues rows; the future gives float32 `[N, D]`."""
         answer: asyncio.Future[np.ndarray] = self._loop.create_future()
         self._queue.append(_Waiting(rows, answer, time.perf_counter()))
-        self._metrics.queued(len(self._queue))
+        self._queued.set(len(self._queue))
         # While more are waited for, only the last of them changes anything.
         if self._timer is None or self._as_many_as_before() or self._is_full():
             # Soon, not now: requests that were read from the network together start together.
@@ -197,9 +192,7 @@ class Batcher:
                 else:
                     each.answer.set_result(result[first:last])
             first = last
-            self._metrics.waited(start - each.since)
-        if seconds <= _LIGHT_SECONDS:
-            self._light_rows = max(self._light_rows, first)
-        else:
-            self._light_rows = min(self._light_rows, first - 1)
-        self._metrics.ran(first, seconds, len(self._queue))
+            self._waited.observe(1e6 * (start - each.since))
+        self._rows.observe(first)
+        self._took.observe(1e6 * seconds)
+        self._queued.set(len(self._queue))

@@ -28,16 +28,7 @@ _QUIET, _PATIENCE = 0.2, 2.0
 
 # no example: made by `Server`, which needs an export; see `start_server`.
 class GrpcServer:
-    """Listens for gRPC.
-
-    Args:
-        options: Settings of the server.
-        models: The models.
-        metrics: Counts requests.
-
-    Raises:
-        MiteError: If the port is taken, or the certificates cannot be used.
-    """
+    """Listens for gRPC; a taken port or unusable certificates are errors."""
 
     def __init__(self, options: ServerOptions, models: Models, metrics: Metrics) -> None:
         self._options = options

@@ -27,18 +27,8 @@ from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.outcomes import Refusal, invalid, recorded
-from mite_tf.serving.server.service import (
-    SIGNATURE_DEF,
-    find_signature,
-    model_metadata,
-    model_status,
-)
-from mite_tf.serving.wire.messages import (
-    GetModelMetadataRequest,
-    GetModelStatusRequest,
-    ModelSpec,
-    SignatureDefMap,
-)
+from mite_tf.serving.server.service import find_signature, model_metadata, model_status
+from mite_tf.serving.wire import messages
 
 _METRICS = "/monitoring/prometheus/metrics"
 # As model_servers/http_rest_api_util.cc of TensorFlow Serving reads a path.
@@ -76,16 +66,7 @@ class _TooLarge(Refusal):
 
 # no example: made by `Server`, which needs an export; see `start_server`.
 class HttpServer:
-    """Listens for HTTP, or HTTPS.
-
-    Args:
-        options: Settings of the server.
-        models: The models.
-        metrics: Counts requests, and is shown.
-
-    Raises:
-        MiteError: If the port is taken, or the certificates cannot be used.
-    """
+    """Listens for HTTP, or HTTPS; a taken port or unusable certificates are errors."""
 
     def __init__(self, options: ServerOptions, models: Models, metrics: Metrics) -> None:
         self._models = models
@@ -167,24 +148,25 @@ class HttpServer:
         body = await _body(request, self._most_bytes)
         version = self._models.find(_spec(found))
         with version.used():
-            asked = await _light(len(body), parse_request, body)
-            name, signature = find_signature(version, asked.signature_name)
-            array = await _light(len(body), to_input, asked, signature)
+            name, values, by_row = await _light(len(body), parse_request, body)
+            name, signature = find_signature(version, name)
+            array = await _light(len(body), to_input, values, by_row, signature)
             embedding = await version.embed(name, array)
-            text = await _light(4 * embedding.nbytes, to_json, embedding, asked.by_row)
+            text = await _light(4 * embedding.nbytes, to_json, embedding, by_row)
         return Response(text, media_type="application/json")
 
     async def _show(self, request: Request, found: re.Match[str]) -> Response:
         spec = _spec(found)
         if not found["metadata"]:
-            status = await model_status(self._models, GetModelStatusRequest(model_spec=spec))
+            asked = messages.GetModelStatusRequest(model_spec=spec)
+            status = await model_status(self._models, asked)
             return _indented(MessageToDict(status, always_print_fields_with_no_presence=True))
-        described = await model_metadata(
-            self._models, GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
-        )
-        signatures = SignatureDefMap()
-        described.metadata[SIGNATURE_DEF].Unpack(signatures)
-        metadata = {SIGNATURE_DEF: _plain(signatures)}
+        field = "signature_def"
+        asked = messages.GetModelMetadataRequest(model_spec=spec, metadata_field=[field])
+        described = await model_metadata(self._models, asked)
+        signatures = messages.SignatureDefMap()
+        described.metadata[field].Unpack(signatures)
+        metadata = {field: _plain(signatures)}
         return _indented({"model_spec": _plain(described.model_spec), "metadata": metadata})
 
     async def _show_metrics(self, request: Request) -> Response:
@@ -229,7 +211,7 @@ async def _body(request: Request, limit: int) -> bytes:
 
 
 def _spec(found: re.Match[str]) -> Any:
-    spec = ModelSpec(name=unquote(found["name"]))
+    spec = messages.ModelSpec(name=unquote(found["name"]))
     if found["version"]:
         number = int(found["version"])
         if number >= 1 << 63:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,33 +23,15 @@ _SHOWN = 256
 _DEEPEST = 8
 
 
-class JsonRequest(NamedTuple):
-    """A body of `:predict`.
-
-    Attributes:
-        signature_name: Name of the signature; empty for the default.
-        values: What `instances` or `inputs` hold.
-        by_row: Whether it was `instances`.
-
-    Example:
-        >>> JsonRequest("", ["a dog"], by_row=True).values
-        ['a dog']
-    """
-
-    signature_name: str
-    values: Any
-    by_row: bool
-
-
-def parse_request(body: bytes) -> JsonRequest:
+def parse_request(body: bytes) -> tuple[str, Any, bool]:
     """Reads the body of `:predict`.
 
-    Raises:
-        Refusal: If it is no JSON, or not of the row or the column format.
+    Returns:
+        Name of the signature, empty for the default; values; whether they came as `instances`.
 
     Example:
         >>> parse_request(b'{"instances": ["a dog"]}')
-        JsonRequest(signature_name='', values=['a dog'], by_row=True)
+        ('', ['a dog'], True)
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty. Send instances or inputs.")
@@ -66,7 +49,7 @@ def parse_request(body: bytes) -> JsonRequest:
             "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
         )
     elif "inputs" in document:
-        return JsonRequest(name, document["inputs"], by_row=False)
+        return name, document["inputs"], False
     elif "instances" not in document:
         raise invalid("Missing 'inputs' or 'instances' key")
     elif not isinstance(instances, list):
@@ -74,23 +57,18 @@ def parse_request(body: bytes) -> JsonRequest:
     elif not instances:
         wrong = "No values in 'instances' array"
     else:
-        return JsonRequest(name, instances, by_row=True)
+        return name, instances, True
     raise invalid(f"JSON Value: {_shown(document)} {wrong}")
 
 
-def to_input(request: JsonRequest, signature: SignatureSpec) -> np.ndarray:
+def to_input(values: Any, by_row: bool, signature: SignatureSpec) -> np.ndarray:
     """Returns the input of a signature; strings as `bytes` with dtype `object`.
 
-    Raises:
-        Refusal: If the values do not fit the signature, or each other.
-
     Example:
-        >>> asked = JsonRequest("token_ids", [[1, 2]], by_row=True)
-        >>> to_input(asked, SignatureSpec("token_ids", "int32", (None, None))).tolist()
+        >>> to_input([[1, 2]], True, SignatureSpec("token_ids", "int32", (None, None))).tolist()
         [[1, 2]]
     """
-    values = request.values
-    if request.by_row:
+    if by_row:
         values = _instances(values, signature)
     elif isinstance(values, dict) and not _is_base64(values):
         if signature.input not in values:
@@ -153,9 +131,10 @@ def _array(values: Any, signature: SignatureSpec) -> np.ndarray:
         flat = [each for value in flat for each in value]
     if any(isinstance(value, list) for value in flat):
         raise invalid(f"Encountered list at unexpected level: {len(shape)} expected < {len(shape)}")
-    convert = _CONVERTERS[signature.dtype]
-    array = np.empty(len(flat), object if signature.dtype == "string" else signature.dtype)
-    array[:] = [convert(value, signature.dtype) for value in flat]
+    dtype = signature.dtype
+    convert: Callable[[Any, str], Any] = _string if dtype == "string" else _number
+    array = np.empty(len(flat), object if dtype == "string" else dtype)
+    array[:] = [convert(value, dtype) for value in flat]
     return array.reshape(shape)
 
 
@@ -177,37 +156,21 @@ def _string(value: Any, dtype: str) -> bytes:
         raise invalid("Unable to base64 decode") from error
 
 
-def _float(value: Any, dtype: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _number(value: Any, dtype: str) -> float:
+    if dtype == "float32":
+        fits = type(value) in (int, float)  # True is no number
+    else:
+        limits = np.iinfo(dtype)
+        fits = type(value) is int and limits.min <= value <= limits.max
+    if not fits:
         raise _wrong_type(value, dtype)
     return value
-
-
-def _integer(value: Any, dtype: str) -> int:
-    limits = np.iinfo(dtype)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong_type(value, dtype)
-    if not limits.min <= value <= limits.max:
-        raise _wrong_type(value, dtype)
-    return value
-
-
-_CONVERTERS: dict[str, Any] = {
-    "string": _string,
-    "float32": _float,
-    "int32": _integer,
-    "uint8": _integer,
-}
 
 
 def to_json(embedding: np.ndarray, by_row: bool) -> str:
     """Returns the answer to `:predict`, in the format of the request.
 
     A signature has one output, so that its rows stand alone, without a name.
-
-    Args:
-        embedding: float32 `[N, D]`.
-        by_row: Whether the request was of the row format.
 
     Example:
         >>> to_json(np.array([[0.5, 1.0]], np.float32), by_row=True)

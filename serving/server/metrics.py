@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 
 _PREFIX = ":tensorflow:serving:"
-
-
-def _exponential(first: float, factor: float, count: int) -> list[float]:
-    return [first * factor**power for power in range(count)]
 
 
 class _RequestCount:
@@ -30,25 +26,6 @@ class _RequestCount:
         yield metric
 
 
-# no example: made by `Metrics.of_batches`.
-class BatchMetrics:
-    """What the batches of one model report."""
-
-    def __init__(self, queue: Gauge, wait: Histogram, size: Histogram, run: Histogram) -> None:
-        self._queue, self._wait, self._size, self._run = queue, wait, size, run
-        self.queued = queue.set
-
-    def waited(self, seconds: float) -> None:
-        """Counts a request that has left the queue after so many seconds."""
-        self._wait.observe(1e6 * seconds)
-
-    def ran(self, rows: int, seconds: float, queued: int) -> None:
-        """Counts a call: its rows, its time, and how many requests wait now."""
-        self._size.observe(rows)
-        self._run.observe(1e6 * seconds)
-        self._queue.set(queued)
-
-
 class Metrics:
     """The metrics of one server, in a registry of its own.
 
@@ -60,74 +37,57 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         self._requests = _RequestCount()
-        self.registry.register(self._requests)
+        self._registry.register(self._requests)
         # Buckets and labels as in TensorFlow Serving: servables/tensorflow/util.cc,
         # batching/batching_session.cc. Its times are microseconds.
-        self._latency = Histogram(
+        request_time = self._histogram(
             f"{_PREFIX}request_latency",
             "Distribution of wall time (in microseconds) of requests.",
             ("model_name", "API", "entrypoint"),
-            registry=self.registry,
-            buckets=_exponential(10, 1.8, 33),
+            (10, 1.8, 33),
         )
-        self._run = Histogram(
+        self.request_time_of = cache(request_time.labels)
+        self.run_time = self._histogram(
             f"{_PREFIX}runtime_latency",
             "Distribution of wall time (in microseconds) of calls of a model.",
             ("model_name", "API", "runtime"),
-            registry=self.registry,
-            buckets=_exponential(10, 1.8, 33),
+            (10, 1.8, 33),
         )
-        self._wait = Histogram(
+        self.waiting_time = self._histogram(
             f"{_PREFIX}batching_session:queuing_latency",
             "Distribution of wall time spent (in microseconds) in the queue.",
             ("thread_pool_name",),
-            registry=self.registry,
-            buckets=_exponential(100, 1.2, 52),
+            (100, 1.2, 52),
         )
-        self._size = Histogram(
-            "mite_serving_batch_size",
-            "Rows of a call of a model.",
-            ("model_name",),
-            registry=self.registry,
-            buckets=_exponential(1, 2, 11),
+        self.batch_size = self._histogram(
+            "mite_serving_batch_size", "Rows of a call of a model.", ("model_name",), (1, 2, 11)
         )
-        self._queue = Gauge(
+        self.queue_length = Gauge(
             "mite_serving_queue_length",
             "Requests that wait for a model.",
             ("model_name",),
-            registry=self.registry,
+            registry=self._registry,
         )
-        self._version = Gauge(
+        self.version = Gauge(
             "mite_serving_model_version",
             "State of each version, by GetModelStatus's numbers: 20 loading, 30 available.",
             ("model_name", "version"),
-            registry=self.registry,
+            registry=self._registry,
         )
-        self.latency_of = cache(self._latency.labels)
+
+    def _histogram(
+        self, name: str, text: str, labels: Sequence[str], buckets: tuple[float, float, int]
+    ) -> Histogram:
+        first, factor, count = buckets
+        limits = [first * factor**power for power in range(count)]
+        return Histogram(name, text, labels, registry=self._registry, buckets=limits)
 
     def count(self, model: str, status: str) -> None:
         """Counts a request that has ended with a status, such as `OK`."""
         self._requests.counts[model, status] += 1
 
-    def of_batches(self, model: str) -> BatchMetrics:
-        """Returns what the batches of a model report to."""
-        return BatchMetrics(
-            self._queue.labels(model),
-            self._wait.labels(model),
-            self._size.labels(model),
-            self._run.labels(model, "Predict", "mite"),
-        )
-
-    def set_version(self, model: str, version: int, state: int) -> None:
-        """Reports the state of a version."""
-        self._version.labels(model, version).set(state)
-
-    def forget_version(self, model: str, version: int) -> None:
-        """Stops reporting a version."""
-        self._version.remove(model, version)
-
     def page(self) -> bytes:
         """Returns all metrics as Prometheus reads them."""
-        return generate_latest(self.registry)
+        return generate_latest(self._registry)

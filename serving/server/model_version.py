@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import timeit
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +28,23 @@ _WARMUP = "assets.extra/tf_serving_warmup_requests"
 # TensorFlow Serving takes no more (servables/tensorflow/saved_model_warmup_util.h).
 _MOST_WARMUP = 1000
 _CAPTION = b"two dogs run across the wet sand , and a girl in a red coat throws them a ball ."
+# Handing a call to a thread may take so long. Of the timed calls the first allocates, and other
+# programs disturb the second.
+_LIGHT_SECONDS, _ROUNDS = 2e-3, 3
 
 
 # no example: it lives on the event loop of a server; see `start_server`.
 class ModelVersion:
     """A backend with its queue; it counts its users, to know when it can be freed.
 
-    Args:
-        backend: The loaded encoder.
-        batching: How requests share calls.
-        decoders: Threads that prepare inputs.
-        threads: Threads that run the model.
-        metrics: Counts batches.
+    The threads in `decoders` prepare inputs; the other arguments are those of `Batcher`.
     """
 
     def __init__(
         self,
         backend: Backend,
         *,
+        light_rows: int,
         batching: Batching,
         decoders: Executor,
         threads: Executor,
@@ -59,6 +60,7 @@ class ModelVersion:
             run=backend.run,
             batching=batching,
             threads=threads,
+            light_rows=light_rows,
             metrics=metrics,
         )
         self._rows = 0
@@ -84,18 +86,7 @@ class ModelVersion:
             await self._idle.wait()
 
     async def embed(self, signature: str, array: np.ndarray) -> np.ndarray:
-        """Embeds the input of one request.
-
-        Args:
-            signature: Name of a signature.
-            array: Its input; strings are `bytes` with dtype `object`.
-
-        Returns:
-            float32 `[N, D]`.
-
-        Raises:
-            MiteError: If the input cannot be used, too much waits already, or the model fails.
-        """
+        """Embeds the input of one request as float32 `[N, D]`; strings are `bytes`."""
         rows = len(array) if array.ndim else 0
         self._admit(rows)
         self._rows += rows
@@ -128,12 +119,11 @@ class ModelVersion:
 
 
 # no example: it takes an export folder, which needs an encoder.
-def warm(backend: Backend, export: Path) -> None:
+def warm(backend: Backend, export: Path, most: int) -> int:
     """Replays the warm-up requests of an export, or made-up ones where it has none.
 
-    Args:
-        backend: The backend to warm.
-        export: Export folder.
+    Returns:
+        How many rows, up to `most`, a call may have to take less time than handing it to a thread.
 
     Raises:
         MiteError: If the backend cannot answer one, or gives something else than embeddings.
@@ -147,6 +137,14 @@ def warm(backend: Backend, export: Path) -> None:
                 f"{backend.name} version {backend.version}: {signature} gives an array of shape "
                 f"{list(embedding.shape)} instead of finite embeddings {list(expected)}."
             )
+    name, array = next(_made_up(backend))
+    light = 0
+    for rows in (most >> shift for shift in reversed(range(most.bit_length()))):
+        call = partial(backend.run, backend.prepare(name, np.repeat(array, rows, axis=0)))
+        if min(timeit.repeat(call, number=1, repeat=_ROUNDS)) > _LIGHT_SECONDS:
+            break
+        light = rows
+    return light
 
 
 def _recorded(path: Path) -> Iterator[tuple[str, np.ndarray]]:

@@ -14,7 +14,7 @@ from grpc import StatusCode
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import MANIFEST, read_manifest
-from mite_tf.serving.backends import open_backend
+from mite_tf.serving.backends import choose_kind, open_backend
 from mite_tf.serving.backends.backend import MODELS, Backend
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.model_version import ModelVersion, warm
@@ -22,22 +22,15 @@ from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.outcomes import Refusal, invalid
 
 # Numbers of ModelVersionStatus.State in apis/get_model_status.proto.
-LOADING, AVAILABLE, UNLOADING, END = 20, 30, 40, 50
+_LOADING, _AVAILABLE, _UNLOADING, _END = 20, 30, 40, 50
 # Versions whose end is still reported.
 _REMEMBERED = 10
 _log = logging.getLogger("mite_tf.serving")
 
 
-class VersionState(NamedTuple):
-    """Where a version is in its life, and why it ended if it did so early.
-
-    Example:
-        >>> VersionState(AVAILABLE)
-        VersionState(number=30, error='')
-    """
-
+class _State(NamedTuple):
     number: int
-    error: str = ""
+    error: str = ""  # why the version ended early
 
 
 # no example: it lives on the event loop of a server; see `start_server`.
@@ -45,12 +38,8 @@ class Models:
     """Loads what the export folder holds, and follows it; lives on the event loop.
 
     Both models of a new export take traffic in the same moment, so that a client that embeds
-    images and texts meets two versions only across that moment.
-
-    Args:
-        options: Settings of the server.
-        metrics: Where batches and versions are counted.
-        renewed: Is called when a new export has replaced one, which is freed by then.
+    images and texts meets two versions only across that moment. `renewed` is called when a new
+    export has replaced one, which is freed by then.
     """
 
     def __init__(
@@ -58,7 +47,8 @@ class Models:
     ) -> None:
         self._options = options
         self._export = Path(options.export)
-        self._kind = options.choose_kind()
+        auto = options.backend == "auto"
+        self._kind = choose_kind(self._export) if auto else options.backend
         self._batching = options.choose_batching()
         self._metrics = metrics
         self._renewed = renewed
@@ -70,16 +60,12 @@ class Models:
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "mite-decode")
         self._loader = ThreadPoolExecutor(1, "mite-load")
         self._served: dict[str, ModelVersion] = {}
-        self._states: dict[str, dict[int, VersionState]] = {name: {} for name in MODELS}
+        self._states: dict[str, dict[int, _State]] = {name: {} for name in MODELS}
         self._tried: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Loads the export; returns when both models are served.
-
-        Raises:
-            MiteError: If one cannot be loaded.
-        """
+        """Loads the export; returns when both models are served."""
         self._tried = _look(self._export)
         await self._switch(await self._in_loader(self._load))
         self._keep(self._follow())
@@ -95,12 +81,9 @@ class Models:
             pool.shutdown(cancel_futures=True)
 
     def find(self, spec: Any) -> ModelVersion:
-        """Returns the version that a `ModelSpec` asks for.
-
-        Raises:
-            Refusal: If it is not served; worded as `core/basic_manager.cc`,
-                `model_servers/server_core.cc` and `core/manager.h` of TensorFlow Serving do.
-        """
+        """Returns the version that a `ModelSpec` asks for."""
+        # Worded as in core/basic_manager.cc, model_servers/server_core.cc and core/manager.h of
+        # TensorFlow Serving.
         name = spec.name
         if not name:
             raise invalid(f"ModelSpec has no name specified. Name {' or '.join(MODELS)}.")
@@ -120,7 +103,7 @@ class Models:
         )  # fmt: skip
         raise Refusal(StatusCode.NOT_FOUND, f"Servable not found for request: {asked}. {there_is}")
 
-    def states(self, name: str) -> dict[int, VersionState]:
+    def states(self, name: str) -> dict[int, _State]:
         """Returns the states of all known versions of a model, the newest first."""
         return dict(sorted(self._states.get(name, {}).items(), reverse=True))
 
@@ -149,44 +132,44 @@ class Models:
         if all(version.number == number for version in self._served.values()):
             return
         for name in MODELS:
-            self._set_state(name, number, VersionState(LOADING))
+            self._set_state(name, number, _State(_LOADING))
         try:
             loaded = await self._in_loader(self._load)
         except Exception as error:
             for name in MODELS:
-                self._set_state(name, number, VersionState(END, str(error)))
+                self._set_state(name, number, _State(_END, str(error)))
             raise
         await self._switch(loaded)
 
-    def _load(self) -> list[Backend]:
-        """Opens and warms both models."""
+    def _load(self) -> list[tuple[Backend, int]]:
+        """Opens and warms both models; gives them with the rows of a light call."""
         loaded = []
         for name in MODELS:
             backend = open_backend(
                 self._export, name, self._kind, max_image_pixels=self._options.max_image_pixels
             )
-            warm(backend, self._export)
-            loaded.append(backend)
-        if len({backend.version for backend in loaded}) > 1:
+            loaded.append((backend, warm(backend, self._export, self._batching.rows_of_a_call)))
+        if len({backend.version for backend, _ in loaded}) > 1:
             raise MiteError(f"{self._export}: was renewed while it was loaded.")
         return loaded
 
-    async def _switch(self, loaded: list[Backend]) -> None:
+    async def _switch(self, loaded: list[tuple[Backend, int]]) -> None:
         old = list(self._served.values())
-        for backend in loaded:
+        for backend, light_rows in loaded:
             self._served[backend.name] = ModelVersion(
                 backend,
+                light_rows=light_rows,
                 batching=self._batching,
                 decoders=self._decoders,
                 threads=self._threads[backend.name],
                 metrics=self._metrics,
             )
-            self._set_state(backend.name, backend.version, VersionState(AVAILABLE))
+            self._set_state(backend.name, backend.version, _State(_AVAILABLE))
             _log.info(
                 "version available", extra={"model": backend.name, "version": backend.version}
             )
         for version in old:
-            self._set_state(version.name, version.number, VersionState(UNLOADING))
+            self._set_state(version.name, version.number, _State(_UNLOADING))
         if old:
             self._keep(self._replace(old))
 
@@ -199,17 +182,17 @@ class Models:
     async def _unload(self, version: ModelVersion) -> None:
         await version.drained()
         await self._in_loader(version.backend.close)
-        self._set_state(version.name, version.number, VersionState(END))
+        self._set_state(version.name, version.number, _State(_END))
         _log.info("version unloaded", extra={"model": version.name, "version": version.number})
 
-    def _set_state(self, name: str, number: int, state: VersionState) -> None:
+    def _set_state(self, name: str, number: int, state: _State) -> None:
         states = self._states[name]
         states[number] = state
-        self._metrics.set_version(name, number, state.number)
-        ended = [each for each, known in states.items() if known.number == END]
+        self._metrics.version.labels(name, number).set(state.number)
+        ended = [each for each, known in states.items() if known.number == _END]
         for each in sorted(ended)[:-_REMEMBERED]:
             del states[each]
-            self._metrics.forget_version(name, each)
+            self._metrics.version.remove(name, each)
 
 
 def _look(export: Path) -> Any:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 from google.protobuf import text_format
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS
-from mite_tf.serving.backends.open import KINDS, check_kind, choose_kind
+from mite_tf.serving.backends.open import KINDS
 from mite_tf.serving.wire.messages import BatchingParameters
 
 _BACKENDS = ("auto", *KINDS)
@@ -27,12 +26,9 @@ _BATCHING = {
 
 @dataclass(frozen=True, kw_only=True)
 class TLS:
-    """PEM files of a server that encrypts.
+    """PEM files of a server that encrypts: its certificate chain and private key.
 
-    Attributes:
-        cert: Its certificate, with those between it and its authority.
-        key: Its private key.
-        client_ca: Authority of clients' certificates; with it, every client must show one.
+    With `client_ca`, an authority, every client must show a certificate of it.
 
     Example:
         >>> TLS(cert=Path("none.pem"), key=Path("key.pem")).read()
@@ -45,11 +41,7 @@ class TLS:
     client_ca: Path | None = None
 
     def read(self) -> tuple[bytes, bytes, bytes | None]:
-        """Returns certificate, key and authority.
-
-        Raises:
-            MiteError: If a file cannot be read.
-        """
+        """Returns the contents of certificate, key and authority."""
         client_ca = _read(self.client_ca) if self.client_ca else None
         return _read(self.cert), _read(self.key), client_ca
 
@@ -69,7 +61,7 @@ class Batching:
     timeout, which is 0 here: requests gather while the model is busy, and none waits for others.
 
     Attributes:
-        max_batch_size: Most rows of one request; most rows of one call, but for the last field.
+        max_batch_size: Most rows of a request, and of a call unless larger requests are split.
         batch_timeout_micros: Microseconds that a call may wait to become full.
         num_batch_threads: Calls at the same time.
         max_enqueued_batches: Full batches that may wait; what comes beyond is refused at once.
@@ -106,12 +98,6 @@ def read_batching(path: str | Path) -> Batching:
     `allowed_batch_sizes` are checked but nothing is padded: no backend here compiles for a
     shape, so that padding would only add rows. `pad_variable_length_inputs` is refused, because
     TensorFlow Serving pads with the first element, which no tokenizer means.
-
-    Args:
-        path: The file.
-
-    Raises:
-        MiteError: If it cannot be read, or TensorFlow Serving would refuse it.
 
     Example:
         >>> from tempfile import NamedTemporaryFile
@@ -198,35 +184,9 @@ class ServerOptions:
                 f"{MAX_IMAGE_PIXELS}."
             )
 
-    def choose_kind(self) -> str:
-        """Returns the kind of backend to use.
-
-        Raises:
-            MiteError: If the export or a package is missing.
-        """
-        kind = choose_kind(self.export) if self.backend == "auto" else self.backend
-        check_kind(kind)
-        return kind
-
     def choose_batching(self) -> Batching:
         """Returns the batching parameters: those given, or those of the export."""
         path = Path(self.export) / "tf_serving" / "batching.config"
         if self.batching is not None:
             return self.batching
         return read_batching(path) if path.is_file() else Batching()
-
-
-# no example: a type of keyword arguments; see `ServerOptions`.
-class ServerSettings(TypedDict, total=False):
-    """What `serve` and `start_server` take beside the export: the fields of `ServerOptions`."""
-
-    host: str
-    port: int
-    http_port: int | None
-    backend: str
-    batching: Batching | None
-    tls: TLS | None
-    max_message_bytes: int
-    max_image_pixels: int
-    poll_seconds: float
-    grace_seconds: float

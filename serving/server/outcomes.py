@@ -22,11 +22,7 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
 class Refusal(MiteError):
-    """Why a request is not answered.
-
-    Args:
-        code: Status of gRPC.
-        message: What was wrong with the request and what to change.
+    """Why a request is not answered, and the status of gRPC that tells it.
 
     Example:
         >>> Refusal(StatusCode.NOT_FOUND, "There is no model dog.").code.name
@@ -48,26 +44,10 @@ def invalid(message: str) -> Refusal:
     return Refusal(StatusCode.INVALID_ARGUMENT, message)
 
 
+# no example: it surrounds the answer of a server.
 @contextmanager
 def recorded(metrics: Metrics, *, model: str, api: str, entry: str) -> Iterator[None]:
-    """Counts and logs the request that the block answers, and turns its errors into refusals.
-
-    Args:
-        metrics: Counts it.
-        model: Name of the model, as the caller gave it.
-        api: Method, such as `Predict`.
-        entry: `GRPC` or `REST`.
-
-    Raises:
-        Refusal: What the caller is to be told.
-
-    Example:
-        >>> metrics = Metrics()
-        >>> with recorded(metrics, model="text", api="Predict", entry="GRPC"):
-        ...     pass  # answer
-        >>> b'request_count{model_name="text",status="OK"} 1.0' in metrics.page()
-        True
-    """
+    """Counts and logs the request that the block answers, and turns its errors into refusals."""
     start = time.perf_counter()
     model = model if model in MODELS else "unknown"  # no label that a caller makes up
     code, message = "CANCELLED", ""
@@ -88,20 +68,14 @@ def recorded(metrics: Metrics, *, model: str, api: str, entry: str) -> Iterator[
         seconds = time.perf_counter() - start
         metrics.count(model, code)
         if code == "OK":
-            metrics.latency_of(model, api, entry).observe(1e6 * seconds)
+            metrics.request_time_of(model, api, entry).observe(1e6 * seconds)
         if _log.isEnabledFor(logging.DEBUG):
             about = {"model": model, "api": api, "entry": entry, "status": code, "error": message}
             _log.debug("request", extra=about | {"milliseconds": round(1e3 * seconds, 3)})
 
 
-class JsonFormatter(logging.Formatter):
-    """Writes time, level, message and the extra values of a record as a line of JSON.
-
-    Example:
-        >>> record = logging.makeLogRecord({"msg": "serving", "levelname": "INFO", "port": 8500})
-        >>> json.loads(JsonFormatter().format(record))["port"]
-        8500
-    """
+class _JsonFormatter(logging.Formatter):
+    """Writes time, level, message and the extra values of a record as a line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -113,14 +87,10 @@ class JsonFormatter(logging.Formatter):
 
 
 # no example: it changes the logger of the whole process.
-def log_to_stderr(level: str = "info") -> None:
-    """Sends the logs of the server to standard error.
-
-    Args:
-        level: `debug` for one line a request, `info` for versions and stops, `warning`, `error`.
-    """
+def log_to_stderr(level: str) -> None:
+    """Sends the logs of the server to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(_JsonFormatter())
     logger = logging.getLogger("mite_tf.serving")
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())

@@ -7,28 +7,28 @@ import gc
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
-from mite_tf.serving.server.options import ServerOptions, ServerSettings
+from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.outcomes import log_to_stderr
 
 # New objects before a round of the garbage collector over them; Python's own number is a few
 # requests' worth.
 _NEW_OBJECTS = 10_000
+_FREE_PORTS = {"port": 0, "http_port": 0}
 _log = logging.getLogger("mite_tf.serving")
 
 
 # no example: it answers until it is stopped; see `start_server`.
-def serve(
-    export: str | Path, *, log_level: str = "info", **options: Unpack[ServerSettings]
-) -> None:
+def serve(export: str | Path, *, log_level: str = "info", **options: Any) -> None:
     """Serves both encoders of an export until SIGTERM or SIGINT.
 
     Answers `PredictionService` and `ModelService` of TensorFlow Serving over gRPC, its REST
@@ -37,7 +37,7 @@ def serve(
     Args:
         export: Export folder.
         log_level: `debug` for one line a request, `info`, `warning` or `error`.
-        options: Other settings, see `ServerOptions`.
+        options: Fields of `ServerOptions`.
 
     Raises:
         MiteError: If the export cannot be loaded or a port is taken.
@@ -49,16 +49,10 @@ def serve(
 
 async def _serve(options: ServerOptions) -> None:
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    server = Server(options, loaded=_spare_what_is_loaded)
-    starting = asyncio.create_task(server.start())
-    stopping = asyncio.create_task(stopped.wait())
-    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    await starting
-    await stopping
-    await server.stop()
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with run_server(options, loaded=_spare_what_is_loaded):
+        await stopped.wait()
 
 
 def _spare_what_is_loaded() -> None:
@@ -75,32 +69,22 @@ def _spare_what_is_loaded() -> None:
 
 
 # no example: it takes an export folder, which needs an encoder.
-def start_server(export: str | Path, **options: Unpack[ServerSettings]) -> RunningServer:
+def start_server(export: str | Path, **options: Any) -> RunningServer:
     """Serves an export from a thread, for tests and notebooks.
 
     Args:
         export: Export folder.
-        options: Settings, see `ServerOptions`; the ports are free ones by default.
+        options: Fields of `ServerOptions`; the ports are free ones by default.
 
     Returns:
         The server, when it answers; `stop()` or the end of a `with` block ends it.
-
-    Raises:
-        MiteError: If the export cannot be loaded or a port is taken.
     """
-    options.setdefault("port", 0)
-    options.setdefault("http_port", 0)
-    return RunningServer(ServerOptions(export=Path(export), **options))
+    return RunningServer(ServerOptions(export=Path(export), **{**_FREE_PORTS, **options}))
 
 
 # no example: made by `start_server`.
 class RunningServer:
-    """A server in a thread of this process; also a context manager.
-
-    Attributes:
-        port: Port of gRPC.
-        http_port: Port of HTTP; None if there is none.
-    """
+    """A server in a thread of this process, with `port` and `http_port`; a context manager."""
 
     def __init__(self, options: ServerOptions) -> None:
         self._ready: Future[tuple[int, int | None]] = Future()
@@ -114,14 +98,13 @@ class RunningServer:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         try:
-            server = Server(options)
-            ports = await server.start()
+            async with run_server(options) as ports:
+                self._ready.set_result(ports)
+                await self._stopped.wait()
         except BaseException as error:
+            if self._ready.done():
+                raise
             self._ready.set_exception(error)
-            return
-        self._ready.set_result(ports)
-        await self._stopped.wait()
-        await server.stop()
 
     def stop(self) -> None:
         """Answers what was accepted, then ends; does nothing the second time."""
@@ -137,50 +120,34 @@ class RunningServer:
 
 
 # no example: run by `serve` and `start_server`, which need an export.
-class Server:
-    """Loads an export and serves it; lives on one event loop.
+@asynccontextmanager
+async def run_server(
+    options: ServerOptions, *, loaded: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[int, int | None]]:
+    """Loads an export and serves it inside a block, which gets the ports of gRPC and HTTP.
 
-    Args:
-        options: Settings.
-        loaded: Is called when everything is loaded, and whenever a new version has replaced one.
+    `loaded` is called when everything is loaded, and whenever a new version has replaced one. At
+    the end of the block every request that was accepted is answered.
     """
-
-    def __init__(self, options: ServerOptions, *, loaded: Callable[[], None] | None = None) -> None:
-        self._options = options
-        self._loaded = loaded or (lambda: None)
-        self._metrics = Metrics()
-        self._models = Models(options, metrics=self._metrics, renewed=self._loaded)
-        self._grpc: GrpcServer | None = None
-        self._http: HttpServer | None = None
-
-    async def start(self) -> tuple[int, int | None]:
-        """Loads and warms the models, then listens.
-
-        Returns:
-            Ports of gRPC and of HTTP.
-
-        Raises:
-            MiteError: If the export cannot be loaded or a port is taken.
-        """
-        try:
-            await self._models.start()
-            self._grpc = GrpcServer(self._options, self._models, self._metrics)
-            if self._options.http_port is not None:
-                self._http = HttpServer(self._options, self._models, self._metrics)
-                await self._http.start()
-            await self._grpc.start()
-            self._loaded()
-        except BaseException:
-            await self.stop()
-            raise
-        http_port = self._http.port if self._http else None
-        _log.info("serving", extra={"port": self._grpc.port, "http_port": http_port})
-        return self._grpc.port, http_port
-
-    async def stop(self) -> None:
-        """Takes no more requests, answers those that it has, and frees the models."""
+    metrics = Metrics()
+    models = Models(options, metrics=metrics, renewed=loaded)
+    sides: list[GrpcServer | HttpServer] = []
+    try:
+        await models.start()
+        grpc_side = GrpcServer(options, models, metrics)
+        sides.append(grpc_side)
+        http_port = None
+        if options.http_port is not None:
+            http_side = HttpServer(options, models, metrics)
+            sides.append(http_side)
+            await http_side.start()
+            http_port = http_side.port
+        await grpc_side.start()
+        loaded()
+        _log.info("serving", extra={"port": grpc_side.port, "http_port": http_port})
+        yield grpc_side.port, http_port
+    finally:
         _log.info("stopping")
-        sides = [side.stop() for side in (self._grpc, self._http) if side is not None]
-        await asyncio.gather(*sides)
-        await self._models.stop()
+        await asyncio.gather(*(side.stop() for side in sides))
+        await models.stop()
         _log.info("stopped")

@@ -16,15 +16,10 @@ from mite_tf.serving.backends.backend import MODELS
 from mite_tf.serving.server.model_version import ModelVersion
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.outcomes import Refusal, invalid
-from mite_tf.serving.wire.messages import (
-    GetModelMetadataResponse,
-    GetModelStatusResponse,
-    PredictResponse,
-    SignatureDefMap,
-)
-from mite_tf.serving.wire.tensors import to_array, type_name, type_number
+from mite_tf.serving.wire import messages
+from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name, type_number
 
-SIGNATURE_DEF = "signature_def"
+_SIGNATURE_DEF = "signature_def"
 _DEFAULT_SIGNATURE = "serving_default"
 _METHOD = "tensorflow/serving/predict"
 _OUTPUT = "embedding"
@@ -32,37 +27,25 @@ _OUTPUT = "embedding"
 
 # no example: a server calls it; see `start_server`.
 async def predict(models: Models, request: Any) -> Any:
-    """Answers a `PredictRequest`, as predict_impl.cc and predict_util.cc do.
-
-    Raises:
-        MiteError: If the request cannot be answered.
-    """
+    """Answers a `PredictRequest`, as predict_impl.cc and predict_util.cc do."""
     version = models.find(_spec(request))
     with version.used():
         name, signature = find_signature(version, request.model_spec.signature_name)
         array = _input(signature, request.inputs)
         _check_output_filter(request.output_filter)
         embedding = await version.embed(name, array)
-    response = PredictResponse()
+    response = messages.PredictResponse()
     spec = response.model_spec
     spec.name = version.name
     spec.version.value = version.number
     spec.signature_name = name
-    tensor = response.outputs[_OUTPUT]
-    tensor.dtype = 1  # DT_FLOAT
-    for size in embedding.shape:
-        tensor.tensor_shape.dim.add(size=size)
-    tensor.tensor_content = embedding.tobytes()
+    response.outputs[_OUTPUT].CopyFrom(to_tensor(embedding))
     return response
 
 
 # no example: a server calls it; see `start_server`.
 def find_signature(version: ModelVersion, name: str) -> tuple[str, SignatureSpec]:
-    """Returns the name of a signature, the default one if it is empty, and what it takes.
-
-    Raises:
-        Refusal: If there is none of this name.
-    """
+    """Returns the name of a signature, the default one if it is empty, and what it takes."""
     name = name or _DEFAULT_SIGNATURE
     signature = version.backend.signatures.get(name)
     if signature is None:
@@ -76,42 +59,34 @@ def find_signature(version: ModelVersion, name: str) -> tuple[str, SignatureSpec
 
 # no example: a server calls it; see `start_server`.
 async def model_metadata(models: Models, request: Any) -> Any:
-    """Answers a `GetModelMetadataRequest`, as get_model_metadata_impl.cc does.
-
-    Raises:
-        Refusal: If it names no model, an unknown one, or an unknown field.
-    """
+    """Answers a `GetModelMetadataRequest`, as get_model_metadata_impl.cc does."""
     spec = _spec(request)
     if not request.metadata_field:
         raise invalid(
             "GetModelMetadataRequest must specify at least one metadata_field. Ask for "
-            f"{SIGNATURE_DEF}."
+            f"{_SIGNATURE_DEF}."
         )
     for field in request.metadata_field:
-        if field != SIGNATURE_DEF:
-            raise invalid(f"Metadata field {field} is not supported. Ask for {SIGNATURE_DEF}.")
+        if field != _SIGNATURE_DEF:
+            raise invalid(f"Metadata field {field} is not supported. Ask for {_SIGNATURE_DEF}.")
     version = models.find(spec)
-    response = GetModelMetadataResponse()
+    response = messages.GetModelMetadataResponse()
     response.model_spec.name = version.name
     response.model_spec.version.value = version.number
-    described = SignatureDefMap()
+    described = messages.SignatureDefMap()
     for name, (given, dtype, shape) in version.backend.signatures.items():
         definition = described.signature_def[name]
         definition.method_name = _METHOD
         _describe(definition.inputs[given], f"{name}_{given}:0", dtype, shape)
         size = (None, version.backend.embedding_size)
         _describe(definition.outputs[_OUTPUT], f"{name}_{_OUTPUT}:0", "float32", size)
-    response.metadata[SIGNATURE_DEF].Pack(described)
+    response.metadata[_SIGNATURE_DEF].Pack(described)
     return response
 
 
 # no example: a server calls it; see `start_server`.
 async def model_status(models: Models, request: Any) -> Any:
-    """Answers a `GetModelStatusRequest`, as get_model_status_impl.cc does.
-
-    Raises:
-        Refusal: If it names no model, or nothing is known of the model or version.
-    """
+    """Answers a `GetModelStatusRequest`, as get_model_status_impl.cc does."""
     spec = _spec(request)
     states = models.states(spec.name)
     if spec.HasField("version"):
@@ -129,7 +104,7 @@ async def model_status(models: Models, request: Any) -> Any:
             f"Could not find any versions of model {spec.name}. The models are "
             f"{' and '.join(MODELS)}.",
         )
-    response = GetModelStatusResponse()
+    response = messages.GetModelStatusResponse()
     for number, state in states.items():
         status = response.model_version_status.add(version=number, state=state.number)
         status.status.error_code = StatusCode.INTERNAL.value[0] if state.error else 0

@@ -42,11 +42,6 @@ def message_class(name: str) -> Any:
 
 
 TensorProto = message_class("tensorflow.TensorProto")
-TensorShapeProto = message_class("tensorflow.TensorShapeProto")
-TensorInfo = message_class("tensorflow.TensorInfo")
-SignatureDef = message_class("tensorflow.SignatureDef")
-SavedModel = message_class("tensorflow.SavedModel")
-
 ModelSpec = message_class("tensorflow.serving.ModelSpec")
 PredictRequest = message_class("tensorflow.serving.PredictRequest")
 PredictResponse = message_class("tensorflow.serving.PredictResponse")

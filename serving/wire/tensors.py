@@ -49,13 +49,7 @@ def type_number(dtype: str) -> int:
 
 
 def to_tensor(array: Any) -> Any:
-    """Returns an array as a `TensorProto`.
-
-    Args:
-        array: Array of numbers, or of `bytes` with dtype `object`.
-
-    Raises:
-        MiteError: If the protocol knows no such type.
+    """Returns an array, of numbers or of `bytes` with dtype `object`, as a `TensorProto`.
 
     Example:
         >>> to_array(to_tensor(np.eye(2, dtype=np.float32))).tolist()
@@ -78,12 +72,7 @@ def to_tensor(array: Any) -> Any:
 def to_array(tensor: Any) -> np.ndarray:
     """Returns a `TensorProto` as an array; strings as `bytes` with dtype `object`.
 
-    Args:
-        tensor: The message. Values may be packed or one by one; a last value may stand for all
-            that follow, as TensorFlow allows.
-
-    Raises:
-        MiteError: If the type is not known, or values and shape do not fit together.
+    Values may be packed or one by one; a last one may stand for all that follow.
 
     Example:
         >>> shape = {"dim": [{"size": 3}]}

@@ -1,73 +1,79 @@
-"""Servers in processes of their own, for measurements: a real one, and one that only echoes."""
+"""Servers and functions in processes of their own, for measurements."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import grpc
+import numpy as np
+
+from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest, PredictResponse
+from mite_tf.serving.wire.tensors import to_tensor
 
 
 class Listening(NamedTuple):
-    """A server that answers.
-
-    Attributes:
-        process: Its process.
-        port: Port of gRPC.
-        http_port: Port of HTTP; None if it has none.
-    """
-
     process: subprocess.Popen[str]
     port: int
-    http_port: int | None
+
+
+def request_of(model: str, name: str, value: np.ndarray) -> Any:
+    request = PredictRequest()
+    request.model_spec.name = model
+    request.inputs[name].CopyFrom(to_tensor(value))
+    return request
+
+
+def new_process() -> ProcessPoolExecutor:
+    """A pool of one process that shares nothing with this one."""
+    return ProcessPoolExecutor(1, get_context("spawn"))
+
+
+def in_process(function: Callable[..., Any], *arguments: object) -> Any:
+    """Calls a function in a new process, so that nothing that it loads stays here."""
+    with new_process() as pool:
+        return pool.submit(function, *arguments).result()
 
 
 @contextmanager
-def serving(export: Path, log: Path, **options: object) -> Iterator[Listening]:
-    """Runs `serve` of an export; standard error goes to `log`."""
-    settings = {"port": 0, "http_port": 0, **options}
-    script = (
-        "import sys, json; from mite_tf.serving.server import serve, Batching; "
-        "o = json.loads(sys.argv[2]); b = o.pop('batching', None); "
-        "serve(sys.argv[1], batching=b and Batching(**b), **o)"
-    )
-    command = [sys.executable, "-c", script, str(export), json.dumps(settings)]
-    with _listening(command, log) as server:
+def serving(export: Path, log: Path, *options: str) -> Iterator[Listening]:
+    """Runs `mite serve` on free ports; standard error goes to `log`."""
+    ports = ("--port", "0", "--http-port", "0")
+    with _listening(("mite_tf.cli", "serve", str(export), *ports, *options), log) as server:
         yield server
 
 
 @contextmanager
 def echoing(reply: Path, log: Path) -> Iterator[Listening]:
     """Runs a bare gRPC server that reads every request and answers with the same message."""
-    command = [sys.executable, "-m", "tests.benchmarks.serving_processes", str(reply)]
-    with _listening(command, log) as server:
+    with _listening(("tests.benchmarks.serving_processes", str(reply)), log) as server:
         yield server
 
 
 @contextmanager
-def _listening(command: list[str], log: Path) -> Iterator[Listening]:
+def _listening(words: tuple[str, ...], log: Path) -> Iterator[Listening]:
     with log.open("w") as out:
-        process = subprocess.Popen(
-            command, stderr=out, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        )
+        process = subprocess.Popen([sys.executable, "-m", *words], stderr=out, text=True)
     try:
-        ports = _wait(process, log)
-        yield Listening(process, ports["port"], ports.get("http_port"))
+        yield Listening(process, _wait(process, log))
     finally:
         process.terminate()
         process.wait(120)
 
 
-def _wait(process: subprocess.Popen[str], log: Path) -> dict[str, int]:
+def _wait(process: subprocess.Popen[str], log: Path) -> int:
     while True:
         for line in log.read_text().splitlines():
             if '"message": "serving"' in line:
-                return json.loads(line)
+                return json.loads(line)["port"]
         try:
             process.wait(0.1)
         except subprocess.TimeoutExpired:
@@ -76,10 +82,6 @@ def _wait(process: subprocess.Popen[str], log: Path) -> dict[str, int]:
 
 
 async def _echo(reply: bytes) -> None:
-    import grpc
-
-    from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest, PredictResponse
-
     async def answer(request: object, context: object) -> object:
         return PredictResponse.FromString(reply)
 

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import collections
-import json
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,45 +26,16 @@ import numpy as np
 import psutil
 
 from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest, PredictResponse
-from mite_tf.serving.wire.tensors import to_array, to_tensor
-from tests.benchmarks.serving_processes import Listening, serving
+from mite_tf.serving.wire.tensors import to_array
+from tests.benchmarks.serving_processes import in_process, new_process, request_of, serving
 
 CAPTIONS = [f"a dog runs {n} red circle{n * 7 % 50} left." for n in range(200)] + ["", "é ✓ ünder"]
-
-_MAKE = """
-import pickle, sys
-from pathlib import Path
-import numpy as np
-from tests.serving.conftest import Keras
-from tests.serving.exports import make_encoders, write_export
-from tests.benchmarks.serving_soak import CAPTIONS
-from mite_tf.export.verification.cases import images
-folder = Path(sys.argv[1])
-files = [data for name, data in images().items() if name != "huge.jpg"]
-answers = []
-for seed in (0, 1):
-    encoders = make_encoders(word_size=64, hidden_size=64, embedding_size=64, seed=seed)
-    write_export(folder / str(seed), encoders)
-    keras = Keras(encoders)
-    answers.append({"text": keras.text(CAPTIONS), "image": keras.images(files)})
-(folder / "answers").write_bytes(pickle.dumps((CAPTIONS, files, answers)))
-"""
-
-
-_CLIENTS = """
-import asyncio, json, pickle, sys
-from pathlib import Path
-from tests.benchmarks.serving_soak import Clients
-port, seconds, path = sys.argv[1:]
-clients = Clients(int(port), pickle.loads(Path(path).read_bytes()))
-print(json.dumps(asyncio.run(clients.run(float(seconds)))))
-"""
-
+ENDS = ("right answers", "wrong answers", "refused as due", "queue full", "given up")
 _COUNT = 32
 _TOLERANCE = {"text": 2e-6, "image": 2e-5}
 
+# Model, input, value, status.
 BAD: list[tuple[str, str, Any, str]] = [
-    # model, input, value, status
     ("dog", "text", np.array([b"a"], object), "NOT_FOUND"),
     ("text", "texts", np.array([b"a"], object), "INVALID_ARGUMENT"),
     ("text", "text", np.array([b"\xff"], object), "INVALID_ARGUMENT"),
@@ -78,37 +46,44 @@ BAD: list[tuple[str, str, Any, str]] = [
 ]
 
 
+def make_exports(folder: Path) -> tuple[list[bytes], list[Any]]:
+    """Writes two exports, `0` and `1`; gives image files and the embeddings of each export."""
+    from mite_tf.export.verification.cases import images
+    from tests.serving.conftest import Keras
+    from tests.serving.exports import make_encoders, write_export
+
+    files = [data for name, data in images().items() if name != "huge.jpg"]
+    answers = []
+    for seed in (0, 1):
+        encoders = make_encoders(word_size=64, hidden_size=64, embedding_size=64, seed=seed)
+        write_export(folder / str(seed), encoders)
+        keras = Keras(encoders)
+        answers.append({"text": keras.text(CAPTIONS), "image": keras.images(files)})
+    return files, answers
+
+
+def ask(port: int, seconds: float, files: list[bytes], answers: list[Any]) -> dict[str, Any]:
+    """Asks with all clients for so long; returns what was counted."""
+    return asyncio.run(Clients(port, files, answers).run(seconds))
+
+
 class Clients:
-    """All clients, and the counts.
-
-    Args:
-        port: Port of gRPC.
-        answers: Captions, image files, and the embeddings of versions that are even and odd.
-    """
-
-    def __init__(self, port: int, answers: tuple[list[str], list[bytes], list[Any]]) -> None:
-        captions, files, self._embeddings = answers
-        self._inputs = {"text": [each.encode() for each in captions], "image": files}
+    def __init__(self, port: int, files: list[bytes], answers: list[Any]) -> None:
+        self._inputs = {"text": [each.encode() for each in CAPTIONS], "image": files}
+        self._embeddings = answers
         self._port = port
         self._versions: set[int] = set()
-        self.counts: collections.Counter[str] = collections.Counter()
-        self.unexpected: collections.Counter[str] = collections.Counter()
+        self._requests = 0
+        self._ends: Counter[str] = Counter()
 
     async def run(self, seconds: float) -> dict[str, Any]:
-        """Asks for so long; returns the counts."""
         self._end = time.monotonic() + seconds
         await asyncio.gather(*map(self._client, range(_COUNT)))
-        counts = self.counts
-        ended = sum(counts[name] for name in ("right", "wrong", "refused", "given up", "full"))
         return {
-            "requests": counts["asked"],
-            "right answers": counts["right"],
-            "wrong answers": counts["wrong"],
-            "refused as due": counts["refused"],
-            "queue full": counts["full"],
-            "given up": counts["given up"],
-            "unexpected": dict(self.unexpected),
-            "lost": counts["asked"] - ended - self.unexpected.total(),
+            "requests": self._requests,
+            **{name: self._ends[name] for name in ENDS},
+            "unexpected": {name: self._ends[name] for name in self._ends if name not in ENDS},
+            "lost": self._requests - self._ends.total(),
             "versions answered": len(self._versions),
         }
 
@@ -120,59 +95,49 @@ class Clients:
                 f"127.0.0.1:{self._port}", options=[("grpc.use_local_subchannel_pool", 1)]
             )
             call = channel.unary_unary(
-                f"/{PREDICTION_SERVICE}/Predict", PredictRequest.SerializeToString,
+                f"/{PREDICTION_SERVICE}/Predict",
+                PredictRequest.SerializeToString,
                 PredictResponse.FromString,
-            )  # fmt: skip
+            )
             for _ in range(choose.randint(1, 400)):
                 if time.monotonic() >= self._end:
                     break
-                await self._ask(call, choose)
+                self._requests += 1
+                bad = choose.random() < 0.05
+                self._ends[await (self._bad if bad else self._ask)(call, choose)] += 1
             if choose.random() < 0.3:  # gone in the middle of a call
-                self.counts["asked"] += 1
                 running = call(self._good(choose)[0], timeout=30)
                 await asyncio.sleep(0.001)
-                await channel.close()
-                self.counts["given up"] += 1
                 del running
-            else:
-                await channel.close()
+            await channel.close()
 
-    async def _ask(self, call: Any, choose: random.Random) -> None:
-        self.counts["asked"] += 1
-        kind = choose.random()
-        if kind < 0.05:
-            await self._bad(call, choose)
-            return
+    async def _ask(self, call: Any, choose: random.Random) -> str:
+        hasty, cancelled = choose.random() < 0.03, choose.random() < 0.03
         request, model, numbers = self._good(choose)
-        running = call(request, timeout=0.002 if kind < 0.08 else 60)
+        running = call(request, timeout=0.002 if hasty else 60)
         try:
-            if kind > 0.97:
+            if cancelled:
                 await asyncio.sleep(choose.random() * 0.01)
                 running.cancel()
             response = await running
         except asyncio.CancelledError:
-            self.counts["given up"] += 1
+            return "given up"
         except grpc.aio.AioRpcError as error:
-            if kind < 0.08 and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                self.counts["given up"] += 1
-            elif error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                self.counts["full"] += 1
-            else:
-                self.unexpected[f"{error.code().name}: {error.details()}"] += 1
-        else:
-            right = self._is_right(response, model, numbers)
-            self.counts["right" if right else "wrong"] += 1
+            if hasty and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return "given up"
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return "queue full"
+            return f"{error.code().name}: {error.details()}"
+        return "right answers" if self._is_right(response, model, numbers) else "wrong answers"
 
-    async def _bad(self, call: Any, choose: random.Random) -> None:
+    async def _bad(self, call: Any, choose: random.Random) -> str:
         model, name, value, status = choose.choice(BAD)
         try:
-            await call(_request(model, name, value), timeout=60)
-            self.unexpected[f"answered: {model} {name}"] += 1
+            await call(request_of(model, name, value), timeout=60)
         except grpc.aio.AioRpcError as error:
-            if error.code().name == status:
-                self.counts["refused"] += 1
-            else:
-                self.unexpected[f"{error.code().name}: {error.details()}"] += 1
+            as_due = error.code().name == status
+            return "refused as due" if as_due else f"{error.code().name}: {error.details()}"
+        return f"answered: {model} {name}"
 
     def _good(self, choose: random.Random) -> tuple[Any, str, list[int]]:
         model = "image" if choose.random() < 0.05 else "text"
@@ -180,7 +145,8 @@ class Clients:
         count = 1 if choose.random() < 0.8 else choose.randint(2, 8)
         numbers = [choose.randrange(len(rows)) for _ in range(count)]
         value = np.array([rows[number] for number in numbers], object)
-        return _request(model, "text" if model == "text" else "image_bytes", value), model, numbers
+        name = "text" if model == "text" else "image_bytes"
+        return request_of(model, name, value), model, numbers
 
     def _is_right(self, response: Any, model: str, numbers: list[int]) -> bool:
         version = response.model_spec.version.value
@@ -192,13 +158,6 @@ class Clients:
         )
 
 
-def _request(model: str, name: str, value: np.ndarray) -> Any:
-    request = PredictRequest()
-    request.model_spec.name = model
-    request.inputs[name].CopyFrom(to_tensor(value))
-    return request
-
-
 def publish(folder: Path, sources: list[Path], version: int) -> None:
     """Puts one of two exports into the folder as this version, as `mite export` does."""
     from mite_tf.export.manifest import read_manifest
@@ -206,12 +165,7 @@ def publish(folder: Path, sources: list[Path], version: int) -> None:
 
     source = sources[version % 2]
     manifest = read_manifest(source)
-    files = {
-        name.replace("/text/1/", f"/text/{version}/").replace(
-            "/image/1/", f"/image/{version}/"
-        ): each
-        for name, each in manifest.files.items()
-    }
+    files = {name.replace("/1/", f"/{version}/"): each for name, each in manifest.files.items()}
     with published_when_whole(folder) as staging:
         for old, new in zip(manifest.files, files, strict=True):
             (staging / new).parent.mkdir(parents=True, exist_ok=True)
@@ -222,72 +176,44 @@ def publish(folder: Path, sources: list[Path], version: int) -> None:
 
 
 def soak(folder: Path, *, seconds: float, switch_seconds: float, backend: str) -> dict[str, Any]:
-    """Runs the whole; returns what was counted.
-
-    Args:
-        folder: Where to put exports and logs.
-        seconds: How long.
-        switch_seconds: Seconds between new versions.
-        backend: Backend of the server.
-    """
-    subprocess.run([sys.executable, "-c", _MAKE, str(folder)], check=True, capture_output=True)
-    sources = [folder / "0", folder / "1"]
-    export = folder / "export"
+    """Runs the whole, with a new version every `switch_seconds`; returns what was counted."""
+    files, answers = in_process(make_exports, folder)
+    sources, export = [folder / "0", folder / "1"], folder / "export"
     publish(export, sources, 1)
-    with serving(export, folder / "log", backend=backend) as server:
-        memory: list[tuple[float, float]] = []
-        ended = threading.Event()
-        watch = threading.Thread(target=_watch, args=(server, memory, ended))
-        watch.start()
-        clients = subprocess.Popen(
-            [sys.executable, "-c", _CLIENTS, str(server.port), str(seconds), folder / "answers"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    with (
+        serving(export, folder / "log", "--backend", backend) as server,
+        new_process() as pool,
+    ):
+        memory, watched = [], psutil.Process(server.process.pid)
+        clients = pool.submit(ask, server.port, seconds, files, answers)
         version, start = 1, time.monotonic()
-        while clients.poll() is None:
+        while not clients.done():
             if time.monotonic() - start > version * switch_seconds:
                 version += 1
                 publish(export, sources, version)
+            memory.append(watched.memory_info().rss / 1e6)
             time.sleep(0.2)
-        assert clients.stdout is not None
-        with clients.stdout:
-            counted = json.loads(clients.stdout.read())
-        ended.set()
-        watch.join()
+        counted = clients.result()
         server.process.terminate()
         counted["exit status of the server"] = server.process.wait(120)
-    return counted | {"versions published": version} | _flatness(memory)
-
-
-def _watch(server: Listening, memory: list[tuple[float, float]], ended: threading.Event) -> None:
-    process = psutil.Process(server.process.pid)
-    while not ended.wait(0.5):
-        memory.append((time.monotonic(), process.memory_info().rss / 1e6))
-
-
-def _flatness(memory: list[tuple[float, float]]) -> dict[str, Any]:
-    """Memory in the second quarter, when all is warm, and in the last."""
-    values = [value for _, value in memory]
-    quarter = max(1, len(values) // 4)
-    warm, last = values[quarter : 2 * quarter] or values, values[-quarter:]
-    return {
-        "MB after warm-up": round(sum(warm) / len(warm), 1),
-        "MB at the end": round(sum(last) / len(last), 1),
+    # In the second quarter all is warm.
+    second, _, last = np.array_split(memory[len(memory) // 4 :], 3)
+    return counted | {
+        "versions published": version,
+        "MB after warm-up": round(float(second.mean()), 1),
+        "MB at the end": round(float(last.mean()), 1),
     }
 
 
 def problems(counted: dict[str, Any]) -> list[str]:
     """What must not be."""
-    found = [f"{name}: {counted[name]}" for name in ("wrong answers", "unexpected", "lost")
-             if counted[name]]  # fmt: skip
-    found += [f"{name}: none" for name in ("right answers", "refused as due", "given up")
-              if not counted[name]]  # fmt: skip
+    wrong = ("wrong answers", "unexpected", "lost", "exit status of the server")
+    found = [f"{name}: {counted[name]}" for name in wrong if counted[name]]
+    due = ("right answers", "refused as due", "given up")
+    found += [f"{name}: none" for name in due if not counted[name]]
     growth = counted["MB at the end"] - counted["MB after warm-up"]
     if growth > max(20, 0.05 * counted["MB after warm-up"]):
         found.append(f"memory grew by {growth:.1f} MB")
-    if counted["exit status of the server"]:
-        found.append(f"the server ended with status {counted['exit status of the server']}")
     if counted["versions answered"] < counted["versions published"] - 1:
         found.append("a published version never answered")
     return found
@@ -309,8 +235,7 @@ def main() -> None:
         )
     for name, value in counted.items():
         print(f"| {name} | {value} |")
-    found = problems(counted)
-    if found:
+    if found := problems(counted):
         sys.exit("\n".join(found))
 
 

@@ -70,11 +70,9 @@ class Stubs:
 
 
 @contextmanager
-def stubs_of(port, credentials=None, name=None):
-    address = f"127.0.0.1:{port}"
+def stubs_of(port, credentials=None):
+    address = f"{'localhost' if credentials else '127.0.0.1'}:{port}"
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    if name:
-        options.append(("grpc.ssl_target_name_override", name))
     opened = (
         grpc.secure_channel(address, credentials, options)
         if credentials

@@ -62,24 +62,15 @@ def test_a_folder_in_the_making_is_waited_for(export_folder, tmp_path):
         ("text", "onnx-int8", r"holds no onnx/text_encoder\.int8\.onnx"),
     ],
 )
-def test_what_is_not_there(export_folder, model, kind, message):
+def test_what_is_not_there(export_folder, model, kind, message, monkeypatch):
+    monkeypatch.setattr("mite_tf.serving.backends.open._PATIENCE", 0)
     with pytest.raises(MiteError, match=message):
-        open_backend(export_folder, model, kind, patience=0)
+        open_backend(export_folder, model, kind)
 
 
-def test_no_export(tmp_path):
+def test_no_export(tmp_path, monkeypatch):
+    monkeypatch.setattr("mite_tf.serving.backends.open._PATIENCE", 0)
     with pytest.raises(MiteError, match=f"holds no {MANIFEST}"):
-        open_backend(tmp_path, "text", patience=0)
+        open_backend(tmp_path, "text")
     with pytest.raises(MiteError, match="no such folder"):
         choose_kind(tmp_path / "none")
-
-
-def test_no_tensorflow_is_loaded(export_folder, run_python):
-    script = (
-        "import sys; from mite_tf.serving.backends import open_backend; "
-        "open_backend(sys.argv[1], 'text'); open_backend(sys.argv[1], 'image'); "
-        "print([name for name in sys.modules if name.startswith(('tensorflow', 'keras'))])"
-    )
-    done = run_python(script, export_folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"

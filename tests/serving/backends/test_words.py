@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends.onnx import Words
+from mite_tf.serving.backends.onnx import _Words
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def both(export_folder):
     data = (export_folder / "tokenizer.json").read_bytes()
     tokenizer = Tokenizer.from_str(data.decode())
     tokenizer.no_padding()
-    return tokenizer, Words(data, 12)
+    return tokenizer, _Words(data, 12)
 
 
 def same(both, captions):
@@ -50,11 +50,11 @@ def test_other_normalizers(both):
 
     tokenizer = Tokenizer.from_str(both[0].to_str())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.Lowercase()])
-    words = Words(tokenizer.to_str().encode(), 12)
+    words = _Words(tokenizer.to_str().encode(), 12)
     for caption in ("Dog É", "\u0323\u0307 a"):
         assert words.ids([caption])[0].tolist() == (tokenizer.encode(caption).ids or [0])
 
 
 def test_nonsense_is_refused():
     with pytest.raises(MiteError, match=r"tokenizer\.json cannot be read"):
-        Words(b"{}", 12)
+        _Words(b"{}", 12)

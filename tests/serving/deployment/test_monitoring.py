@@ -67,12 +67,6 @@ def test_series_and_labels_are_the_server_s(expression):
             assert {each.strip() for each in grouping.split(",")} <= known
 
 
-def test_braces_are_balanced():
-    for expression in expressions():
-        for left, right in ("()", "[]", "{}"):
-            assert expression.count(left) == expression.count(right)
-
-
 def test_rules_have_the_operator_s_fields():
     names = [rule["alert"] for rule in rules()]
     assert len(set(names)) == len(names) == 6

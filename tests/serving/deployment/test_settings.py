@@ -144,8 +144,3 @@ def test_metrics_are_where_prometheus_looks():
     monitoring = parse("monitoring.config", messages.MonitoringConfig)
     assert monitoring.prometheus_config.enable
     assert monitoring.prometheus_config.path == METRICS_PATH
-
-
-def test_a_wrong_field_is_noticed():
-    with pytest.raises(text_format.ParseError, match="max_batchsize"):
-        text_format.Parse("max_batchsize { value: 1 }", messages.BatchingParameters())

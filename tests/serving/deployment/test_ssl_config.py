@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-import trustme
 from google.protobuf import text_format
 
 from mite_tf.serving.wire import messages
+from tests.serving.certificates import write_certificates
 from tests.serving.deployment.files import SETTINGS
 
 SCRIPT = SETTINGS / "ssl_config.sh"
@@ -16,16 +16,11 @@ SCRIPT = SETTINGS / "ssl_config.sh"
 
 @pytest.fixture(scope="module")
 def pems(tmp_path_factory):
-    """Key, certificate and authority of a server, as files; and certificates for clients."""
+    """Key, certificate and authority of a server; a client's certificates, and a stranger's."""
     folder = tmp_path_factory.mktemp("pems")
-    authority = trustme.CA()
-    server = authority.issue_cert("localhost")
-    paths = {name: folder / f"{name}.pem" for name in ("key", "certificate", "ca")}
-    server.private_key_pem.write_to_path(paths["key"])
-    for part in server.cert_chain_pems:
-        part.write_to_path(paths["certificate"], append=True)
-    authority.cert_pem.write_to_path(paths["ca"])
-    return paths, authority
+    ca, (cert, key), client = write_certificates(folder, "localhost", "client")
+    _, stranger = write_certificates(tmp_path_factory.mktemp("stranger"), "client")
+    return (key, cert, ca), client, stranger
 
 
 def ssl_config(*paths):
@@ -35,32 +30,31 @@ def ssl_config(*paths):
 
 
 def test_files_come_back_whole(pems):
-    paths, _ = pems
-    config = ssl_config(*paths.values())
-    assert config.server_key == paths["key"].read_text()
-    assert config.server_cert == paths["certificate"].read_text()
-    assert config.custom_ca == paths["ca"].read_text()
+    key, cert, ca = pems[0]
+    config = ssl_config(key, cert, ca)
+    assert config.server_key == key.read_text()
+    assert config.server_cert == cert.read_text()
+    assert config.custom_ca == ca.read_text()
     assert config.client_verify
 
 
 def test_without_an_authority_no_certificate_is_asked_of_clients(pems):
-    paths, _ = pems
-    config = ssl_config(paths["key"], paths["certificate"])
+    key, cert, _ = pems[0]
+    config = ssl_config(key, cert)
     assert not config.custom_ca
     assert not config.client_verify
 
 
 def test_what_tools_write_around_a_certificate_is_left_out(pems, tmp_path):
-    paths, _ = pems
+    key, cert, ca = pems[0]
     noisy = tmp_path / "noisy.pem"
-    noisy.write_text('Bag Attributes "x\\y"\r\n' + paths["ca"].read_text().replace("\n", "\r\n"))
-    config = ssl_config(paths["key"], paths["certificate"], noisy)
-    assert config.custom_ca == paths["ca"].read_text()
+    noisy.write_text('Bag Attributes "x\\y"\r\n' + ca.read_text().replace("\n", "\r\n"))
+    assert ssl_config(key, cert, noisy).custom_ca == ca.read_text()
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
 def test_a_file_that_is_no_pem_is_named(pems, tmp_path, missing):
-    paths = [str(path) for path in pems[0].values()]
+    paths = [str(path) for path in pems[0]]
     paths[missing] = str(tmp_path / "absent.pem")
     done = subprocess.run(["bash", SCRIPT, *paths], capture_output=True, text=True)
     assert done.returncode == 2
@@ -68,8 +62,8 @@ def test_a_file_that_is_no_pem_is_named(pems, tmp_path, missing):
 
 
 def test_a_server_made_of_it_wants_a_certificate_of_the_authority(pems):
-    paths, authority = pems
-    config = ssl_config(*paths.values())
+    paths, client, stranger = pems
+    config = ssl_config(*paths)
     # As BuildServerCredentials in model_servers/server.cc does.
     credentials = grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],
@@ -79,8 +73,6 @@ def test_a_server_made_of_it_wants_a_certificate_of_the_authority(pems):
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_secure_port("localhost:0", credentials)
     server.start()
-    client = authority.issue_cert("client")
-    stranger = trustme.CA().issue_cert("client")
     try:
         assert reaches(port, config, client)
         assert not reaches(port, config, stranger)
@@ -90,10 +82,7 @@ def test_a_server_made_of_it_wants_a_certificate_of_the_authority(pems):
 
 
 def reaches(port, config, certificate):
-    key = chain = None
-    if certificate:
-        key = certificate.private_key_pem.bytes()
-        chain = b"".join(part.bytes() for part in certificate.cert_chain_pems)
+    chain, key = (path.read_bytes() for path in certificate) if certificate else (None, None)
     credentials = grpc.ssl_channel_credentials(config.custom_ca.encode(), key, chain)
     with grpc.secure_channel(f"localhost:{port}", credentials) as channel:
         call = channel.unary_unary("/nothing/Nothing")

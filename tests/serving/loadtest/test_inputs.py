@@ -1,17 +1,18 @@
 """What is sent."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.loadtest.requests import make_inputs
+from mite_tf.serving.loadtest.requests import _make_inputs
 
 
 def strings(**options):
-    return make_inputs(dtype="string", shape=(), **{"images": False, **options})
+    return _make_inputs(**{"dtype": "string", "shape": (), "images": False, **options})
 
 
 def test_generated_inputs_differ_and_stay_the_same():
@@ -39,24 +40,27 @@ def test_own_images_are_sent_as_they_are(tmp_path):
 
 
 def test_arrays_have_the_shape_of_the_signature():
-    pixels = make_inputs(dtype="uint8", shape=(4, -1, 3), images=True)[0]
+    pixels = _make_inputs(dtype="uint8", shape=(4, -1, 3), images=True)[0]
     assert (pixels.shape, pixels.dtype) == ((4, 256, 3), np.uint8)
-    features = make_inputs(dtype="float", shape=(7, 5), images=False)
+    features = _make_inputs(dtype="float", shape=(7, 5), images=False)
     assert {(f.shape, f.dtype.name) for f in features} == {((7, 5), "float32")}
-    ids = make_inputs(dtype="int32", shape=(-1,), images=False)
+    ids = _make_inputs(dtype="int32", shape=(-1,), images=False)
     assert ids[0].dtype == np.int32
     assert min(each.min() for each in ids) > 0
 
 
-def test_what_cannot_be_sent_is_refused(tmp_path):
-    (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(MiteError, match=r"empty\.txt: holds no caption"):
-        strings(path=tmp_path / "empty.txt")
-    with pytest.raises(MiteError, match="no file"):
-        strings(path=tmp_path / "missing.txt")
-    with pytest.raises(MiteError, match="neither an image file"):
-        strings(images=True, path=tmp_path)
-    with pytest.raises(MiteError, match="takes int32; files are sent as strings"):
-        make_inputs(dtype="int32", shape=(-1,), images=False, path=tmp_path / "empty.txt")
-    with pytest.raises(MiteError, match=r"complex64 \[3\]"):
-        make_inputs(dtype="complex64", shape=(3,), images=False)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"path": "empty.txt"}, r"empty\.txt: holds no caption"),
+        ({"path": "missing.txt"}, "no file"),
+        ({"images": True, "path": "."}, "neither an image file"),
+        ({"dtype": "int32", "path": "empty.txt"}, "takes int32; files are sent as strings"),
+        ({"dtype": "complex64", "shape": (3,)}, r"complex64 \[3\]"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(tmp_path, monkeypatch, wrong, message):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.txt").write_text("\n")
+    with pytest.raises(MiteError, match=message):
+        strings(**wrong)

@@ -4,7 +4,7 @@ import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.loadtest.sweep import propose, write_batching
-from mite_tf.serving.server import read_batching
+from mite_tf.serving.server import Batching, read_batching
 from tests.serving.loadtest.conftest import result_of, steady
 
 
@@ -22,43 +22,30 @@ def sweep():
     ]
 
 
-def test_loads_are_what_they_say(sweep):
-    assert [each.throughput for each in sweep] == [100, 350, 800, 850]
-    assert [each.latency["p99"] for each in sweep] == [12, 20, 40, 200]
-
-
-def test_within_a_target(sweep):
-    found = propose(sweep, p99=50, threads=2, largest_request=1)
-    assert (found.clients, found.throughput, found.p99, found.reached) == (16, 800, 40, True)
-    # 16 clients have 16 rows under way, 8 for each thread. A lone client takes 10 ms, which leaves
-    # 40 ms for the queue: 800 rows a second are 32 rows in this time, 4 batches of 8.
-    assert found.batching.max_batch_size == 8
-    assert found.batching.num_batch_threads == 2
-    assert found.batching.batch_timeout_micros == 0
-    assert found.batching.max_enqueued_batches == 4
-
-
-def test_a_generous_target_takes_more_clients_and_a_longer_queue(sweep):
-    found = propose(sweep, p99=500, threads=4)
-    # 64 clients are 16 rows for each thread, but the client sends 32 in a request; 850 rows a
-    # second for 490 ms are 416 rows: 13.
-    assert found.clients == 64
-    assert found.batching.max_batch_size == 32
-    assert found.batching.max_enqueued_batches == 13
-
-
-def test_knee_without_a_target(sweep):
-    # Throughput over p99: 8.3, 17.5, 20, 4.25. The target is twice 40 ms, which leaves 70 ms:
-    # 800 rows a second are 56 rows, 7 batches of 8.
-    found = propose(sweep, threads=2, largest_request=1)
-    assert (found.clients, found.target) == (16, 80)
-    assert found.batching.max_enqueued_batches == 7
-
-
-def test_target_that_no_load_reaches_takes_the_lightest(sweep):
-    found = propose(sweep, p99=5, threads=2)
-    assert (found.clients, found.reached) == (1, False)
-    assert found.batching.max_enqueued_batches == 2  # as many as threads, at least
+@pytest.mark.parametrize(
+    ("target", "threads", "largest", "clients", "size", "enqueued"),
+    [
+        # 16 clients have 16 rows under way, 8 for each thread. A lone client takes 10 ms, which
+        # leaves 40 ms for the queue: 800 rows a second are 32 in this time, 4 batches of 8.
+        (50, 2, 1, 16, 8, 4),
+        # 64 clients are 16 rows for each thread, but the client sends 32 in a request; 850 rows a
+        # second for 490 ms are 416 rows: 13 batches.
+        (500, 4, 32, 64, 32, 13),
+        # 16 rows would do, but the client sends 32 in a request: of these, 1 batch fits the queue.
+        (50, 1, 32, 16, 32, 1),
+        # No load reaches the target, so the lightest counts. As many batches as threads, at least.
+        (5, 2, 32, 1, 32, 2),
+        # Throughput over p99: 8.3, 17.5, 20, 4.25. The target is twice 40 ms, which leaves 70 ms:
+        # 800 rows a second are 56 rows, 7 batches of 8.
+        (None, 2, 1, 16, 8, 7),
+    ],
+)
+def test_proposals(sweep, target, threads, largest, clients, size, enqueued):
+    found = propose(sweep, p99=target, threads=threads, largest_request=largest)
+    assert (found.clients, found.target, found.reached) == (clients, target or 80, target != 5)
+    assert found.batching == Batching(
+        max_batch_size=size, num_batch_threads=threads, max_enqueued_batches=enqueued
+    )
 
 
 def test_rows_under_way_make_a_power_of_two():
@@ -71,11 +58,7 @@ def test_rows_under_way_make_a_power_of_two():
     assert found.batching.max_enqueued_batches == 4
 
 
-def test_every_request_is_taken(sweep):
-    # 16 rows would do, but the client sends 32 in a request: of these, 1 batch fits the queue.
-    found = propose(sweep, p99=50, threads=1)
-    assert found.batching.max_batch_size == 32
-    assert found.batching.max_enqueued_batches == 1
+def test_own_requests_are_taken():
     only = steady(clients=1, per_second=50, milliseconds=10, slowest=10, batch=48)
     assert propose([only], threads=8).batching.max_batch_size == 48
 

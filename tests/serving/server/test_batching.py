@@ -4,22 +4,23 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends import Rows
+from mite_tf.serving.backends import Rows, SignatureSpec
 from mite_tf.serving.server import Batching, read_batching
 from mite_tf.serving.server.batcher import Batcher
 from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.model_version import warm
 from mite_tf.serving.server.outcomes import Refusal
 
 
 def test_the_file_of_an_export(export_folder):
-    batching = read_batching(export_folder / "tf_serving" / "batching.config")
-    assert (batching.max_batch_size, batching.batch_timeout_micros) == (32, 0)
-    assert (batching.num_batch_threads, batching.max_enqueued_batches) == (2, 100)
+    expected = Batching(max_batch_size=32, num_batch_threads=2, max_enqueued_batches=100)
+    assert read_batching(export_folder / "tf_serving" / "batching.config") == expected
 
 
 def test_splitting(tmp_path):
@@ -59,7 +60,7 @@ def test_a_missing_file(tmp_path):
         read_batching(tmp_path / "none")
 
 
-def run(ask, batching, model):
+def run(ask, batching, model, light_rows=0):
     """Runs `ask(batcher)` on a loop; gives its result and the sizes of the calls."""
     calls = []
 
@@ -70,7 +71,12 @@ def run(ask, batching, model):
     async def main():
         pool = ThreadPoolExecutor(batching.num_batch_threads)
         batcher = Batcher(
-            model="text", run=embed, batching=batching, threads=pool, metrics=Metrics()
+            model="text",
+            run=embed,
+            batching=batching,
+            threads=pool,
+            light_rows=light_rows,
+            metrics=Metrics(),
         )
         try:
             return await ask(batcher)
@@ -122,36 +128,55 @@ def test_large_requests_are_split_for_the_model():
     assert answer.ravel().tolist() == [n * n for n in range(10)]
 
 
-def test_calls_run_on_the_event_loop_as_long_as_such_calls_are_light(monkeypatch):
-    monkeypatch.setattr("mite_tf.serving.server.batcher._LIGHT_SECONDS", 0.1)
+def test_light_calls_run_on_the_event_loop():
     on_loop = []
 
     def model(rows):
         on_loop.append(threading.current_thread() is threading.main_thread())
-        time.sleep(0.12 * (len(rows) > 4))
         return square(rows)
 
     async def ask(batcher):
-        for count in (4, 4, 5, 5, 1):
+        for count in (4, 5, 1):
             await batcher.put(rows(*range(count)))
 
-    run(ask, Batching(max_batch_size=8), model)
-    assert on_loop == [False, True, False, False, True]
+    run(ask, Batching(max_batch_size=8), model, light_rows=4)
+    assert on_loop == [True, False, True]
 
 
-async def turns(count):
-    for _ in range(count):
-        await asyncio.sleep(0)
+class Sleeper:
+    """A backend whose calls take three milliseconds a row."""
+
+    name, version, embedding_size = "text", 1, 1
+    signatures: ClassVar = {"serving_default": SignatureSpec("text", "string", (None,))}
+
+    def prepare(self, signature, array):
+        return Rows("text", array)
+
+    def run(self, rows):
+        time.sleep(0.003 * len(rows))
+        return np.zeros((len(rows), 1))
+
+
+@pytest.mark.parametrize(("seconds", "light"), [(0.0, 0), (0.02, 6), (1.0, 12)])
+def test_calls_are_light_up_to_as_many_rows_as_were_fast(monkeypatch, tmp_path, seconds, light):
+    monkeypatch.setattr("mite_tf.serving.server.model_version._LIGHT_SECONDS", seconds)
+    assert warm(Sleeper(), tmp_path, 12) == light
+
+
+async def ask_together(batcher, count):
+    """Asks so many times, each a few turns of the loop after the other."""
+    answers = []
+    for number in range(count):
+        answers.append(batcher.put(rows(number)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    await asyncio.gather(*answers)
 
 
 def test_requests_that_were_answered_together_are_waited_for():
     async def ask(batcher):
         for _ in range(3):
-            answers = []
-            for number in range(4):
-                answers.append(batcher.put(rows(number)))
-                await turns(5)
-            await asyncio.gather(*answers)
+            await ask_together(batcher, 4)
 
     _, calls = run(ask, Batching(max_batch_size=8), square)
     # Until a first call has had all four, a lone request is not made to wait.
@@ -159,36 +184,19 @@ def test_requests_that_were_answered_together_are_waited_for():
     assert sizes[-2:] == [4, 4]
 
 
-def test_the_last_request_that_is_waited_for_starts_the_call(monkeypatch):
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_last_request_that_is_waited_for_starts_the_call(monkeypatch, count):
     monkeypatch.setattr("mite_tf.serving.server.batcher._QUIET", 0.3)
 
     async def ask(batcher):
-        for _ in range(2):
-            start = asyncio.get_running_loop().time()
-            answers = []
-            for number in range(4):
-                answers.append(batcher.put(rows(number)))
-                await turns(5)
-            await asyncio.gather(*answers)
-        return asyncio.get_running_loop().time() - start
+        await ask_together(batcher, count)  # the server does not know yet how many come
+        start = time.monotonic()
+        for _ in range(5):
+            await ask_together(batcher, count)
+        return time.monotonic() - start
 
     seconds, calls = run(ask, Batching(max_batch_size=8), square)
-    assert calls == [("x", 4)] * 2
-    assert seconds < 0.3
-
-
-def test_a_lone_client_does_not_wait(monkeypatch):
-    monkeypatch.setattr("mite_tf.serving.server.batcher._QUIET", 0.3)
-
-    async def ask(batcher):
-        await batcher.put(rows(1))  # the first is not known to be alone
-        start = asyncio.get_running_loop().time()
-        for _ in range(9):
-            await batcher.put(rows(1))
-        return asyncio.get_running_loop().time() - start
-
-    seconds, calls = run(ask, Batching(max_batch_size=8), square)
-    assert calls == [("x", 1)] * 10
+    assert calls == [("x", count)] * 6
     assert seconds < 0.3
 
 

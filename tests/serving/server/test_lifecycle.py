@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import read_manifest
 from mite_tf.serving.server import start_server
 from tests.serving.server.under_test import (
     SlowModel,
@@ -107,39 +106,18 @@ def test_a_taken_port_is_told(server, export_folder):
         start_server(export_folder, http_port=server.http_port)
 
 
-def test_no_tensorflow_is_loaded(export_folder, run_python):
-    script = (
-        "import sys, asyncio\n"
-        "from mite_tf.serving.server import start_server\n"
-        "import urllib.request\n"
-        "with start_server(sys.argv[1], backend='onnx') as running:\n"
-        "    url = f'http://127.0.0.1:{running.http_port}/v1/models/text:predict'\n"
-        '    urllib.request.urlopen(url, b\'{"instances": ["a"]}\').read()\n'
-        "print([name for name in sys.modules if name.startswith(('tensorflow', 'keras'))])\n"
-    )
-    done = run_python(script, export_folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
-    assert read_manifest(export_folder).version == 1
-
-
-def test_thirty_two_asyncio_clients_get_their_own_answers(server, export):
+def test_many_calls_of_one_asyncio_client_get_their_own_answers(server, stubs, export):
     captions = [f"dog {number} red {number * 7 % 10}" for number in range(64)]
     expected = export.keras.text(captions)
 
     async def ask():
-        from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
 
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
             async def one(caption):
-                request = predict_pb2.PredictRequest()
-                request.model_spec.name = "text"
-                request.inputs["text"].dtype = 7
-                request.inputs["text"].tensor_shape.dim.add(size=1)
-                request.inputs["text"].string_val.append(caption.encode())
-                response = await stub.Predict(request, timeout=30)
+                response = await stub.Predict(stubs.request(text=[caption]), timeout=30)
                 return np.frombuffer(response.outputs["embedding"].tensor_content, np.float32)
 
             return await asyncio.gather(*map(one, captions))

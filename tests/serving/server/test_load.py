@@ -4,6 +4,7 @@ import time
 
 import grpc
 import numpy as np
+import pytest
 
 from mite_tf.serving.server import start_server
 from tests.serving.server.under_test import (
@@ -19,61 +20,64 @@ QUEUE = 'mite_serving_queue_length{model_name="text"}'
 COUNT = ':tensorflow:serving:request_count{model_name="%s",status="%s"}'
 
 
-def test_requests_that_wait_share_the_next_call(export_folder, export, monkeypatch):
-    model = SlowModel(monkeypatch)
-    with start_server(export_folder, batching=ONE) as running:
-        model.on = True
-        done, threads = asked_in_threads(running.port, ["first"])
-        wait_until(lambda: model.calls == [["first"]])
-        more, others = asked_in_threads(running.port, ["a", "b", "c"])
-        wait_until(lambda: metrics(running)[QUEUE] == 3)
-        model.go.set()
-        for thread in (*threads, *others):
-            thread.join()
-        assert sorted(map(sorted, model.calls)) == [["a", "b", "c"], ["first"]]
-        for caption, embedding in (done | more).items():
-            close(embedding, export.keras.text([caption]))
-        assert metrics(running)['mite_serving_batch_size_bucket{le="1.0",model_name="text"}'] == 1
-
-
-def test_a_full_queue_refuses_at_once(export_folder, monkeypatch):
+@pytest.fixture
+def held(export_folder, monkeypatch):
+    """A model that is held, a server of it that answers one batch at a time, and its stubs."""
     model = SlowModel(monkeypatch)
     with start_server(export_folder, batching=ONE) as running, stubs_of(running.port) as stubs:
         model.on = True
-        done, threads = asked_in_threads(running.port, [f"caption {n}" for n in range(8)])
-        # One full batch is running at most, and one may wait.
-        wait_until(lambda: metrics(running)[QUEUE] + sum(map(len, model.calls)) == 8)
-        start = time.monotonic()
-        code, details = stubs.refused("text", text=["one more"])
-        assert time.monotonic() - start < 2
-        assert (code, "queue" in details) == ("RESOURCE_EXHAUSTED", True)
-        # The other model is not held up.
-        assert stubs.embed("image", image_bytes=[images()["photo.png"]]).shape == (1, 16)
-        model.go.set()
-        for thread in threads:
-            thread.join()
-        assert all(isinstance(each, np.ndarray) for each in done.values())
-        assert stubs.embed("text", text=["again"]).shape == (1, 16)
+        yield model, running, stubs
 
 
-def test_nothing_is_computed_for_a_caller_who_has_gone(export_folder, monkeypatch):
-    model = SlowModel(monkeypatch)
-    with start_server(export_folder, batching=ONE) as running, stubs_of(running.port) as stubs:
-        model.on = True
-        done, threads = asked_in_threads(running.port, ["first"])
-        wait_until(lambda: len(model.calls) == 1)
-        cancelled = stubs.prediction.Predict.future(stubs.request(text=["cancelled"]))
-        late, late_threads = asked_in_threads(running.port, ["late"], timeout=1)
-        stays, stays_threads = asked_in_threads(running.port, ["stays"])
-        wait_until(lambda: metrics(running)[QUEUE] == 3)
-        cancelled.cancel()
-        wait_until(lambda: metrics(running).get(COUNT % ("text", "CANCELLED")) == 2)
-        model.go.set()
-        for thread in (*threads, *late_threads, *stays_threads):
-            thread.join()
-        assert late == {"late": "DEADLINE_EXCEEDED"}
-        assert model.calls == [["first"], ["stays"]]
-        assert stays["stays"].shape == done["first"].shape == (1, 16)
+def let_go(model, *threads):
+    model.go.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_requests_that_wait_share_the_next_call(held, export):
+    model, running, _ = held
+    done, threads = asked_in_threads(running.port, ["first"])
+    wait_until(lambda: model.calls == [["first"]])
+    more, others = asked_in_threads(running.port, ["a", "b", "c"])
+    wait_until(lambda: metrics(running)[QUEUE] == 3)
+    let_go(model, *threads, *others)
+    assert sorted(map(sorted, model.calls)) == [["a", "b", "c"], ["first"]]
+    for caption, embedding in (done | more).items():
+        close(embedding, export.keras.text([caption]))
+    assert metrics(running)['mite_serving_batch_size_bucket{le="1.0",model_name="text"}'] == 1
+
+
+def test_a_full_queue_refuses_at_once(held):
+    model, running, stubs = held
+    done, threads = asked_in_threads(running.port, [f"caption {n}" for n in range(8)])
+    # One full batch is running at most, and one may wait.
+    wait_until(lambda: metrics(running)[QUEUE] + sum(map(len, model.calls)) == 8)
+    start = time.monotonic()
+    code, details = stubs.refused("text", text=["one more"])
+    assert time.monotonic() - start < 2
+    assert (code, "queue" in details) == ("RESOURCE_EXHAUSTED", True)
+    # The other model is not held up.
+    assert stubs.embed("image", image_bytes=[images()["photo.png"]]).shape == (1, 16)
+    let_go(model, *threads)
+    assert all(isinstance(each, np.ndarray) for each in done.values())
+    assert stubs.embed("text", text=["again"]).shape == (1, 16)
+
+
+def test_nothing_is_computed_for_a_caller_who_has_gone(held):
+    model, running, stubs = held
+    done, threads = asked_in_threads(running.port, ["first"])
+    wait_until(lambda: len(model.calls) == 1)
+    cancelled = stubs.prediction.Predict.future(stubs.request(text=["cancelled"]))
+    late, late_threads = asked_in_threads(running.port, ["late"], timeout=1)
+    stays, stays_threads = asked_in_threads(running.port, ["stays"])
+    wait_until(lambda: metrics(running)[QUEUE] == 3)
+    cancelled.cancel()
+    wait_until(lambda: metrics(running).get(COUNT % ("text", "CANCELLED")) == 2)
+    let_go(model, *threads, *late_threads, *stays_threads)
+    assert late == {"late": "DEADLINE_EXCEEDED"}
+    assert model.calls == [["first"], ["stays"]]
+    assert stays["stays"].shape == done["first"].shape == (1, 16)
 
 
 def test_a_bad_picture_fails_its_own_request_alone(stubs, export):
@@ -120,11 +124,8 @@ def test_large_images_are_refused_before_they_are_decoded(export_folder):
         code, details = stubs.refused("image", image_bytes=[images()["huge.jpg"]])
         assert (code, "3000 × 2000 pixels; at most 19200" in details) == ("INVALID_ARGUMENT", True)
         pixels = np.zeros((1, 161, 120, 3), np.uint8)
-        assert (
-            "too" in details
-            or "Send a smaller"
-            in stubs.refused("image", signature="pixels_uint8", pixels=pixels)[1]
-        )
+        refused = stubs.refused("image", signature="pixels_uint8", pixels=pixels)
+        assert "Send a smaller" in refused[1]
 
 
 def test_large_messages_are_refused(export_folder):

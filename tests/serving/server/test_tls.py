@@ -7,83 +7,68 @@ import urllib.request
 
 import grpc
 import pytest
-import trustme
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.server import TLS, start_server
+from tests.serving.certificates import write_certificates
 from tests.serving.stubs import close, stubs_of
 
 
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pki")
-    authority, other = trustme.CA(), trustme.CA()
-    own = authority.issue_cert("localhost", "127.0.0.1")
-    own.private_key_pem.write_to_path(folder / "key.pem")
-    for number, blob in enumerate(own.cert_chain_pems):
-        blob.write_to_path(folder / "cert.pem", append=number > 0)
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    client = authority.issue_cert("client")
-    stranger = other.issue_cert("stranger")
-    for name, each in (("client", client), ("stranger", stranger)):
-        each.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
-    return folder, authority, client, stranger
+    """Folder of our authority's certificates, and of those of another."""
+    folder, other = tmp_path_factory.mktemp("pki"), tmp_path_factory.mktemp("other")
+    write_certificates(folder, "localhost", "client")
+    write_certificates(other, "client")
+    return folder, other
 
 
-def grpc_credentials(authority, client=None):
-    key = client and client.private_key_pem.bytes()
-    chain = client and b"".join(blob.bytes() for blob in client.cert_chain_pems)
-    return grpc.ssl_channel_credentials(authority.cert_pem.bytes(), key, chain)
+def stubs_over_tls(port, folder, client=None):
+    key = client and (client / "client.key").read_bytes()
+    cert = client and (client / "client.pem").read_bytes()
+    ca = (folder / "ca.pem").read_bytes()
+    return stubs_of(port, grpc.ssl_channel_credentials(ca, key, cert))
 
 
 def over_https(port, folder, client=None):
     context = ssl.create_default_context(cafile=folder / "ca.pem")
     if client:
-        context.load_cert_chain(folder / f"{client}.pem")
-    url = f"https://127.0.0.1:{port}/v1/models/text:predict"
-    with urllib.request.urlopen(
-        url, b'{"instances": ["a dog"]}', timeout=10, context=context
-    ) as answer:
+        context.load_cert_chain(client / "client.pem", client / "client.key")
+    url = f"https://localhost:{port}/v1/models/text:predict"
+    body = b'{"instances": ["a dog"]}'
+    with urllib.request.urlopen(url, body, timeout=10, context=context) as answer:
         return json.loads(answer.read())["predictions"]
 
 
-def test_tls(export, pki):
-    folder, authority, *_ = pki
-    expected = export.keras.text(["a dog"])
-    tls = TLS(cert=folder / "cert.pem", key=folder / "key.pem")
-    with start_server(export.path, tls=tls) as running:
-        with stubs_of(running.port, grpc_credentials(authority), "localhost") as stubs:
-            close(stubs.embed("text", text=["a dog"]), expected)
-        close(over_https(running.http_port, folder), expected)
-        with stubs_of(running.port) as plain:
-            assert plain.refused("text", text=["a"], timeout=5)[0] == "UNAVAILABLE"
-        with stubs_of(running.port, grpc_credentials(trustme.CA()), "localhost") as stranger:
-            assert stranger.refused("text", text=["a"], timeout=5)[0] == "UNAVAILABLE"
-        with pytest.raises((urllib.error.URLError, ConnectionError)):
-            urllib.request.urlopen(f"http://127.0.0.1:{running.http_port}/v1/models/text")
+REFUSED = (urllib.error.URLError, ConnectionError)
 
 
-def test_mutual_tls(export, pki):
-    folder, authority, client, stranger = pki
+@pytest.mark.parametrize("mutual", [False, True])
+def test_tls(export, pki, mutual):
+    folder, other = pki
     expected = export.keras.text(["a dog"])
-    tls = TLS(cert=folder / "cert.pem", key=folder / "key.pem", client_ca=folder / "ca.pem")
-    with start_server(export.path, tls=tls) as running:
-        with stubs_of(running.port, grpc_credentials(authority, client), "localhost") as stubs:
+    client, client_ca = (folder, folder / "ca.pem") if mutual else (None, None)
+    tls = TLS(cert=folder / "localhost.pem", key=folder / "localhost.key", client_ca=client_ca)
+    with start_server(export.path, tls=tls, host="localhost") as running:
+        with stubs_over_tls(running.port, folder, client) as stubs:
             close(stubs.embed("text", text=["a dog"]), expected)
-        close(over_https(running.http_port, folder, "client"), expected)
-        for who in (None, stranger):
-            credentials = grpc_credentials(authority, who)
-            with stubs_of(running.port, credentials, "localhost") as stubs:
+        close(over_https(running.http_port, folder, client), expected)
+        refused = [stubs_of(running.port), stubs_over_tls(running.port, other)]
+        if mutual:
+            refused += [stubs_over_tls(running.port, folder, who) for who in (None, other)]
+            for who in (None, other):
+                with pytest.raises(REFUSED):
+                    over_https(running.http_port, folder, who)
+        for each in refused:
+            with each as stubs:
                 assert stubs.refused("text", text=["a"], timeout=5)[0] == "UNAVAILABLE"
-        for name in (None, "stranger"):
-            with pytest.raises((urllib.error.URLError, ConnectionError, ssl.SSLError)):
-                over_https(running.http_port, folder, name)
+        with pytest.raises(REFUSED):
+            urllib.request.urlopen(f"http://localhost:{running.http_port}/v1/models/text")
 
 
 @pytest.mark.parametrize("name", ["cert", "key"])
 def test_unreadable_certificates_are_told(export_folder, pki, tmp_path, name):
-    folder = pki[0]
-    paths = {"cert": folder / "cert.pem", "key": folder / "key.pem"}
+    paths = {"cert": pki[0] / "localhost.pem", "key": pki[0] / "localhost.key"}
     with pytest.raises(MiteError, match="cannot be read"):
         start_server(export_folder, tls=TLS(**paths | {name: tmp_path / "none.pem"}))
     (tmp_path / "bad.pem").write_text("nonsense")

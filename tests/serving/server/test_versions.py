@@ -5,7 +5,6 @@ import shutil
 import time
 import urllib.request
 import weakref
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from mite_tf.export.manifest import MANIFEST
 from mite_tf.serving.backends import open_backend
 from mite_tf.serving.server import start_server
 from mite_tf.serving.server.options import ServerOptions
-from mite_tf.serving.server.server import Server
+from mite_tf.serving.server.server import run_server
 from tests.serving.conftest import Keras
 from tests.serving.exports import make_encoders, write_export
 from tests.serving.server.under_test import (
@@ -47,8 +46,7 @@ def folder(export_folder, tmp_path):
 @pytest.fixture
 def impatient(monkeypatch):
     """A server that does not wait long for a damaged folder to become whole."""
-    opened = partial(open_backend, patience=0.1)
-    monkeypatch.setattr("mite_tf.serving.server.models.open_backend", opened)
+    monkeypatch.setattr("mite_tf.serving.backends.open._PATIENCE", 0.1)
 
 
 def renew(folder, newer):
@@ -98,17 +96,16 @@ def test_is_told_when_the_old_version_is_gone(second, folder, monkeypatch):
     monkeypatch.setattr("mite_tf.serving.server.models.open_backend", opened)
     alive = []
 
+    def look():
+        alive.append([ref() is not None for ref in backends])
+
     async def serve():
-        server = Server(
-            ServerOptions(export=folder, port=0, http_port=None, poll_seconds=0.05),
-            loaded=lambda: alive.append([ref() is not None for ref in backends]),
-        )
-        await server.start()
-        assert alive == [[True, True]]
-        renew(folder, second[0])
-        while len(alive) < 2:
-            await asyncio.sleep(0.05)
-        await server.stop()
+        options = ServerOptions(export=folder, port=0, http_port=None, poll_seconds=0.05)
+        async with run_server(options, loaded=look):
+            assert alive == [[True, True]]
+            renew(folder, second[0])
+            while len(alive) < 2:
+                await asyncio.sleep(0.05)
 
     asyncio.run(asyncio.wait_for(serve(), 60))
     assert alive[1:] == [[False, False, True, True]]

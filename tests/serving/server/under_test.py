@@ -75,6 +75,8 @@ class SlowModel:
 
         self.on = False
         monkeypatch.setattr(OnnxBackend, "run", slow)
+        # A model that is held must not hold the event loop with it.
+        monkeypatch.setattr("mite_tf.serving.server.model_version._LIGHT_SECONDS", -1.0)
 
 
 def asked_in_threads(port, captions, **more):

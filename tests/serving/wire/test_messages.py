@@ -22,13 +22,3 @@ def test_public_stubs_read_what_is_written():
     other = predict_pb2.PredictRequest.FromString(request.SerializeToString())
     assert (other.model_spec.name, other.model_spec.version.value) == ("text", 3)
     assert other.inputs["text"].string_val[0] == b"a dog"
-
-
-def test_no_tensorflow_is_loaded(run_python):
-    code = (
-        "import sys; from mite_tf.serving.wire import messages, tensors; "
-        "print([name for name in sys.modules if name.startswith(('tensorflow', 'keras'))])"
-    )
-    done = run_python(code)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
