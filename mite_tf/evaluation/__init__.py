@@ -2,7 +2,7 @@
 
 from mite_tf.evaluation.differences import Difference
 from mite_tf.evaluation.embeddings import Embeddings
-from mite_tf.evaluation.evaluation import PROTOCOLS, Evaluation, evaluate_embeddings
+from mite_tf.evaluation.evaluation import Evaluation, evaluate_embeddings
 from mite_tf.evaluation.invariance import (
     centroid_gap,
     measure_invariance,
@@ -17,10 +17,9 @@ from mite_tf.evaluation.ranking import (
     matching_similarities,
     near_miss_confusion,
 )
-from mite_tf.evaluation.scores import DirectionScores, RetrievalScores, chance_level, recall_at_k
+from mite_tf.evaluation.scores import DirectionScores, RetrievalScores, chance_level
 
 __all__ = [
-    "PROTOCOLS",
     "Confusion",
     "Difference",
     "DirectionScores",
@@ -38,6 +37,5 @@ __all__ = [
     "near_miss_confusion",
     "probe_accuracy",
     "quick_probe_accuracy",
-    "recall_at_k",
     "relative_modality_gap",
 ]

@@ -1,4 +1,7 @@
-"""Whether images and captions are distributed alike in the embedding space."""
+"""Whether images and captions are distributed alike in the embedding space.
+
+All measures take the arrays of `evaluate_embeddings` and scale embeddings to length 1.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,12 +22,7 @@ def measure_invariance(
 ) -> dict[str, float]:
     """Takes every measure of modality invariance: the lower, the more alike the modalities.
 
-    Args:
-        image_embeddings: Real numbers of shape `[I, D]`.
-        caption_embeddings: Real numbers of shape `[C, D]`.
-        caption_image: Integers of shape `[C]`: the row of each caption's image.
-        probe: Whether to train the probe, which takes a few seconds.
-        seed: Decides every random draw.
+    Its arguments are those of `evaluate_embeddings`.
 
     Returns:
         `probe_accuracy` (in [0, 1], 0.5 is chance; absent without the probe), `centroid_gap`
@@ -53,10 +51,6 @@ def measure_invariance(
 def centroid_gap(image_embeddings: ArrayLike, caption_embeddings: ArrayLike) -> float:
     """Computes the distance between the mean image and the mean caption embedding.
 
-    Args:
-        image_embeddings: Real numbers of shape `[I, D]`; scaled to length 1 here.
-        caption_embeddings: Real numbers of shape `[C, D]`; scaled to length 1 here.
-
     Returns:
         Euclidean distance in [0, 2]; 0.82 for CLIP, by the paper.
 
@@ -82,11 +76,6 @@ def relative_modality_gap(
     over matching pairs and `w` its mean over all pairs of images and over all pairs of
     captions, the two averaged. Unlike the centroid gap it does not shrink only because all
     embeddings move closer together.
-
-    Args:
-        image_embeddings: Real numbers of shape `[I, D]`, I at least 2.
-        caption_embeddings: Real numbers of shape `[C, D]`, C at least 2.
-        caption_image: Integers of shape `[C]`: the row of each caption's image.
 
     Returns:
         A number in [0, 1]: 0 if each caption lies on its image, 1/2 if matching pairs are as
@@ -128,9 +117,9 @@ def mmd(
     because they match, not because the distributions are alike.
 
     Args:
-        image_embeddings: As for `measure_invariance`.
-        caption_embeddings: As for `measure_invariance`.
-        caption_image: As for `measure_invariance`.
+        image_embeddings: As for `evaluate_embeddings`, and so are the next two.
+        caption_embeddings: Those of captions.
+        caption_image: The row of each caption's image.
         gamma: Inverse width of the kernel; 0.5 as in PVSE (arXiv:1906.04402), where two
             unrelated unit vectors have kernel 1/e.
         max_images: At most this many images are used, drawn at random.
@@ -158,16 +147,13 @@ def mmd(
         raise MiteError("The discrepancy needs at least two images with captions.")
 
     def mean_kernel(x: NDArray, y: NDArray) -> float:
-        kernel = np.exp(-gamma * np.maximum(_squared_distances(x, y), 0.0))
+        x, y = x.astype(np.float64), y.astype(np.float64)
+        squared = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2.0 * x @ y.T
+        kernel = np.exp(-gamma * np.maximum(squared, 0.0))
         return float(kernel.sum() - np.trace(kernel)) / (n * (n - 1))
 
     within = mean_kernel(images, images) + mean_kernel(captions, captions)
     return within - 2.0 * mean_kernel(images, captions)
-
-
-def _squared_distances(x: NDArray, y: NDArray) -> NDArray[np.float64]:
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    return (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2.0 * x @ y.T
 
 
 def _dissimilarity(cosine: float) -> float:

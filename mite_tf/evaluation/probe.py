@@ -38,9 +38,8 @@ def probe_accuracy(
         image_embeddings: Real numbers of shape `[I, D]`.
         caption_embeddings: Real numbers of shape `[C, D]`.
         caption_image: Integers of shape `[C]`: the row of each caption's image.
-        hidden: Units of the hidden layer of a two-layer perceptron (one hidden layer and the
-            output layer); None for a linear probe (logistic regression), which sees a shift
-            of the mean but not a difference of spread.
+        hidden: Units of the hidden layer of a two-layer perceptron; None for a linear probe
+            (logistic regression), which sees a shift of the mean but not a difference of spread.
         folds: Number of folds of the cross-validation.
         max_images: At most this many images are used, drawn at random.
         updates: Steps that a two-layer probe learns for, with 200 embeddings each; the fewer,
@@ -95,12 +94,10 @@ def quick_probe_accuracy(
 ) -> float:
     """Computes the accuracy of a two-layer probe in half a second, to follow a training.
 
-    This is `probe_accuracy`, of which it takes the arguments, with at most 1,000 images and 50
-    large updates instead of 300: on that many images in 128 and 512 dimensions, shifted or spread
-    differently by several amounts, the two differed by at most 0.012, a standard error.
-
-    Raises:
-        MiteError: If fewer than five images have captions, or the embeddings cannot be used.
+    This is `probe_accuracy` with at most 1,000 images and 50 large updates instead of 300: on that
+    many images in 128 and 512 dimensions, shifted or spread differently by several amounts, the
+    two differed by at most 0.012, a standard error. It takes the same arguments and raises the
+    same errors.
 
     Example:
         >>> rng = np.random.default_rng(0)

@@ -56,15 +56,7 @@ def describe_search(
     captions: Mapping[str, str] | None = None,
     correct: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Gathers what the template `gallery.html` shows of one search: texts and thumbnails.
-
-    It takes the arguments of `write_contact_sheet` and raises the same errors.
-
-    Example:
-        >>> search = describe_search("a dog", [Hit("7", 0.5)], captions={"7": "my dog"})
-        >>> [(result["rank"], result["caption"]) for result in search["results"]]
-        [(1, 'my dog')]
-    """
+    """Gathers what `gallery.html` shows of a search; takes arguments of `write_contact_sheet`."""
     image_paths, captions = image_paths or {}, captions or {}
     results = []
     for rank, hit in enumerate(hits, start=1):

@@ -10,20 +10,16 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, jfly.uni-koeln.de/color: blue, vermilion, green, orange, purple, sky.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
-IMAGE_COLOUR, CAPTION_COLOUR = COLOURS[0], COLOURS[1]
 INK, SOFT = "#1d2330", "#6b7484"
 
 
 def new_figure(title: str, panels: int, *, height: float) -> tuple["Figure", list["Axes"]]:
-    """Makes a figure of up to two panels a row, without touching matplotlib's global state.
+    """Makes a figure without touching matplotlib's global state.
 
     Args:
         title: A sentence that says what the figure shows.
-        panels: Number of panels.
+        panels: Number of panels, two to a row.
         height: Height of a row of panels in inches; the figure is 9 wide.
-
-    Returns:
-        The figure and its panels, row by row.
     """
     from matplotlib.figure import Figure
 
@@ -40,13 +36,8 @@ def new_figure(title: str, panels: int, *, height: float) -> tuple["Figure", lis
 
 def legend_below(figure: "Figure", panel: "Axes") -> None:
     """Puts one legend under all panels of a figure, with the labels of one of them."""
-    figure.legend(
-        *panel.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        fontsize=9,
-    )
+    labels = panel.get_legend_handles_labels()
+    figure.legend(*labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
 
 
 def mark_stages(panel: "Axes", stages: Sequence[str], *, first: bool, named: bool = True) -> None:

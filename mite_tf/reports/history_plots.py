@@ -81,13 +81,8 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> "Figure":
 def plot_courses(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> "Figure":
     """Draws recall sum, probe accuracy and centroid gap over the epochs.
 
-    Args:
-        histories: Of each variant the histories of its runs, as `plot_history` takes them. Columns
-            that are missing are left out.
-
-    Returns:
-        The figure: lines are means over seeds, bands hold all of them; dashed lines mark where
-        a stage of the first variant begins.
+    It takes the histories of each variant's runs, as for `plot_history`. Lines are means over
+    seeds, bands hold all of them; dashed lines mark where a stage of the first variant begins.
 
     Example:
         >>> rows = [{"stage": "align", "rsum": 200.0}, {"stage": "finetune", "rsum": 210.0}]

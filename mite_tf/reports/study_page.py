@@ -17,13 +17,9 @@ if TYPE_CHECKING:
 
 
 class StudyTable(NamedTuple):
-    """A table of texts.
+    """A table of texts: what it shows, how to read it, its columns and rows.
 
-    Attributes:
-        heading: What it shows.
-        note: How to read it.
-        header: Names of the columns; the last one is `command`.
-        rows: As long as the header.
+    The last column is named `command` and holds one.
     """
 
     heading: str
@@ -74,13 +70,7 @@ def write_study_page(
 ) -> None:
     """Writes `study.html`, `study.md` and, for the latter, its figures in `plots/`.
 
-    Args:
-        folder: Folder to write them in.
-        title: Heading of both.
-        details: What to state at the top.
-        how: A sentence on how measures were taken.
-        tables: Tables, the most important ones first.
-        figures: Figures by heading.
+    Both state the details at the top, then how measures were taken; figures come by heading.
     """
     drawn = [PageFigure.of(heading, figure) for heading, figure in figures.items()]
     page = {"title": title, "details": details, "how": how, "tables": tables, "figures": drawn}

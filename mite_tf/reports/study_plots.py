@@ -16,15 +16,10 @@ _BySeed = Mapping[int, float]
 
 
 def plot_variants(rsums: Mapping[str, _BySeed], probes: Mapping[str, _BySeed]) -> "Figure":
-    """Draws recall sum and probe accuracy of each variant, with a dot for each seed.
+    """Draws recall sum and fresh probe's accuracy, by variant and seed, with a dot for each run.
 
-    Args:
-        rsums: Recall sum by variant and seed.
-        probes: Accuracy of a fresh probe, likewise.
-
-    Returns:
-        The figure: two panels; grey lines join the runs of one seed, bars are means, from
-        three seeds on with Student's 95 % interval.
+    Grey lines join the runs of one seed, bars are means, from three seeds on with Student's 95 %
+    interval.
 
     Example:
         >>> probes = {"baseline": {0: 0.8}, "mite": {0: 0.6}}
@@ -36,7 +31,10 @@ def plot_variants(rsums: Mapping[str, _BySeed], probes: Mapping[str, _BySeed]) -
         (left, rsums, "recall sum (0 to 600)"),
         (right, probes, "accuracy of a fresh probe (share)"),
     ):
-        _join_seeds(panel, list(variants.values()))
+        for seed in set().union(*variants.values()):
+            joined = {x: each[seed] for x, each in enumerate(variants.values()) if seed in each}
+            line: dict[str, Any] = {"color": SOFT, "linewidth": 0.7, "alpha": 0.6, "zorder": 1}
+            panel.plot(list(joined), list(joined.values()), **line)
         for x, by_seed in enumerate(variants.values()):
             values = list(by_seed.values())
             colour = COLOURS[x % len(COLOURS)]
@@ -53,29 +51,19 @@ def plot_variants(rsums: Mapping[str, _BySeed], probes: Mapping[str, _BySeed]) -
 
 
 def plot_differences(against: str, rsums: Mapping[str, Difference]) -> "Figure":
-    """Draws paired differences of the recall sum with their intervals.
-
-    Args:
-        against: Name of the variant that was subtracted.
-        rsums: Differences of the recall sum by variant, at least one.
-
-    Returns:
-        The figure: a row for each variant; dots are seeds.
-    """
+    """Draws differences of the recall sum to one variant, with intervals and dots for seeds."""
     title = f"Where the bar is clear of the line at 0, retrieval differs from that of {against}."
     figure, [panel] = new_figure(title, 1, height=1.2 + 0.6 * len(rsums))
     for y, each in enumerate(rsums.values()):
-        labels = ["95 % interval over seeds (Student)", "over queries and seeds (bootstrap)"]
-        labels += ["a seed", "mean"]
-        over_seeds, over_queries, dots, mean = labels if y == 0 else [""] * 4
         for interval, place, label, colour, width in (
-            (each.student, y, over_seeds, COLOURS[0], 5),
-            (each.over_queries, y + 0.2, over_queries, COLOURS[1], 2),
+            (each.student, y, "95 % interval over seeds (Student)", COLOURS[0], 5),
+            (each.over_queries, y + 0.2, "over queries and seeds (bootstrap)", COLOURS[1], 2),
         ):
             if interval is not None:
                 style: dict[str, Any] = {"color": colour, "linewidth": width, "alpha": 0.6}
-                panel.hlines(place, *interval, label=label, **style)
+                panel.hlines(place, *interval, label="" if y else label, **style)
         values = list(each.differences.values())
+        dots, mean = ("", "") if y else ("a seed", "mean")
         panel.scatter(values, [y - 0.2] * len(values), s=14, color=SOFT, label=dots)
         panel.scatter([each.mean], [y], s=50, color=COLOURS[0], zorder=3, label=mean)
     panel.axvline(0, color=INK, linestyle=":", linewidth=1.2)
@@ -95,17 +83,8 @@ def _best(rsums: Mapping[str, _BySeed]) -> str:
         name: float(np.mean([value for seed, value in by_seed.items() if seed in seeds]))
         for name, by_seed in rsums.items()
     }
-    best = max(means, key=lambda name: means[name])
-    return (
-        f"{best} has the highest mean recall sum, {means[best]:.1f} of 600 (seeds that all have)."
-    )
-
-
-def _join_seeds(panel: "Axes", variants: Sequence[_BySeed]) -> None:
-    for seed in set().union(*variants):
-        x = [place for place, by_seed in enumerate(variants) if seed in by_seed]
-        y = [variants[place][seed] for place in x]
-        panel.plot(x, y, color=SOFT, linewidth=0.7, alpha=0.6, zorder=1)
+    best, mean = max(means.items(), key=lambda item: item[1])
+    return f"{best} has the highest mean recall sum, {mean:.1f} of 600 (seeds that all have)."
 
 
 def _mark_mean(panel: "Axes", x: float, values: Sequence[float], colour: str) -> None:

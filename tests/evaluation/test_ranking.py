@@ -51,8 +51,8 @@ def test_ranks_are_those_of_the_definition_in_any_blocks(embeddings, block_size)
     i2t, t2i, matching, hardest = _naive(*embeddings)
     assert ranks.image_to_text.tolist() == i2t
     assert ranks.text_to_image.tolist() == t2i
-    assert similarities.matching.tolist() == matching
-    assert similarities.hardest.tolist() == hardest
+    assert similarities[0].tolist() == matching
+    assert similarities[1].tolist() == hardest
 
 
 def test_a_matrix_that_fits_in_the_head():

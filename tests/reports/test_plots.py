@@ -14,7 +14,7 @@ from mite_tf.reports import (
     plot_recall,
     plot_similarities,
 )
-from mite_tf.reports.evaluation_plots import project_to_plane
+from mite_tf.reports.evaluation_plots import _project
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_umap_keeps_groups_together():
     pytest.importorskip("umap")
     rng = np.random.default_rng(0)
     groups = np.repeat(np.eye(8)[:2] * 5, 30, axis=0) + rng.normal(scale=0.3, size=(60, 8))
-    points = project_to_plane(groups, "umap").points
+    points = _project(groups, "umap", seed=0)[0]
     within = max(points[:30].std(axis=0).max(), points[30:].std(axis=0).max())
     assert np.linalg.norm(points[:30].mean(axis=0) - points[30:].mean(axis=0)) > 3 * within
 
