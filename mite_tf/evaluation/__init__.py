@@ -3,12 +3,7 @@
 from mite_tf.evaluation.differences import Difference
 from mite_tf.evaluation.embeddings import Embeddings
 from mite_tf.evaluation.evaluation import Evaluation, evaluate_embeddings
-from mite_tf.evaluation.invariance import (
-    centroid_gap,
-    measure_invariance,
-    mmd,
-    relative_modality_gap,
-)
+from mite_tf.evaluation.invariance import centroid_gap, mmd, relative_modality_gap
 from mite_tf.evaluation.probe import probe_accuracy, quick_probe_accuracy
 from mite_tf.evaluation.ranking import (
     Confusion,
@@ -32,7 +27,6 @@ __all__ = [
     "evaluate_embeddings",
     "matching_ranks",
     "matching_similarities",
-    "measure_invariance",
     "mmd",
     "near_miss_confusion",
     "probe_accuracy",

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import unit_embeddings
-from mite_tf.evaluation.invariance import measure_invariance
+from mite_tf.evaluation.invariance import centroid_gap, mmd, relative_modality_gap
+from mite_tf.evaluation.probe import probe_accuracy
 from mite_tf.evaluation.ranking import matching_ranks
 from mite_tf.evaluation.scores import DirectionScores, RetrievalScores, chance_level
 from mite_tf.files import write_text
@@ -32,8 +33,10 @@ class Evaluation:
 
     Attributes:
         scores: Recall, median and mean rank in both directions.
-        invariance: Measures of modality invariance over the whole split, see
-            `measure_invariance`.
+        invariance: Measures of modality invariance over the whole split; the lower, the more
+            alike the modalities: `probe_accuracy` (in [0, 1], 0.5 is chance), `centroid_gap` (in
+            [0, 2]), `relative_modality_gap` (in [0, 1]) and `mmd` (about 0 to 2), each from the
+            function of that name.
         chance: The scores to expect of random order under the same protocol.
         protocol: Name of the protocol.
         images: Number of images in the split.
@@ -122,7 +125,12 @@ def evaluate_embeddings(
         chance.append(chance_level(len(fold_images), fold_rows))
     return Evaluation(
         scores=RetrievalScores.mean(scores),
-        invariance=measure_invariance(*embeddings, probe=probe, seed=seed),
+        invariance={
+            **({"probe_accuracy": probe_accuracy(*embeddings, seed=seed)} if probe else {}),
+            "centroid_gap": centroid_gap(images, captions),
+            "relative_modality_gap": relative_modality_gap(*embeddings),
+            "mmd": mmd(*embeddings, seed=seed),
+        },
         chance=RetrievalScores.mean(chance),
         protocol=protocol,
         images=len(images),

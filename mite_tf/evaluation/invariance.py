@@ -8,44 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import matching_similarity, one_caption_each, unit_embeddings
-from mite_tf.evaluation.probe import probe_accuracy
 from mite_tf.retrieval.cosine import unit_rows
-
-
-def measure_invariance(
-    image_embeddings: ArrayLike,
-    caption_embeddings: ArrayLike,
-    caption_image: ArrayLike,
-    *,
-    probe: bool = True,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Takes every measure of modality invariance: the lower, the more alike the modalities.
-
-    Its arguments are those of `evaluate_embeddings`.
-
-    Returns:
-        `probe_accuracy` (in [0, 1], 0.5 is chance; absent without the probe), `centroid_gap`
-        (in [0, 2]), `relative_modality_gap` (in [0, 1]) and `mmd` (about 0 to 2), each from
-        the function of that name.
-
-    Raises:
-        MiteError: If fewer than two images have captions (five for the probe), or the
-            embeddings cannot be used.
-
-    Example:
-        >>> measure_invariance(np.eye(4), np.eye(4), np.arange(4), probe=False)["centroid_gap"]
-        0.0
-    """
-    arrays = (image_embeddings, caption_embeddings, caption_image)
-    measures = {
-        "centroid_gap": centroid_gap(image_embeddings, caption_embeddings),
-        "relative_modality_gap": relative_modality_gap(*arrays),
-        "mmd": mmd(*arrays, seed=seed),
-    }
-    if probe:
-        measures = {"probe_accuracy": probe_accuracy(*arrays, seed=seed), **measures}
-    return measures
 
 
 def centroid_gap(image_embeddings: ArrayLike, caption_embeddings: ArrayLike) -> float:
@@ -95,7 +58,7 @@ def relative_modality_gap(
     images, captions = embeddings.images, embeddings.captions
     if min(len(images), len(captions)) < 2:
         raise MiteError("The relative modality gap needs at least two images and two captions.")
-    matching = _dissimilarity(matching_similarity(embeddings).mean(dtype=np.float64))
+    matching = (1.0 - float(matching_similarity(embeddings).mean(dtype=np.float64))) / 2.0
     within = (_mean_dissimilarity(images) + _mean_dissimilarity(captions)) / 2
     # Below the resolution of float32 both are rounding, and their quotient would be noise.
     return matching / (matching + within) if matching > 2.0**-23 else 0.0
@@ -117,9 +80,9 @@ def mmd(
     because they match, not because the distributions are alike.
 
     Args:
-        image_embeddings: As for `evaluate_embeddings`, and so are the next two.
-        caption_embeddings: Those of captions.
-        caption_image: The row of each caption's image.
+        image_embeddings: This and the next two are those of `evaluate_embeddings`.
+        caption_embeddings: See there.
+        caption_image: See there.
         gamma: Inverse width of the kernel; 0.5 as in PVSE (arXiv:1906.04402), where two
             unrelated unit vectors have kernel 1/e.
         max_images: At most this many images are used, drawn at random.
@@ -156,12 +119,9 @@ def mmd(
     return within - 2.0 * mean_kernel(images, captions)
 
 
-def _dissimilarity(cosine: float) -> float:
-    return (1.0 - float(cosine)) / 2.0
-
-
 def _mean_dissimilarity(units: NDArray) -> float:
     """Returns the mean over all pairs of two different rows, from the length of the rows' sum."""
     total = units.sum(axis=0, dtype=np.float64)
     own = np.einsum("nd,nd->", units, units, dtype=np.float64)
-    return _dissimilarity((total @ total - own) / (len(units) * (len(units) - 1)))
+    cosine = (total @ total - own) / (len(units) * (len(units) - 1))
+    return (1.0 - float(cosine)) / 2.0

@@ -35,9 +35,9 @@ def probe_accuracy(
     standardised by the training folds.
 
     Args:
-        image_embeddings: Real numbers of shape `[I, D]`.
-        caption_embeddings: Real numbers of shape `[C, D]`.
-        caption_image: Integers of shape `[C]`: the row of each caption's image.
+        image_embeddings: This and the next two are those of `evaluate_embeddings`.
+        caption_embeddings: See there.
+        caption_image: See there.
         hidden: Units of the hidden layer of a two-layer perceptron; None for a linear probe
             (logistic regression), which sees a shift of the mean but not a difference of spread.
         folds: Number of folds of the cross-validation.
@@ -86,18 +86,13 @@ def probe_accuracy(
 
 
 def quick_probe_accuracy(
-    image_embeddings: ArrayLike,
-    caption_embeddings: ArrayLike,
-    caption_image: ArrayLike,
-    *,
-    seed: int = 0,
+    image_embeddings: ArrayLike, caption_embeddings: ArrayLike, caption_image: ArrayLike
 ) -> float:
     """Computes the accuracy of a two-layer probe in half a second, to follow a training.
 
     This is `probe_accuracy` with at most 1,000 images and 50 large updates instead of 300: on that
     many images in 128 and 512 dimensions, shifted or spread differently by several amounts, the
-    two differed by at most 0.012, a standard error. It takes the same arguments and raises the
-    same errors.
+    two differed by at most 0.012, a standard error. It raises the same errors.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -106,7 +101,7 @@ def quick_probe_accuracy(
         1.0
     """
     arrays = (image_embeddings, caption_embeddings, caption_image)
-    return probe_accuracy(*arrays, max_images=1000, updates=50, seed=seed)
+    return probe_accuracy(*arrays, max_images=1000, updates=50)
 
 
 def _fresh_probe(hidden: int | None, updates: int, samples: int, seed: int) -> Any:

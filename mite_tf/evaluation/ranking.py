@@ -127,14 +127,9 @@ def near_miss_confusion(
     """Compares each caption with its own image and with images of which it is false.
 
     A near miss that is as similar as the caption's own image counts as wrong, so embeddings
-    that are all the same are always wrong.
-
-    Args:
-        image_embeddings: As for `matching_ranks`.
-        caption_embeddings: As for `matching_ranks`.
-        caption_image: As for `matching_ranks`.
-        ruled_out: Row of a caption, row of an image of which it is false, and in what this
-            image differs from the caption's own.
+    that are all the same are always wrong. Embeddings are those of `matching_ranks`; `ruled_out`
+    holds the row of a caption, the row of an image of which it is false, and in what this image
+    differs from the caption's own.
 
     Returns:
         Confusion by kind of difference, in alphabetical order; chance is 50 %.

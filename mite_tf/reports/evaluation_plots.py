@@ -55,27 +55,18 @@ def plot_recall(evaluations: Mapping[str, Evaluation]) -> "Figure":
     return figure
 
 
-def plot_modalities(
-    embeddings: Mapping[str, Embeddings],
-    *,
-    method: str = "pca",
-    points: int = 500,
-    lines: int = 25,
-    seed: int = 0,
-) -> "Figure":
+def plot_modalities(embeddings: Mapping[str, Embeddings], *, method: str = "pca") -> "Figure":
     """Draws images and captions in two dimensions.
 
     Each model has its own panel and its own projection of its images and captions taken
-    together. Grey lines join a few matching pairs.
+    together: 500 images, drawn at random, each with one caption. Grey lines join a few of these
+    pairs.
 
     Args:
         embeddings: Embeddings by model name, such as before and after adversarial training.
         method: `pca`, the plane in which they vary most: what is far apart there is far apart.
             `umap` keeps neighbours together instead, so that it shows groups, while distances
             between them say little; it comes with `pip install 'mite-tf[umap]'`.
-        points: At most this many images are drawn, each with one caption.
-        lines: How many matching pairs are joined.
-        seed: Decides which, and what `umap` draws.
 
     Raises:
         MiteError: If there is no such method, or UMAP is not installed.
@@ -93,10 +84,10 @@ def plot_modalities(
     figure, panels = new_figure(title, len(embeddings), height=4.4)
     for panel, (name, pairs) in zip(panels, embeddings.items(), strict=True):
         units = unit_embeddings(*pairs)
-        images, captions = one_caption_each(units, max_images=points, seed=seed)
-        plane, labels = _project(np.concatenate([images, captions]), method, seed)
+        images, captions = one_caption_each(units, max_images=500, seed=0)
+        plane, labels = _project(np.concatenate([images, captions]), method)
         images, captions = plane[: len(images)], plane[len(images) :]
-        for x, y in zip(images[:lines], captions[:lines], strict=True):
+        for x, y in zip(images[:25], captions[:25], strict=True):
             panel.plot([x[0], y[0]], [x[1], y[1]], color=SOFT, linewidth=0.7, alpha=0.6, zorder=1)
         _scatter(panel, images, COLOURS[0], "o", "images")
         _scatter(panel, captions, COLOURS[1], "^", "captions")
@@ -164,7 +155,7 @@ def plot_near_misses(confusions: Mapping[str, Mapping[str, float]]) -> "Figure":
     return figure
 
 
-def _project(rows: NDArray, method: str, seed: int) -> tuple[NDArray, list[str]]:
+def _project(rows: NDArray, method: str) -> tuple[NDArray, list[str]]:
     """Returns points `[N, 2]`, and what the two dimensions are."""
     if method == "pca":
         centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
@@ -180,7 +171,7 @@ def _project(rows: NDArray, method: str, seed: int) -> tuple[NDArray, list[str]]
             from umap import UMAP
         # One job: with a seed there is never another.
         neighbours = min(15, len(rows) - 1)
-        umap = UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1)
+        umap = UMAP(n_neighbors=neighbours, metric="cosine", random_state=0, n_jobs=1)
         labels = ["first dimension of UMAP", "second dimension of UMAP"]
         return np.asarray(umap.fit_transform(rows)), labels
     raise MiteError(f"No projection {method!r}; there are pca, umap.")

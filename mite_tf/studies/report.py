@@ -11,10 +11,14 @@ import numpy as np
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Difference, Embeddings
 from mite_tf.reports import plot_courses, plot_modalities, plot_near_misses, plot_similarities
-from mite_tf.reports.study_page import StudyTable, write_study_page
-from mite_tf.reports.study_plots import plot_differences, plot_variants
+from mite_tf.reports.study_report import (
+    StudyTable,
+    plot_differences,
+    plot_variants,
+    write_study_page,
+)
 from mite_tf.studies.commands import Commands
-from mite_tf.studies.measurement import by_variant, chance_measures, compare, last_stages
+from mite_tf.studies.measurement import by_variant, chance_measures, compare
 from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.studies.tables import Findings, study_tables
 
@@ -37,21 +41,15 @@ def write_study(
 ) -> list[StudyTable]:
     """Writes `study.html`, `study.md`, `study.json` and `plots`; trains and embeds nothing.
 
-    Args:
-        folder: The study.
-        split: Split that was measured on.
-        commands: Makes the commands that the tables name.
-        stage: Stage after which variants are compared; the last of each by default.
-        against: Variant to compare with; `baseline` by default, or the first one.
-
-    Returns:
-        The tables of the report, the most important ones first.
+    Returns the tables of the report, the most important ones first. `split`, `stage` and `against`
+    are those of `study`.
 
     Raises:
         MiteError: If there is nothing measured of that stage or variant.
     """
     measurements = folder.measurements(split)
-    last = last_stages(measurements, stage)
+    # Measurements come in order of their epochs, so the last of each run replaces those before.
+    last = list({(m.variant, m.seed): m for m in measurements if stage in (None, m.stage)}.values())
     names = list(by_variant(last))
     if not last:
         stages = dict.fromkeys(each.stage for each in measurements)
