@@ -75,18 +75,10 @@ def mmd(
 ) -> float:
     """Estimates the squared maximum mean discrepancy, without bias.
 
-    The kernel is `exp(-gamma * |x - y|**2)`. Every image is taken with one caption, drawn at
-    random. Pairs of a sample with itself are left out, and so are matching pairs: they are near
-    because they match, not because the distributions are alike.
-
-    Args:
-        image_embeddings: This and the next two are those of `evaluate_embeddings`.
-        caption_embeddings: See there.
-        caption_image: See there.
-        gamma: Inverse width of the kernel; 0.5 as in PVSE (arXiv:1906.04402), where two
-            unrelated unit vectors have kernel 1/e.
-        max_images: At most this many images are used, drawn at random.
-        seed: Decides the draw.
+    The kernel is `exp(-gamma * |x - y|**2)`, with a gamma of 0.5 as in PVSE (arXiv:1906.04402),
+    where two unrelated unit vectors have kernel 1/e. At most `max_images` images are taken, each
+    with one caption, both drawn at random. Pairs of a sample with itself are left out, and so are
+    matching pairs: they are near because they match, not because the distributions are alike.
 
     Returns:
         An estimate that is 0 on average for equal distributions, so it may be a little below

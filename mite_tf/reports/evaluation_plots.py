@@ -132,9 +132,8 @@ def plot_similarities(embeddings: Mapping[str, Embeddings]) -> "Figure":
 def plot_near_misses(confusions: Mapping[str, Mapping[str, float]]) -> "Figure":
     """Draws for each kind of near miss how often models prefer it to the right scene.
 
-    Args:
-        confusions: By model name and kind: percentage of comparisons that went wrong. All
-            models have the same kinds, at least one.
+    It takes percentages of comparisons that went wrong, by model name and kind. All models have
+    the same kinds, at least one.
 
     Example:
         >>> figure = plot_near_misses({"MITE": {"colour": 12.0, "count": 48.0}})

@@ -1,7 +1,6 @@
 """Evaluations side by side: as a table in the terminal, and as a page with plots and searches."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ from rich.text import Text
 
 from mite_tf.evaluation import Confusion, Embeddings, Evaluation
 from mite_tf.reports import evaluation_plots as plots
-from mite_tf.reports.contact_sheet import describe_search
+from mite_tf.reports.contact_sheet import SearchExample, describe_search
 from mite_tf.reports.history_plots import plot_history
 from mite_tf.reports.pages import PageFigure, write_page
-from mite_tf.retrieval import Hit
 
 _DIRECTIONS = {"image_to_text": "image → text", "text_to_image": "text → image"}
 _RANKS = {
@@ -26,18 +24,6 @@ _RANKS = {
     "mean_rank": ("mean rank", ".1f"),
 }
 _INVARIANCE = {"probe_accuracy": "probe accuracy", "centroid_gap": "centroid gap"}
-
-
-@dataclass(frozen=True)
-class SearchExample:
-    """One search to show in a report: a text or the `Path` of an image, and hits, best first.
-
-    Hits whose ids are among those of `correct`, which truly match the query, are marked.
-    """
-
-    query: str | Path
-    hits: Sequence[Hit]
-    correct: Collection[str] = ()
 
 
 def print_table(
@@ -135,10 +121,7 @@ def write_report(
         header=header,
         rows=rows,
         figures=[PageFigure.of(heading, figure) for heading, figure in figures.items()],
-        searches=[
-            describe_search(e.query, e.hits, image_paths, captions=captions, correct=e.correct)
-            for e in examples
-        ],
+        searches=[describe_search(example, image_paths, captions) for example in examples],
     )
 
 

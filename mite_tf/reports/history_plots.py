@@ -47,9 +47,6 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> "Figure":
             `probe_accuracy`, `active_hinges`, `rsum` and `centroid_gap`, as far as they are
             there; `stage` gives the names of stages. Missing and empty values are left out.
 
-    Returns:
-        The figure: one panel for each kind of quantity, over the epochs of all stages.
-
     Raises:
         MiteError: If no row has any of these values.
 

@@ -16,7 +16,6 @@ from mite_tf.reports.figures import COLOURS, INK, SOFT, legend_below, new_figure
 from mite_tf.reports.pages import PageFigure, write_page
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BySeed = Mapping[int, float]
@@ -97,7 +96,10 @@ def plot_variants(rsums: Mapping[str, _BySeed], probes: Mapping[str, _BySeed]) -
             values = list(by_seed.values())
             colour = COLOURS[x % len(COLOURS)]
             panel.scatter([x] * len(values), values, s=28, color=colour, zorder=3)
-            _mark_mean(panel, x + 0.18, values, colour)
+            mean, interval = float(np.mean(values)), t_interval(values)
+            panel.plot([x + 0.1, x + 0.26], [mean, mean], color=colour, linewidth=2)
+            if interval is not None and len(values) > 2:  # that of two is too wide to draw to scale
+                panel.vlines(x + 0.18, *interval, color=colour, linewidth=2)
         names = list(variants)
         panel.set_xticks(range(len(names)), names, rotation=20 if len(names) > 3 else 0)
         panel.set_xlim(-0.5, len(names) - 0.5)
@@ -143,10 +145,3 @@ def _best(rsums: Mapping[str, _BySeed]) -> str:
     }
     best, mean = max(means.items(), key=lambda item: item[1])
     return f"{best} has the highest mean recall sum, {mean:.1f} of 600 (seeds that all have)."
-
-
-def _mark_mean(panel: "Axes", x: float, values: Sequence[float], colour: str) -> None:
-    mean, interval = float(np.mean(values)), t_interval(values)
-    panel.plot([x - 0.08, x + 0.08], [mean, mean], color=colour, linewidth=2)
-    if interval is not None and len(values) > 2:  # that of two is too wide to draw to scale
-        panel.vlines(x, *interval, color=colour, linewidth=2)
