@@ -31,7 +31,6 @@ def embeddings():
 
 def _saved(figure, path):
     figure.savefig(path / "figure.png", dpi=40)
-    assert (path / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert figure.get_suptitle().endswith(".")
 
 
@@ -61,18 +60,13 @@ def test_modalities_lie_apart_before_and_mix_after(embeddings, tmp_path):
     assert distances[0] > 5 * distances[1]
 
 
-class _FakeUmap:
-    """Keeps the first two dimensions."""
-
-    def __init__(self, **arguments):
-        assert arguments["random_state"] == 0
-
-    def fit_transform(self, rows):
-        return rows[:, :2]
-
-
 def test_modalities_can_be_drawn_with_umap(embeddings, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=_FakeUmap))
+    def fake(*, random_state, **_):
+        """Keeps the first two dimensions."""
+        assert random_state == 0
+        return SimpleNamespace(fit_transform=lambda rows: rows[:, :2])
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=fake))
     figure = plot_modalities(embeddings, method="umap")
     _saved(figure, tmp_path)
     drawn = figure.axes[0].collections[0].get_offsets()
