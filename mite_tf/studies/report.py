@@ -10,13 +10,7 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Difference, Embeddings
-from mite_tf.reports import plot_courses, plot_modalities, plot_near_misses, plot_similarities
-from mite_tf.reports.study_report import (
-    StudyTable,
-    plot_differences,
-    plot_variants,
-    write_study_page,
-)
+from mite_tf.reports import evaluation_plots, history_plots, study_report
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.measurement import by_variant, chance_measures, compare
 from mite_tf.studies.study_folder import StudyFolder
@@ -38,7 +32,7 @@ def write_study(
     *,
     stage: str | None = None,
     against: str | None = None,
-) -> list[StudyTable]:
+) -> list[study_report.StudyTable]:
     """Writes `study.html`, `study.md`, `study.json` and `plots`; trains and embeds nothing.
 
     Returns the tables of the report, the most important ones first. `split`, `stage` and `against`
@@ -72,7 +66,7 @@ def write_study(
         commands=commands,
     )
     tables = study_tables(found)
-    write_study_page(
+    study_report.write_study_page(
         folder.path,
         title=f"Study: {', '.join(names)}",
         details={
@@ -96,11 +90,11 @@ def _figures(folder: StudyFolder, found: Findings) -> dict[str, Figure]:
         {name: {each.seed: each.measures[key] for each in group} for name, group in groups.items()}
         for key in ("rsum", "probe_accuracy")
     )
-    figures = {"Recall and probe": plot_variants(rsum, probe)}
+    figures = {"Recall and probe": study_report.plot_variants(rsum, probe)}
     if rsums:
-        figures["Differences"] = plot_differences(found.against, rsums)
+        figures["Differences"] = study_report.plot_differences(found.against, rsums)
     if found.kinds:
-        figures["Near misses"] = plot_near_misses(
+        figures["Near misses"] = evaluation_plots.plot_near_misses(
             {
                 name: {
                     kind: float(np.mean([each.near_misses[kind].percent for each in group]))
@@ -109,15 +103,15 @@ def _figures(folder: StudyFolder, found: Findings) -> dict[str, Figure]:
                 for name, group in groups.items()
             }
         )
-    figures["Epochs"] = plot_courses(
+    figures["Epochs"] = history_plots.plot_courses(
         {
             name: [folder.run(name, each.seed).history() for each in group]
             for name, group in groups.items()
         }
     )
     around, ends = _examples(folder, found, rsums)
-    figures["Both modalities"] = plot_modalities(around)
-    figures["Similarities"] = plot_similarities(ends)
+    figures["Both modalities"] = evaluation_plots.plot_modalities(around)
+    figures["Similarities"] = evaluation_plots.plot_similarities(ends)
     return figures
 
 

@@ -161,13 +161,9 @@ def test_the_table_shows_models_and_chance_side_by_side(embeddings):
     probe = f"{evaluation.invariance['probe_accuracy']:.3f}"
     [line] = [line for line in lines if "probe accuracy" in line]
     assert line.split() == ["probe", "accuracy", probe, "0.500"]
-
-
-def test_models_judged_on_different_candidates_have_their_own_chance(embeddings):
-    fewer = [array[:6] for array in embeddings]
-    found = {"all": embeddings, "fewer": fewer}
-    evaluations = {name: evaluate_embeddings(*each, probe=False) for name, each in found.items()}
-    header, *_ = _printed(evaluations, width=120)
+    # Models judged on different candidates have their own chance.
+    fewer = evaluate_embeddings(*(array[:6] for array in embeddings), probe=False)
+    header, *_ = _printed({"all": quick, "fewer": fewer}, width=120)
     assert "chance, full, 12 images" in header
     assert "chance, full, 6 images" in header
 

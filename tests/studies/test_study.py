@@ -244,13 +244,11 @@ class TestErrors:
         with pytest.raises(MiteError, match=message):
             study(scenes, folder.path, **wanted)
 
-    def test_another_variant_of_the_same_name_is_refused(self, folder, scenes, config, tmp_path):
+    def test_another_variant_or_other_data_is_refused(self, folder, scenes, config, tmp_path):
         file = tmp_path / "variants.toml"
         file.write_text('[mite]\n"training.clip_norm" = 1.0\n')
         with pytest.raises(MiteError, match="its variant 'mite' is another one"):
             study(scenes, folder.path, config=config, variants_file=file, quiet=True)
-
-    def test_other_data_is_refused(self, folder, scenes, config):
         with pytest.raises(MiteError, match="study of other data"):
             study(read(scenes)[4:], folder.path, config=config, quiet=True)
 
