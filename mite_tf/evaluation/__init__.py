@@ -2,13 +2,8 @@
 
 from mite_tf.evaluation.differences import Difference
 from mite_tf.evaluation.embeddings import Embeddings
-from mite_tf.evaluation.evaluation import PROTOCOLS, Evaluation, evaluate_embeddings
-from mite_tf.evaluation.invariance import (
-    centroid_gap,
-    measure_invariance,
-    mmd,
-    relative_modality_gap,
-)
+from mite_tf.evaluation.evaluation import Evaluation, evaluate_embeddings
+from mite_tf.evaluation.invariance import centroid_gap, mmd, relative_modality_gap
 from mite_tf.evaluation.probe import probe_accuracy, quick_probe_accuracy
 from mite_tf.evaluation.ranking import (
     Confusion,
@@ -17,10 +12,9 @@ from mite_tf.evaluation.ranking import (
     matching_similarities,
     near_miss_confusion,
 )
-from mite_tf.evaluation.scores import DirectionScores, RetrievalScores, chance_level, recall_at_k
+from mite_tf.evaluation.scores import DirectionScores, RetrievalScores, chance_level
 
 __all__ = [
-    "PROTOCOLS",
     "Confusion",
     "Difference",
     "DirectionScores",
@@ -33,11 +27,9 @@ __all__ = [
     "evaluate_embeddings",
     "matching_ranks",
     "matching_similarities",
-    "measure_invariance",
     "mmd",
     "near_miss_confusion",
     "probe_accuracy",
     "quick_probe_accuracy",
-    "recall_at_k",
     "relative_modality_gap",
 ]

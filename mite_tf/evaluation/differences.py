@@ -5,7 +5,6 @@ differently on other queries. `t_interval` and `bootstrap_interval` cover the fi
 `resampled_recalls` covers both.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,13 +26,10 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """A measure of one recipe minus that of another, seed by seed.
+    """A measure of one recipe minus that of another, by seed, with 95 % intervals of the mean.
 
-    Attributes:
-        differences: By seed.
-        student: Student's interval over seeds; None for a single seed.
-        over_seeds: Bootstrap interval over seeds; None for a single seed.
-        over_queries: Bootstrap interval over queries and seeds; None except for recalls.
+    `student` and `over_seeds` (a bootstrap) are None for a single seed, `over_queries` (a bootstrap
+    over queries and seeds) except for recalls.
     """
 
     differences: dict[int, float]
@@ -42,19 +38,8 @@ class Difference:
     over_queries: Interval | None = None
 
     @classmethod
-    def between(
-        cls,
-        ours: Mapping[int, float],
-        theirs: Mapping[int, float],
-        over_queries: Interval | None = None,
-    ) -> "Difference":
-        """Subtracts the values of one recipe from those of another with the same seeds.
-
-        Example:
-            >>> Difference.between({0: 2.0, 1: 3.0}, {0: 1.5, 1: 2.5}).differences
-            {0: 0.5, 1: 0.5}
-        """
-        differences = {seed: value - theirs[seed] for seed, value in ours.items()}
+    def of(cls, differences: dict[int, float], over_queries: Interval | None) -> "Difference":
+        """Computes the intervals over seeds of differences."""
         values = list(differences.values())
         return cls(differences, t_interval(values), bootstrap_interval(values), over_queries)
 
@@ -65,17 +50,11 @@ class Difference:
 
 
 def t_interval(values: ArrayLike) -> Interval | None:
-    """Computes Student's interval for the mean that a few values were drawn around.
+    """Computes Student's 95 % interval for the mean that a few values `[N]` were drawn around.
 
     It allows for the spread of a few values being uncertain itself: for five values it is 2.8
     standard errors to each side where the normal one is 2.0. It takes the values to be normally
-    distributed, which recall sums over seeds are, near enough.
-
-    Args:
-        values: Real numbers of shape `[N]`, such as the paired differences of each seed.
-
-    Returns:
-        The 95 % interval; None for fewer than two values.
+    distributed, which recall sums over seeds are, near enough. Fewer than two values have none.
 
     Example:
         >>> t_interval([1.0, 2.0, 3.0])  # 2 ± 4.303 · 1 / √3
@@ -88,27 +67,14 @@ def t_interval(values: ArrayLike) -> Interval | None:
         return None
     error = values.std(ddof=1) / np.sqrt(len(values))
     reach = float(t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1) * error)
-    mean = float(values.mean())
-    return Interval(mean - reach, mean + reach)
+    return Interval(float(values.mean()) - reach, float(values.mean()) + reach)
 
 
 def bootstrap_interval(values: ArrayLike, *, draws: int = 10_000, seed: int = 0) -> Interval | None:
-    """Computes the percentile bootstrap of the mean: values are drawn again, with replacement.
+    """Computes the 95 % percentile bootstrap of the mean of values `[N]`, drawn with replacement.
 
     It assumes no distribution, but is too narrow for few values: of five values, it holds the
-    true mean in about 84 % of cases instead of 95 %. See `t_interval`.
-
-    Args:
-        values: Real numbers of shape `[N]`.
-        draws: Number of resamples.
-        seed: Decides the resamples.
-
-    Returns:
-        The 95 % interval; None for fewer than two values.
-
-    Example:
-        >>> bootstrap_interval([1.0, 1.0, 1.0])
-        Interval(low=1.0, high=1.0)
+    true mean in about 84 % of cases instead of 95 %. Fewer than two values have none.
     """
     values = np.asarray(values, np.float64)
     if len(values) < 2:
@@ -124,11 +90,11 @@ def middle(draws: NDArray[np.float64]) -> Interval:
 
 
 def queries_answered(ranks: MatchingRanks, caption_image: ArrayLike) -> NDArray[np.float64]:
-    """Counts the queries about each image that are answered within each cutoff.
+    """Counts the queries about each image that are answered within 1, 5 and 10 results.
 
     Returns:
         Shape `[Q, 6]`, a row for each image with captions: whether the image finds one of its
-        captions within the first 1, 5 and 10; how many of its captions find it within these.
+        captions within each cutoff; how many of its captions find it.
 
     Example:
         >>> ranks = MatchingRanks(np.array([1, 7]), np.array([1, 2, 30]))
@@ -147,17 +113,14 @@ def resampled_recalls(
 ) -> NDArray[np.float64]:
     """Draws queries and seeds again and computes their recalls: a paired bootstrap over both.
 
-    Each draw takes as many seeds as there are, with replacement, and as many images, each
-    with all its captions, with replacement; all seeds of a draw see the same images, since all
-    trainings are measured on the same split. Only queries are drawn: candidates stay those
-    of the whole split, and so do the ranks.
-
-    With few seeds the result is too narrow, like that of `bootstrap_interval`; with one seed it
-    covers queries alone.
+    Each draw takes as many seeds as there are, and as many images, each with all its captions,
+    both with replacement; all seeds of a draw see the same images, since all trainings are
+    measured on the same split. Candidates stay those of the whole split, and so do the ranks.
+    With few seeds the result is too narrow; with one it covers queries alone.
 
     Args:
-        answered: Shape `[S, Q, 6]`: for each seed `queries_answered`, or the difference of
-            two trainings of that seed.
+        answered: Shape `[S, Q, 6]`: `queries_answered` of each seed, or the differences of two
+            trainings in it.
         caption_image: Integers of shape `[C]`: the row of each caption's image.
         draws: Number of resamples.
         seed: Decides the resamples.
@@ -165,11 +128,6 @@ def resampled_recalls(
     Returns:
         Shape `[draws, 6]`: recall at 1, 5 and 10 in percent from image to text, then from text
         to image, each the mean over the seeds drawn.
-
-    Example:
-        >>> answered = np.ones((2, 3, 6))  # each image has one caption, and all are found
-        >>> resampled_recalls(answered, [0, 1, 2], draws=2)[0]
-        array([100., 100., 100., 100., 100., 100.])
     """
     answered = np.asarray(answered, np.float64)
     _, captions = np.unique(np.asarray(caption_image), return_counts=True)

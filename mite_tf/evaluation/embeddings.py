@@ -12,15 +12,10 @@ _BLOCK = 1024  # captions compared at once
 
 
 class Embeddings(NamedTuple):
-    """Images and captions in one space, and which caption belongs to which image.
+    """Images `[I, D]` and captions `[C, D]` in one space, and each caption's image, a row `[C]`.
 
-    A tuple, so `evaluate_embeddings(*embeddings)` works.
-
-    Attributes:
-        images: Float array of shape `[I, D]`.
-        captions: Float array of shape `[C, D]`.
-        caption_image: Integer array of shape `[C]`: the row of each caption's image. An image
-            may have any number of captions; one without any is only a distractor.
+    An image may have any number of captions; one without any is only a distractor. A tuple, so
+    `evaluate_embeddings(*embeddings)` works.
     """
 
     images: NDArray
@@ -31,25 +26,13 @@ class Embeddings(NamedTuple):
 def unit_embeddings(
     image_embeddings: ArrayLike, caption_embeddings: ArrayLike, caption_image: ArrayLike
 ) -> Embeddings:
-    """Checks embeddings and scales them to length 1, which cosine similarity compares.
+    """Checks embeddings and scales them to length 1, as float32, with int64 rows.
 
     A zero row stays zero: it is similar to nothing, so it is ranked last instead of stopping
     the evaluation of a model whose training went wrong.
 
-    Args:
-        image_embeddings: Real numbers of shape `[I, D]`.
-        caption_embeddings: Real numbers of shape `[C, D]`, C at least 1.
-        caption_image: Integers of shape `[C]` in `[0, I)`.
-
-    Returns:
-        Float32 embeddings of length 1 and int64 rows.
-
     Raises:
         MiteError: If shapes do not fit together, a value is not finite, or a row is not there.
-
-    Example:
-        >>> unit_embeddings([[2.0, 0.0]], [[0.0, 3.0]], [0]).captions.tolist()
-        [[0.0, 1.0]]
     """
     images = unit_rows(image_embeddings, name="image embeddings", allow_zero=True)
     captions = unit_rows(caption_embeddings, name="caption embeddings", allow_zero=True)
@@ -79,10 +62,6 @@ def matching_similarity(embeddings: Embeddings) -> NDArray[np.float32]:
     """Computes the cosine similarity `[C]` of every caption with its own image.
 
     It takes `unit_embeddings`, and gives the same bits as `mite_tf.retrieval.cosine.similarity`.
-
-    Example:
-        >>> matching_similarity(unit_embeddings([[1, 0], [0, 1]], [[1, 0], [1, 0]], [0, 1]))
-        array([1., 0.], dtype=float32)
     """
     matching = np.empty(len(embeddings.captions), np.float32)
     for start in range(0, len(matching), _BLOCK):
@@ -96,22 +75,11 @@ def matching_similarity(embeddings: Embeddings) -> NDArray[np.float32]:
 def one_caption_each(
     embeddings: Embeddings, *, max_images: int, seed: int
 ) -> tuple[NDArray, NDArray]:
-    """Draws images at random, each with one of its captions drawn at random.
-
-    Args:
-        embeddings: Images and captions.
-        max_images: At most this many images are drawn; those without captions never.
-        seed: Decides the draw.
+    """Draws up to `max_images` images that have captions, each with one of these, both at random.
 
     Returns:
         Images and captions, both of shape `[min(images with captions, max_images), D]`, row
         by row a matching pair.
-
-    Example:
-        >>> pairs = Embeddings(np.eye(3), np.eye(3)[[0, 0, 2]], np.array([0, 0, 2]))
-        >>> images, captions = one_caption_each(pairs, max_images=9, seed=0)
-        >>> len(images), bool((images == captions).all())
-        (2, True)
     """
     shuffled = np.random.default_rng(seed).permutation(len(embeddings.caption_image))
     _, first = np.unique(embeddings.caption_image[shuffled], return_index=True)

@@ -10,14 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import unit_embeddings
-from mite_tf.evaluation.invariance import measure_invariance
+from mite_tf.evaluation.invariance import centroid_gap, mmd, relative_modality_gap
+from mite_tf.evaluation.probe import probe_accuracy
 from mite_tf.evaluation.ranking import matching_ranks
 from mite_tf.evaluation.scores import DirectionScores, RetrievalScores, chance_level
 from mite_tf.files import write_text
 
 # Number of folds and of images in each, in file order; None for all images there are. Scores are
 # means over the folds.
-PROTOCOLS: dict[str, tuple[int, int | None]] = {
+_PROTOCOLS: dict[str, tuple[int, int | None]] = {
     "full": (1, None),
     # The two ways to report MSCOCO's 5,000 test images: each of five thousands by itself, then the
     # mean; or all together. Every caption counts; some papers keep the first five of an image.
@@ -32,8 +33,10 @@ class Evaluation:
 
     Attributes:
         scores: Recall, median and mean rank in both directions.
-        invariance: Measures of modality invariance by name, over the whole split; see
-            `measure_invariance`.
+        invariance: Measures of modality invariance over the whole split; the lower, the more
+            alike the modalities: `probe_accuracy` (in [0, 1], 0.5 is chance), `centroid_gap` (in
+            [0, 2]), `relative_modality_gap` (in [0, 1]) and `mmd` (about 0 to 2), each from the
+            function of that name.
         chance: The scores to expect of random order under the same protocol.
         protocol: Name of the protocol.
         images: Number of images in the split.
@@ -63,12 +66,9 @@ class Evaluation:
         return self.scores.rsum
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the evaluation as JSON holds it.
+        """Returns the scores, `invariance` and, as context, the other attributes, ready for JSON.
 
-        Returns:
-            `image_to_text`, `text_to_image`, `rsum`, `invariance`, and as context `chance`,
-            `protocol`, `images`, `captions`. Recalls are percentages, ranks start at 1,
-            `probe_accuracy` is a share.
+        Recalls are percentages, ranks start at 1, `probe_accuracy` is a share.
         """
         return {
             **self.scores.to_dict(),
@@ -80,11 +80,7 @@ class Evaluation:
         }
 
     def write_json(self, path: str | Path) -> None:
-        """Writes `to_dict` as a JSON file, whole or not at all.
-
-        Args:
-            path: File to write; an existing one is replaced.
-        """
+        """Writes `to_dict` as a JSON file, whole or not at all."""
         write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
@@ -109,9 +105,6 @@ def evaluate_embeddings(
         probe: Whether to train the modality probe, which takes a few seconds.
         seed: Decides every random draw.
 
-    Returns:
-        The evaluation.
-
     Raises:
         MiteError: If shapes do not fit together, a value is not finite, there are too few
             images, the protocol is unknown, or the split does not fit it.
@@ -132,7 +125,12 @@ def evaluate_embeddings(
         chance.append(chance_level(len(fold_images), fold_rows))
     return Evaluation(
         scores=RetrievalScores.mean(scores),
-        invariance=measure_invariance(*embeddings, probe=probe, seed=seed),
+        invariance={
+            **({"probe_accuracy": probe_accuracy(*embeddings, seed=seed)} if probe else {}),
+            "centroid_gap": centroid_gap(images, captions),
+            "relative_modality_gap": relative_modality_gap(*embeddings),
+            "mmd": mmd(*embeddings, seed=seed),
+        },
         chance=RetrievalScores.mean(chance),
         protocol=protocol,
         images=len(images),
@@ -142,9 +140,9 @@ def evaluate_embeddings(
 
 def _folds(protocol: str, images: int, rows: NDArray) -> list[tuple[slice, NDArray[np.int64]]]:
     """Returns the rows of each fold's images and of their captions."""
-    if protocol not in PROTOCOLS:
-        raise MiteError(f"Unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}.")
-    folds, fold_images = PROTOCOLS[protocol]
+    if protocol not in _PROTOCOLS:
+        raise MiteError(f"Unknown protocol {protocol!r}; choose one of {', '.join(_PROTOCOLS)}.")
+    folds, fold_images = _PROTOCOLS[protocol]
     size = fold_images or images
     if images != size * folds:
         raise MiteError(

@@ -1,61 +1,18 @@
-"""Whether images and captions are distributed alike in the embedding space."""
+"""Whether images and captions are distributed alike in the embedding space.
+
+All measures take the arrays of `evaluate_embeddings` and scale embeddings to length 1.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import matching_similarity, one_caption_each, unit_embeddings
-from mite_tf.evaluation.probe import probe_accuracy
 from mite_tf.retrieval.cosine import unit_rows
-
-
-def measure_invariance(
-    image_embeddings: ArrayLike,
-    caption_embeddings: ArrayLike,
-    caption_image: ArrayLike,
-    *,
-    probe: bool = True,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Takes every measure of modality invariance: the lower, the more alike the modalities.
-
-    Args:
-        image_embeddings: Real numbers of shape `[I, D]`.
-        caption_embeddings: Real numbers of shape `[C, D]`.
-        caption_image: Integers of shape `[C]`: the row of each caption's image.
-        probe: Whether to train the probe, which takes a few seconds.
-        seed: Decides every random draw.
-
-    Returns:
-        `probe_accuracy` (in [0, 1], 0.5 is chance; absent without the probe), `centroid_gap`
-        (in [0, 2]), `relative_modality_gap` (in [0, 1]) and `mmd` (about 0 to 2), each from
-        the function of that name.
-
-    Raises:
-        MiteError: If fewer than two images have captions (five for the probe), or the
-            embeddings cannot be used.
-
-    Example:
-        >>> measure_invariance(np.eye(4), np.eye(4), np.arange(4), probe=False)["centroid_gap"]
-        0.0
-    """
-    arrays = (image_embeddings, caption_embeddings, caption_image)
-    measures = {
-        "centroid_gap": centroid_gap(image_embeddings, caption_embeddings),
-        "relative_modality_gap": relative_modality_gap(*arrays),
-        "mmd": mmd(*arrays, seed=seed),
-    }
-    if probe:
-        measures = {"probe_accuracy": probe_accuracy(*arrays, seed=seed), **measures}
-    return measures
 
 
 def centroid_gap(image_embeddings: ArrayLike, caption_embeddings: ArrayLike) -> float:
     """Computes the distance between the mean image and the mean caption embedding.
-
-    Args:
-        image_embeddings: Real numbers of shape `[I, D]`; scaled to length 1 here.
-        caption_embeddings: Real numbers of shape `[C, D]`; scaled to length 1 here.
 
     Returns:
         Euclidean distance in [0, 2]; 0.82 for CLIP, by the paper.
@@ -83,11 +40,6 @@ def relative_modality_gap(
     captions, the two averaged. Unlike the centroid gap it does not shrink only because all
     embeddings move closer together.
 
-    Args:
-        image_embeddings: Real numbers of shape `[I, D]`, I at least 2.
-        caption_embeddings: Real numbers of shape `[C, D]`, C at least 2.
-        caption_image: Integers of shape `[C]`: the row of each caption's image.
-
     Returns:
         A number in [0, 1]: 0 if each caption lies on its image, 1/2 if matching pairs are as
         far apart as members of one modality. All embeddings in one point give 0.
@@ -106,7 +58,7 @@ def relative_modality_gap(
     images, captions = embeddings.images, embeddings.captions
     if min(len(images), len(captions)) < 2:
         raise MiteError("The relative modality gap needs at least two images and two captions.")
-    matching = _dissimilarity(matching_similarity(embeddings).mean(dtype=np.float64))
+    matching = (1.0 - float(matching_similarity(embeddings).mean(dtype=np.float64))) / 2.0
     within = (_mean_dissimilarity(images) + _mean_dissimilarity(captions)) / 2
     # Below the resolution of float32 both are rounding, and their quotient would be noise.
     return matching / (matching + within) if matching > 2.0**-23 else 0.0
@@ -123,18 +75,10 @@ def mmd(
 ) -> float:
     """Estimates the squared maximum mean discrepancy, without bias.
 
-    The kernel is `exp(-gamma * |x - y|**2)`. Every image is taken with one caption, drawn at
-    random. Pairs of a sample with itself are left out, and so are matching pairs: they are near
-    because they match, not because the distributions are alike.
-
-    Args:
-        image_embeddings: As for `measure_invariance`.
-        caption_embeddings: As for `measure_invariance`.
-        caption_image: As for `measure_invariance`.
-        gamma: Inverse width of the kernel; 0.5 as in PVSE (arXiv:1906.04402), where two
-            unrelated unit vectors have kernel 1/e.
-        max_images: At most this many images are used, drawn at random.
-        seed: Decides the draw.
+    The kernel is `exp(-gamma * |x - y|**2)`, with a gamma of 0.5 as in PVSE (arXiv:1906.04402),
+    where two unrelated unit vectors have kernel 1/e. At most `max_images` images are taken, each
+    with one caption, both drawn at random. Pairs of a sample with itself are left out, and so are
+    matching pairs: they are near because they match, not because the distributions are alike.
 
     Returns:
         An estimate that is 0 on average for equal distributions, so it may be a little below
@@ -158,24 +102,18 @@ def mmd(
         raise MiteError("The discrepancy needs at least two images with captions.")
 
     def mean_kernel(x: NDArray, y: NDArray) -> float:
-        kernel = np.exp(-gamma * np.maximum(_squared_distances(x, y), 0.0))
+        x, y = x.astype(np.float64), y.astype(np.float64)
+        squared = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2.0 * x @ y.T
+        kernel = np.exp(-gamma * np.maximum(squared, 0.0))
         return float(kernel.sum() - np.trace(kernel)) / (n * (n - 1))
 
     within = mean_kernel(images, images) + mean_kernel(captions, captions)
     return within - 2.0 * mean_kernel(images, captions)
 
 
-def _squared_distances(x: NDArray, y: NDArray) -> NDArray[np.float64]:
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    return (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2.0 * x @ y.T
-
-
-def _dissimilarity(cosine: float) -> float:
-    return (1.0 - float(cosine)) / 2.0
-
-
 def _mean_dissimilarity(units: NDArray) -> float:
     """Returns the mean over all pairs of two different rows, from the length of the rows' sum."""
     total = units.sum(axis=0, dtype=np.float64)
     own = np.einsum("nd,nd->", units, units, dtype=np.float64)
-    return _dissimilarity((total @ total - own) / (len(units) * (len(units) - 1)))
+    cosine = (total @ total - own) / (len(units) * (len(units) - 1))
+    return (1.0 - float(cosine)) / 2.0

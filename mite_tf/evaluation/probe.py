@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import one_caption_each, unit_embeddings
 
-_BATCH = 200
-
 
 def probe_accuracy(
     image_embeddings: ArrayLike,
@@ -35,12 +33,11 @@ def probe_accuracy(
     standardised by the training folds.
 
     Args:
-        image_embeddings: Real numbers of shape `[I, D]`.
-        caption_embeddings: Real numbers of shape `[C, D]`.
-        caption_image: Integers of shape `[C]`: the row of each caption's image.
-        hidden: Units of the hidden layer of a two-layer perceptron (one hidden layer and the
-            output layer); None for a linear probe (logistic regression), which sees a shift
-            of the mean but not a difference of spread.
+        image_embeddings: As for `evaluate_embeddings`.
+        caption_embeddings: As for `evaluate_embeddings`.
+        caption_image: As for `evaluate_embeddings`.
+        hidden: Units of the hidden layer of a two-layer perceptron; None for a linear probe
+            (logistic regression), which sees a shift of the mean but not a difference of spread.
         folds: Number of folds of the cross-validation.
         max_images: At most this many images are used, drawn at random.
         updates: Steps that a two-layer probe learns for, with 200 embeddings each; the fewer,
@@ -69,15 +66,30 @@ def probe_accuracy(
             f"there are {len(images)}."
         )
     from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold, cross_val_score
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
+    classifier: Any = LogisticRegression(max_iter=200)
+    if hidden is not None:
+        samples = 2 * (len(images) - -(-len(images) // folds))
+        batch = min(200, samples)
+        classifier = MLPClassifier(
+            (hidden,),
+            batch_size=batch,
+            max_iter=-(-updates * batch // samples),
+            learning_rate_init=0.3 / updates,  # scikit-learn's 0.001 for 300
+            random_state=seed,
+        )
     # One thread: these products are too small to share, and its sums have one order.
     with threadpool_limits(limits=1), warnings.catch_warnings():
         # The number of updates is fixed, so the loss may well be falling still at the end.
         warnings.simplefilter("ignore", ConvergenceWarning)
         accuracies = cross_val_score(
-            _fresh_probe(hidden, updates, 2 * (len(images) - -(-len(images) // folds)), seed),
+            make_pipeline(StandardScaler(), classifier),
             np.concatenate([images, captions]),
             np.repeat([0, 1], len(images)),
             groups=np.tile(np.arange(len(images)), 2),
@@ -87,20 +99,13 @@ def probe_accuracy(
 
 
 def quick_probe_accuracy(
-    image_embeddings: ArrayLike,
-    caption_embeddings: ArrayLike,
-    caption_image: ArrayLike,
-    *,
-    seed: int = 0,
+    image_embeddings: ArrayLike, caption_embeddings: ArrayLike, caption_image: ArrayLike
 ) -> float:
     """Computes the accuracy of a two-layer probe in half a second, to follow a training.
 
-    This is `probe_accuracy`, of which it takes the arguments, with at most 1,000 images and 50
-    large updates instead of 300: on that many images in 128 and 512 dimensions, shifted or spread
-    differently by several amounts, the two differed by at most 0.012, a standard error.
-
-    Raises:
-        MiteError: If fewer than five images have captions, or the embeddings cannot be used.
+    This is `probe_accuracy` with at most 1,000 images and 50 large updates instead of 300: on that
+    many images in 128 and 512 dimensions, shifted or spread differently by several amounts, the
+    two differed by at most 0.012, a standard error. It raises the same errors.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -109,24 +114,4 @@ def quick_probe_accuracy(
         1.0
     """
     arrays = (image_embeddings, caption_embeddings, caption_image)
-    return probe_accuracy(*arrays, max_images=1000, updates=50, seed=seed)
-
-
-def _fresh_probe(hidden: int | None, updates: int, samples: int, seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    if hidden is None:
-        return make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
-    batch = min(_BATCH, samples)
-    epochs = -(-updates * batch // samples)
-    network = MLPClassifier(
-        (hidden,),
-        batch_size=batch,
-        max_iter=epochs,
-        learning_rate_init=0.3 / updates,  # scikit-learn's 0.001 for 300
-        random_state=seed,
-    )
-    return make_pipeline(StandardScaler(), network)
+    return probe_accuracy(*arrays, max_images=1000, updates=50)

@@ -16,26 +16,12 @@ _BLOCK = 1024
 class MatchingRanks(NamedTuple):
     """Ranks of the right answers, 1 being the best.
 
-    Attributes:
-        image_to_text: Integer array with one rank for every image that has captions, in the
-            order of their rows: the rank of its best caption (any-hit).
-        text_to_image: Integer array of shape `[C]`: the rank of each caption's image.
+    `image_to_text` holds the rank of the best caption (any-hit) of every image that has captions,
+    in the order of rows, `text_to_image` of shape `[C]` the rank of each caption's image.
     """
 
     image_to_text: NDArray[np.int64]
     text_to_image: NDArray[np.int64]
-
-
-class MatchingSimilarities(NamedTuple):
-    """How near each caption is to its image and to the nearest other image.
-
-    Attributes:
-        matching: Float32 array of shape `[C]`, cosine similarity with the right image.
-        hardest: Float32 array of shape `[C]`, the highest with any other image.
-    """
-
-    matching: NDArray[np.float32]
-    hardest: NDArray[np.float32]
 
 
 class Confusion(NamedTuple):
@@ -72,9 +58,6 @@ def matching_ranks(
             without captions is a candidate but not a query.
         block_size: Rows compared at once. Memory grows with its square, not with `I * C`.
 
-    Returns:
-        The ranks in both directions.
-
     Raises:
         MiteError: If shapes do not fit together or a value is not finite.
 
@@ -109,25 +92,18 @@ def matching_similarities(
     caption_image: ArrayLike,
     *,
     block_size: int = _BLOCK,
-) -> MatchingSimilarities:
-    """Compares each caption's similarity to its image with that to the nearest other image.
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Computes each caption's similarity to its image, and to the nearest other image.
 
-    Args:
-        image_embeddings: As for `matching_ranks`.
-        caption_embeddings: As for `matching_ranks`.
-        caption_image: As for `matching_ranks`.
-        block_size: As for `matching_ranks`.
-
-    Returns:
-        Both similarities for every caption, in [-1, 1].
+    It takes the arguments of `matching_ranks`. Both results are of shape `[C]`, in [-1, 1].
 
     Raises:
         MiteError: If there is only one image, shapes do not fit together or a value is not
             finite.
 
     Example:
-        >>> pairs = matching_similarities([[1, 0], [0, 1]], [[3, 4]], [0])
-        >>> pairs.matching.round(3).tolist(), pairs.hardest.round(3).tolist()
+        >>> matching, hardest = matching_similarities([[1, 0], [0, 1]], [[3, 4]], [0])
+        >>> matching.round(3).tolist(), hardest.round(3).tolist()
         ([0.6...], [0.8...])
     """
     embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)
@@ -139,7 +115,7 @@ def matching_similarities(
         inside = np.flatnonzero((own >= 0) & (own < similarities.shape[1]))
         similarities[inside, own[inside]] = -np.inf
         hardest[captions] = np.maximum(hardest[captions], similarities.max(axis=1))
-    return MatchingSimilarities(matching_similarity(embeddings), hardest)
+    return matching_similarity(embeddings), hardest
 
 
 def near_miss_confusion(
@@ -151,20 +127,12 @@ def near_miss_confusion(
     """Compares each caption with its own image and with images of which it is false.
 
     A near miss that is as similar as the caption's own image counts as wrong, so embeddings
-    that are all the same are always wrong.
-
-    Args:
-        image_embeddings: As for `matching_ranks`.
-        caption_embeddings: As for `matching_ranks`.
-        caption_image: As for `matching_ranks`.
-        ruled_out: Row of a caption, row of an image of which it is false, and in what this
-            image differs from the caption's own.
+    that are all the same are always wrong. Embeddings are those of `matching_ranks`; `ruled_out`
+    holds the row of a caption, the row of an image of which it is false, and in what this image
+    differs from the caption's own.
 
     Returns:
         Confusion by kind of difference, in alphabetical order; chance is 50 %.
-
-    Raises:
-        MiteError: If the embeddings cannot be used.
 
     Example:
         >>> images, captions = [[1, 0], [0, 1]], [[2, 1], [1, 2]]
@@ -177,10 +145,8 @@ def near_miss_confusion(
         return {}
     captions, images, names = (np.array(column) for column in zip(*pairs, strict=True))
     own = matching_similarity(embeddings)[captions]
-    other = matching_similarity(
-        Embeddings(embeddings.images, embeddings.captions[captions], images)
-    )
-    wrong = other >= own
+    near = Embeddings(embeddings.images, embeddings.captions[captions], images)
+    wrong = matching_similarity(near) >= own
     return {
         str(kind): Confusion(int(wrong[names == kind].sum()), int((names == kind).sum()))
         for kind in np.unique(names)
@@ -194,8 +160,5 @@ def _blocks(
         images = slice(i, i + block_size)
         for c in range(0, len(embeddings.captions), block_size):
             captions = slice(c, c + block_size)
-            yield (
-                captions,
-                images,
-                similarity(embeddings.captions[captions], embeddings.images[images]),
-            )
+            found = similarity(embeddings.captions[captions], embeddings.images[images])
+            yield captions, images, found

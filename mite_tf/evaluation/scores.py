@@ -6,35 +6,15 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-
-def recall_at_k(ranks: ArrayLike, k: int) -> float:
-    """Computes the share of queries whose best right answer is among the first `k`.
-
-    Args:
-        ranks: Integers of shape `[Q]`, 1 being the best.
-        k: Number of results that count.
-
-    Returns:
-        Percentage, 0 to 100.
-
-    Example:
-        >>> recall_at_k([1, 2, 7, 30], k=5)
-        50.0
-    """
-    ranks = np.asarray(ranks)
-    return 100.0 * int(np.count_nonzero(ranks <= k)) / len(ranks)
+_CUTOFFS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
 class DirectionScores:
-    """How well one modality finds the other.
+    """How well one modality finds the other: recall at 1, 5 and 10, median and mean rank.
 
-    Attributes:
-        r1: Recall at 1: percentage of queries whose best right answer ranks first.
-        r5: Recall at 5, in percent.
-        r10: Recall at 10, in percent.
-        median_rank: Median rank of the best right answer, 1 being the best.
-        mean_rank: Mean rank of the best right answer.
+    Recall at K is the percentage of queries whose best right answer is among the first K; ranks
+    are those of the best right answers, 1 being the best.
     """
 
     r1: float
@@ -45,26 +25,15 @@ class DirectionScores:
 
     @classmethod
     def of_ranks(cls, ranks: ArrayLike) -> "DirectionScores":
-        """Summarises ranks.
-
-        Args:
-            ranks: Integers of shape `[Q]`, 1 being the best.
-
-        Returns:
-            Recalls, median and mean.
+        """Summarises ranks, integers of shape `[Q]`.
 
         Example:
             >>> DirectionScores.of_ranks([1, 2, 7, 30])
             DirectionScores(r1=25.0, r5=50.0, r10=75.0, median_rank=4.5, mean_rank=10.0)
         """
         ranks = np.asarray(ranks)
-        return cls(
-            r1=recall_at_k(ranks, 1),
-            r5=recall_at_k(ranks, 5),
-            r10=recall_at_k(ranks, 10),
-            median_rank=float(np.median(ranks)),
-            mean_rank=float(np.mean(ranks)),
-        )
+        r1, r5, r10 = (100.0 * int(np.count_nonzero(ranks <= k)) / len(ranks) for k in _CUTOFFS)
+        return cls(r1, r5, r10, float(np.median(ranks)), float(np.mean(ranks)))
 
     @classmethod
     def mean(cls, scores: Sequence["DirectionScores"]) -> "DirectionScores":
@@ -73,15 +42,15 @@ class DirectionScores:
             **{f.name: float(np.mean([getattr(s, f.name) for s in scores])) for f in fields(cls)}
         )
 
+    @property
+    def recalls(self) -> tuple[float, float, float]:
+        """Recall at 1, 5 and 10."""
+        return self.r1, self.r5, self.r10
+
 
 @dataclass(frozen=True)
 class RetrievalScores:
-    """Scores of both directions.
-
-    Attributes:
-        image_to_text: Images look for captions; any of its captions is right (any-hit).
-        text_to_image: Captions look for their image.
-    """
+    """Scores of images that look for captions (any of theirs is right) and the other way round."""
 
     image_to_text: DirectionScores
     text_to_image: DirectionScores
@@ -89,11 +58,7 @@ class RetrievalScores:
     @property
     def rsum(self) -> float:
         """Sum of the six recalls, 0 to 600."""
-        return sum(
-            recall
-            for direction in (self.image_to_text, self.text_to_image)
-            for recall in (direction.r1, direction.r5, direction.r10)
-        )
+        return sum(self.image_to_text.recalls + self.text_to_image.recalls)
 
     @classmethod
     def mean(cls, scores: Sequence["RetrievalScores"]) -> "RetrievalScores":
@@ -112,14 +77,12 @@ def chance_level(images: int, caption_image: ArrayLike) -> RetrievalScores:
     """Computes the scores to expect when every query puts the candidates in random order.
 
     With `n` right answers among `N` candidates, none is among the first `k` with probability
-    `C(N - n, k) / C(N, k)`, and the first of them stands at `(N + 1) / (n + 1)` on average.
+    `C(N - n, k) / C(N, k)`, and the first of them stands at `(N + 1) / (n + 1)` on average. The
+    median is that of all queries' ranks together.
 
     Args:
         images: Number of images, captioned or not.
         caption_image: Integers of shape `[C]`: the row of each caption's image.
-
-    Returns:
-        Expected recalls and mean ranks; the median is that of all queries' ranks together.
 
     Example:
         Ten images with two captions each: the first of 20 captions is right in 2 of 20 cases.
@@ -139,17 +102,9 @@ def chance_level(images: int, caption_image: ArrayLike) -> RetrievalScores:
 def _direction(candidates: int, right: NDArray[np.int64]) -> DirectionScores:
     kinds, queries = np.unique(right, return_counts=True)
     found = np.average([_found(candidates, int(n)) for n in kinds], axis=0, weights=queries)
-
-    def recall(k: int) -> float:
-        return 100.0 * float(found[min(k, candidates)])
-
-    return DirectionScores(
-        r1=recall(1),
-        r5=recall(5),
-        r10=recall(10),
-        median_rank=_median(found),
-        mean_rank=float(np.average((candidates + 1) / (kinds + 1), weights=queries)),
-    )
+    r1, r5, r10 = (100.0 * float(found[min(k, candidates)]) for k in _CUTOFFS)
+    mean_rank = float(np.average((candidates + 1) / (kinds + 1), weights=queries))
+    return DirectionScores(r1, r5, r10, _median(found), mean_rank)
 
 
 def _found(candidates: int, right: int) -> NDArray[np.float64]:

@@ -1,13 +1,13 @@
 """What a person looks at: tables, plots, pages, contact sheets."""
 
-from mite_tf.reports.contact_sheet import write_contact_sheet
+from mite_tf.reports.contact_sheet import SearchExample, write_contact_sheet
 from mite_tf.reports.evaluation_plots import (
     plot_modalities,
     plot_near_misses,
     plot_recall,
     plot_similarities,
 )
-from mite_tf.reports.evaluation_report import SearchExample, print_table, write_report
+from mite_tf.reports.evaluation_report import print_table, write_report
 from mite_tf.reports.history_plots import plot_courses, plot_history
 
 __all__ = [

@@ -1,12 +1,25 @@
 """One search and its results on one HTML page that needs no other file."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mite_tf.errors import MiteError
 from mite_tf.reports.pages import thumbnail_uri, write_page
 from mite_tf.retrieval import Hit
+
+
+@dataclass(frozen=True)
+class SearchExample:
+    """One search to show: a text or the `Path` of an image, and hits, best first.
+
+    Hits whose ids are among those of `correct`, which truly match the query, are marked.
+    """
+
+    query: str | Path
+    hits: Sequence[Hit]
+    correct: Collection[str] | None = None
 
 
 def write_contact_sheet(
@@ -44,30 +57,20 @@ def write_contact_sheet(
         >>> "dog &lt;3" in page.read_text(encoding="utf-8")
         True
     """
-    search = describe_search(query, hits, image_paths, captions=captions, correct=correct)
+    search = describe_search(SearchExample(query, hits, correct), image_paths, captions)
     write_page(path, "contact_sheet.html", title=title, search=search)
 
 
 def describe_search(
-    query: str | Path,
-    hits: Sequence[Hit],
-    image_paths: Mapping[str, str | Path] | None = None,
-    *,
-    captions: Mapping[str, str] | None = None,
-    correct: Collection[str] | None = None,
+    search: SearchExample,
+    image_paths: Mapping[str, str | Path] | None,
+    captions: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    """Gathers what the template `gallery.html` shows of one search: texts and thumbnails.
-
-    It takes the arguments of `write_contact_sheet` and raises the same errors.
-
-    Example:
-        >>> search = describe_search("a dog", [Hit("7", 0.5)], captions={"7": "my dog"})
-        >>> [(result["rank"], result["caption"]) for result in search["results"]]
-        [(1, 'my dog')]
-    """
+    """Gathers what `gallery.html` shows of a search, with images and captions by id."""
+    query, correct = search.query, search.correct
     image_paths, captions = image_paths or {}, captions or {}
     results = []
-    for rank, hit in enumerate(hits, start=1):
+    for rank, hit in enumerate(search.hits, start=1):
         if hit.id not in image_paths and hit.id not in captions:
             raise MiteError(f"Result {hit.id!r} has neither an image file nor a caption to show.")
         results.append(

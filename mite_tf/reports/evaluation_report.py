@@ -1,7 +1,6 @@
 """Evaluations side by side: as a table in the terminal, and as a page with plots and searches."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mite_tf.evaluation import Confusion, Embeddings, Evaluation, RetrievalScores
-from mite_tf.reports.contact_sheet import describe_search
-from mite_tf.reports.evaluation_plots import (
-    plot_modalities,
-    plot_near_misses,
-    plot_recall,
-    plot_similarities,
-)
+from mite_tf.evaluation import Confusion, Embeddings, Evaluation
+from mite_tf.reports import evaluation_plots as plots
+from mite_tf.reports.contact_sheet import SearchExample, describe_search
 from mite_tf.reports.history_plots import plot_history
 from mite_tf.reports.pages import PageFigure, write_page
-from mite_tf.retrieval import Hit
 
 _DIRECTIONS = {"image_to_text": "image → text", "text_to_image": "text → image"}
 _RANKS = {
@@ -33,21 +26,6 @@ _RANKS = {
 _INVARIANCE = {"probe_accuracy": "probe accuracy", "centroid_gap": "centroid gap"}
 
 
-@dataclass(frozen=True)
-class SearchExample:
-    """One search to show in a report.
-
-    Attributes:
-        query: A text, or the `Path` of an image.
-        hits: Results, best first.
-        correct: Ids that truly match the query; results among them are marked.
-    """
-
-    query: str | Path
-    hits: Sequence[Hit]
-    correct: Collection[str] = ()
-
-
 def print_table(
     evaluations: Mapping[str, Evaluation],
     *,
@@ -56,10 +34,7 @@ def print_table(
 ) -> None:
     """Prints a column for each model, and one for what random order would score.
 
-    Args:
-        evaluations: Evaluations by model name.
-        near_misses: Near misses by model name and kind, of rendered scenes.
-        console: Where to print; standard output if left out.
+    Evaluations come by model name, near misses of rendered scenes by model name and kind.
 
     Example:
         >>> import numpy as np
@@ -127,15 +102,15 @@ def write_report(
         >>> "Five images" in page.read_text(encoding="utf-8")
         True
     """
-    figures = [("Recall", plot_recall(evaluations))]
+    figures = {"Recall": plots.plot_recall(evaluations)}
     if embeddings:
-        figures.append(("Both modalities", plot_modalities(embeddings, method=projection)))
-        figures.append(("Similarities", plot_similarities(embeddings)))
+        figures["Both modalities"] = plots.plot_modalities(embeddings, method=projection)
+        figures["Similarities"] = plots.plot_similarities(embeddings)
     if near_misses:
         percents = {n: {k: c.percent for k, c in each.items()} for n, each in near_misses.items()}
-        figures.append(("Near misses", plot_near_misses(percents)))
+        figures["Near misses"] = plots.plot_near_misses(percents)
     if history:
-        figures.append(("Training", plot_history(history)))
+        figures["Training"] = plot_history(history)
     header, *rows = _rows(evaluations, near_misses)
     write_page(
         path,
@@ -145,11 +120,8 @@ def write_report(
         splits=dict.fromkeys((e.protocol, e.images, e.captions) for e in evaluations.values()),
         header=header,
         rows=rows,
-        figures=[PageFigure.of(heading, figure) for heading, figure in figures],
-        searches=[
-            describe_search(e.query, e.hits, image_paths, captions=captions, correct=e.correct)
-            for e in examples
-        ],
+        figures=[PageFigure.of(heading, figure) for heading, figure in figures.items()],
+        searches=[describe_search(example, image_paths, captions) for example in examples],
     )
 
 
@@ -162,7 +134,11 @@ def _rows(
     Two columns name the score, one follows for each model, one for chance. Where models were
     evaluated on different candidates, each of these has its chance column.
     """
-    models, chances = list(evaluations.values()), _chance_columns(evaluations)
+    models = list(evaluations.values())
+    different = {model.chance: model for model in models}
+    chances = {f"chance, {e.protocol}, {e.images:,} images": c for c, e in different.items()}
+    if len(different) == 1:
+        chances = {"chance": models[0].chance}
     columns = [*(model.scores for model in models), *chances.values()]
     rows = [["", "", *evaluations, *chances]]
     for direction, direction_name in _DIRECTIONS.items():
@@ -171,7 +147,8 @@ def _rows(
             rows.append([direction_name if score == "r1" else "", label, *values])
     rows.append(["both", "rsum", *(f"{column.rsum:.1f}" for column in columns)])
     for measure, label in _INVARIANCE.items():
-        found = [_measured(model, measure) for model in models]
+        measured = [model.invariance.get(measure) for model in models]
+        found = ["" if value is None else f"{value:.3f}" for value in measured]
         chance = "0.500" if measure == "probe_accuracy" else ""
         rows.append(["", label, *found, *[chance] * len(chances)])
     confusions = near_misses or {}
@@ -180,15 +157,3 @@ def _rows(
         heading = "" if position else "near misses"
         rows.append([heading, f"{kind}, %", *found, *["50.0"] * len(chances)])
     return rows
-
-
-def _measured(evaluation: Evaluation, measure: str) -> str:
-    value = evaluation.invariance.get(measure)
-    return "" if value is None else f"{value:.3f}"
-
-
-def _chance_columns(evaluations: Mapping[str, Evaluation]) -> dict[str, RetrievalScores]:
-    different = {evaluation.chance: evaluation for evaluation in evaluations.values()}
-    if len(different) == 1:
-        return {"chance": next(iter(different))}
-    return {f"chance, {e.protocol}, {e.images:,} images": c for c, e in different.items()}

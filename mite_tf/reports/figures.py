@@ -1,7 +1,6 @@
 """How figures look: colours that colour-blind readers can tell apart, sizes, plain axes."""
 
 import io
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,20 +9,13 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, jfly.uni-koeln.de/color: blue, vermilion, green, orange, purple, sky.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
-IMAGE_COLOUR, CAPTION_COLOUR = COLOURS[0], COLOURS[1]
 INK, SOFT = "#1d2330", "#6b7484"
 
 
 def new_figure(title: str, panels: int, *, height: float) -> tuple["Figure", list["Axes"]]:
-    """Makes a figure of up to two panels a row, without touching matplotlib's global state.
+    """Makes a figure with two panels to a row, without touching matplotlib's global state.
 
-    Args:
-        title: A sentence that says what the figure shows.
-        panels: Number of panels.
-        height: Height of a row of panels in inches; the figure is 9 wide.
-
-    Returns:
-        The figure and its panels, row by row.
+    It is 9 inches wide; `height` is that of a row of panels, in inches.
     """
     from matplotlib.figure import Figure
 
@@ -40,32 +32,8 @@ def new_figure(title: str, panels: int, *, height: float) -> tuple["Figure", lis
 
 def legend_below(figure: "Figure", panel: "Axes") -> None:
     """Puts one legend under all panels of a figure, with the labels of one of them."""
-    figure.legend(
-        *panel.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        fontsize=9,
-    )
-
-
-def mark_stages(panel: "Axes", stages: Sequence[str], *, first: bool, named: bool = True) -> None:
-    """Draws a dashed line where a stage begins, with its name above, clear of the curves.
-
-    Args:
-        panel: A panel over epochs, the first one at 1.
-        stages: Name of the stage of each epoch; empty where there is none.
-        first: Whether to name the first stage too, which has no line.
-        named: Whether to write names at all.
-    """
-    starts = [e for e, stage in enumerate(stages) if stage and (e == 0 or stage != stages[e - 1])]
-    for position, epoch in enumerate(starts if first else [e for e in starts if e > 0]):
-        if epoch > 0:
-            panel.axvline(epoch + 0.5, color=SOFT, linestyle="--", linewidth=1)
-        if named:
-            height = 1.01 + 0.07 * (position % 2)  # so that names of short stages do not collide
-            across = panel.get_xaxis_transform()
-            panel.text(epoch + 0.6, height, stages[epoch], transform=across, fontsize=8, color=INK)
+    labels = panel.get_legend_handles_labels()
+    figure.legend(*labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
 
 
 def to_png(figure: "Figure") -> bytes:

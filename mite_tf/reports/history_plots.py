@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mite_tf.errors import MiteError
-from mite_tf.reports.figures import COLOURS, INK, legend_below, mark_stages, new_figure
+from mite_tf.reports.figures import COLOURS, INK, SOFT, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,9 +47,6 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> "Figure":
             `probe_accuracy`, `active_hinges`, `rsum` and `centroid_gap`, as far as they are
             there; `stage` gives the names of stages. Missing and empty values are left out.
 
-    Returns:
-        The figure: one panel for each kind of quantity, over the epochs of all stages.
-
     Raises:
         MiteError: If no row has any of these values.
 
@@ -70,8 +67,17 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> "Figure":
         title += "; dashed lines mark where a stage begins"
     figure, axes = new_figure(f"{title}.", len(there), height=2.5)
     for position, (axis, panel) in enumerate(zip(axes, there, strict=True)):
-        _draw(axis, panel, series)
-        mark_stages(axis, _stages(history), first=True, named=position < 2)
+        for colour, marker, (key, label) in zip(COLOURS, "o^", panel.curves.items(), strict=False):
+            x = np.flatnonzero(np.isfinite(series[key]))
+            if len(x):
+                y = series[key][x]
+                axis.plot(x + 1, y, color=colour, marker=marker, markersize=3.5, label=label)
+        if panel.chance is not None:
+            axis.axhline(panel.chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
+        if len(panel.curves) > 1:
+            axis.legend(frameon=False, fontsize=8)
+        axis.set_ylabel(panel.label, fontsize=9)
+        _mark_stages(axis, history, first=True, named=position < 2)
         axis.set_xlim(0.5, len(history) + 0.5)
         axis.set_xlabel("epoch over all stages", fontsize=9)
         axis.locator_params(axis="x", integer=True)
@@ -81,13 +87,8 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> "Figure":
 def plot_courses(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> "Figure":
     """Draws recall sum, probe accuracy and centroid gap over the epochs.
 
-    Args:
-        histories: Of each variant the histories of its runs, as `plot_history` takes them. Columns
-            that are missing are left out.
-
-    Returns:
-        The figure: lines are means over seeds, bands hold all of them; dashed lines mark where
-        a stage of the first variant begins.
+    It takes the histories of each variant's runs, as for `plot_history`. Lines are means over
+    seeds, bands hold all of them; dashed lines mark where a stage of the first variant begins.
 
     Example:
         >>> rows = [{"stage": "align", "rsum": 200.0}, {"stage": "finetune", "rsum": 210.0}]
@@ -113,7 +114,7 @@ def plot_courses(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]])
             panel.fill_between(epochs + 1, low, high, color=colour, alpha=0.18, linewidth=0)
         if measure == "probe_accuracy":
             panel.axhline(0.5, color=INK, linestyle=":", linewidth=1.2)
-        mark_stages(panel, _stages(next(iter(histories.values()))[0]), first=False)
+        _mark_stages(panel, next(iter(histories.values()))[0], first=False)
         panel.set_ylabel(_COURSES[measure])
         panel.set_xlabel("epoch over all stages", fontsize=9)
         panel.locator_params(axis="x", integer=True)
@@ -126,19 +127,6 @@ def _values(history: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float6
     return np.array([np.nan if cell in (None, "") else float(cell) for cell in cells])
 
 
-def _draw(axis: "Axes", panel: _Panel, series: Mapping[str, NDArray[np.float64]]) -> None:
-    for colour, marker, (key, label) in zip(COLOURS, "o^", panel.curves.items(), strict=False):
-        there = np.flatnonzero(np.isfinite(series[key]))
-        if len(there):
-            values = series[key][there]
-            axis.plot(there + 1, values, color=colour, marker=marker, markersize=3.5, label=label)
-    if panel.chance is not None:
-        axis.axhline(panel.chance, color=INK, linestyle=":", linewidth=1.2, label="chance")
-    if len(panel.curves) > 1:
-        axis.legend(frameon=False, fontsize=8)
-    axis.set_ylabel(panel.label, fontsize=9)
-
-
 def _over_epochs(runs: Sequence[Sequence[Mapping[str, Any]]], measure: str) -> NDArray[np.float64]:
     """Returns values of shape `[runs, epochs]`; NaN where a run has none."""
     values = np.full((len(runs), max(map(len, runs), default=0)), np.nan)
@@ -147,5 +135,16 @@ def _over_epochs(runs: Sequence[Sequence[Mapping[str, Any]]], measure: str) -> N
     return values
 
 
-def _stages(history: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [str(row.get("stage") or "") for row in history]
+def _mark_stages(
+    panel: "Axes", history: Sequence[Mapping[str, Any]], *, first: bool, named: bool = True
+) -> None:
+    """Draws a dashed line where a stage begins, with its name above; the first has no line."""
+    stages = [str(row.get("stage") or "") for row in history]
+    starts = [e for e, stage in enumerate(stages) if stage and (e == 0 or stage != stages[e - 1])]
+    for position, epoch in enumerate(starts if first else [e for e in starts if e > 0]):
+        if epoch > 0:
+            panel.axvline(epoch + 0.5, color=SOFT, linestyle="--", linewidth=1)
+        if named:
+            height = 1.01 + 0.07 * (position % 2)  # so that names of short stages do not collide
+            across = panel.get_xaxis_transform()
+            panel.text(epoch + 0.6, height, stages[epoch], transform=across, fontsize=8, color=INK)

@@ -14,15 +14,11 @@ from mite_tf.reports.figures import to_png
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_SIDE = 320  # of thumbnails, in pixels
+
 
 class PageFigure(NamedTuple):
-    """A figure of a page.
-
-    Attributes:
-        heading: Heading above it.
-        text: The figure's title, for those who cannot see it.
-        png: The figure as a PNG file.
-    """
+    """A figure of a page: its heading, its title for those who cannot see it, and a PNG file."""
 
     heading: str
     text: str
@@ -40,15 +36,9 @@ class PageFigure(NamedTuple):
 
 
 def write_page(path: str | Path, template: str, **context: Any) -> None:
-    """Fills a template and writes the page, whole or not at all.
+    """Fills a template of this folder, by its file name, and writes the page, whole or not at all.
 
-    Args:
-        path: File to write.
-        template: File name of a template beside this module.
-        **context: Values by the names that the template uses; they are escaped for HTML.
-
-    Raises:
-        jinja2.UndefinedError: If `context` lacks a name.
+    Values come by the names that the template uses, all of them; they are escaped for HTML.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -62,18 +52,11 @@ def write_page(path: str | Path, template: str, **context: Any) -> None:
     write_text(path, environment.get_template(template).render(context))
 
 
-def thumbnail_uri(path: str | Path, *, max_side: int = 320, quality: int = 82) -> str:
+def thumbnail_uri(path: str | Path) -> str:
     """Reads an image and returns it, made small, as a `data:` address for an HTML page.
 
-    The camera's rotation is applied and transparency becomes white.
-
-    Args:
-        path: Image file of any kind that Pillow reads.
-        max_side: Longest side in pixels; smaller images keep their size.
-        quality: JPEG quality, 1 to 95.
-
-    Returns:
-        Text that starts with `data:image/jpeg;base64,`.
+    Its longest side is 320 pixels at most. The camera's rotation is applied and transparency
+    becomes white.
 
     Raises:
         MiteError: If the file is missing or is not an image.
@@ -87,13 +70,13 @@ def thumbnail_uri(path: str | Path, *, max_side: int = 320, quality: int = 82) -
     """
     try:
         with Image.open(path) as opened:
-            opened.draft("RGB", (2 * max_side, 2 * max_side))  # lets JPEG decode fewer pixels
+            opened.draft("RGB", (2 * _SIDE, 2 * _SIDE))  # lets JPEG decode fewer pixels
             image = ImageOps.exif_transpose(opened).convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MiteError(f"{path} cannot be read as an image: {error}") from error
-    image.thumbnail((max_side, max_side))
+    image.thumbnail((_SIDE, _SIDE))
     opaque = Image.new("RGB", image.size, "white")
     opaque.paste(image, mask=image)
     buffer = io.BytesIO()
-    opaque.save(buffer, "JPEG", quality=quality, optimize=True)
+    opaque.save(buffer, "JPEG", quality=82, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

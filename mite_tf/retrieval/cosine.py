@@ -32,10 +32,6 @@ def unit_rows(
 
     Raises:
         MiteError: If the shape is not `[N, D]`, a value is not finite, or a row is all zeros.
-
-    Example:
-        >>> unit_rows([[3.0, 4.0], [0.0, 2.0]]).round(1).tolist()
-        [[0.6..., 0.8...], [0.0, 1.0]]
     """
     vectors = np.asarray(vectors)
     if vectors.ndim != 2 or vectors.shape[1] == 0:

@@ -49,11 +49,7 @@ class VectorIndex:
     """
 
     def __init__(
-        self,
-        ids: Sequence[str],
-        vectors: ArrayLike,
-        *,
-        metadata: Mapping[str, Any] | None = None,
+        self, ids: Sequence[str], vectors: ArrayLike, *, metadata: Mapping[str, Any] | None = None
     ) -> None:
         units = unit_rows(vectors)
         if len(ids) != len(units):
@@ -67,20 +63,10 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def dimension(self) -> int:
-        """Number of entries of each vector."""
-        return self.vectors.shape[1]
-
     def search(self, queries: ArrayLike, k: int = 10) -> list[list[Hit]]:
-        """Finds the `k` most similar vectors for every query.
+        """Finds the `k` most similar vectors for every query `[Q, D]`, most similar first.
 
-        Args:
-            queries: Real numbers of shape `[Q, D]`; scaled to length 1 here.
-            k: How many hits per query; at most as many as there are vectors.
-
-        Returns:
-            For every query its hits, most similar first.
+        There are fewer than `k` hits where there are fewer vectors.
 
         Raises:
             MiteError: If `k` is below 1, the dimension differs from the index's, or a query
@@ -89,9 +75,9 @@ class VectorIndex:
         units = unit_rows(queries, name="queries")
         if k < 1:
             raise MiteError(f"k must be at least 1; received {k}.")
-        if units.shape[1] != self.dimension:
+        if units.shape[1] != self.vectors.shape[1]:
             raise MiteError(
-                f"The index holds vectors of dimension {self.dimension}, the queries have "
+                f"The index holds vectors of dimension {self.vectors.shape[1]}, the queries have "
                 f"{units.shape[1]}: were they made by the same model?"
             )
         blocks = (units[start : start + _QUERIES] for start in range(0, len(units), _QUERIES))
@@ -114,11 +100,7 @@ class VectorIndex:
         ]
 
     def save(self, path: str | Path) -> None:
-        """Writes ids, vectors and metadata to one `.npz` file, whole or not at all.
-
-        Args:
-            path: File to write; an existing one is replaced.
-        """
+        """Writes ids, vectors and metadata to one `.npz` file, whole or not at all."""
         header = {"format": _FORMAT, "ids": self.ids, "metadata": self.metadata}
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
         with written_beside(path, "wb") as file:
@@ -126,13 +108,7 @@ class VectorIndex:
 
     @classmethod
     def load(cls, path: str | Path) -> "VectorIndex":
-        """Reads an index that `save` wrote.
-
-        Args:
-            path: File to read.
-
-        Returns:
-            An index equal to the saved one, bit for bit.
+        """Reads an index that `save` wrote, equal to the saved one, bit for bit.
 
         Raises:
             MiteError: If the file is missing, damaged, or not such an index.

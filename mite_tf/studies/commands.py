@@ -18,12 +18,9 @@ Option = str | Path | bool | None
 class Commands:
     """Command lines for the parts of a study.
 
-    Args:
-        data: Path of the data.
-        source: What `--config` names.
-        base: The configuration that the variants change.
-        reading: Options that say how to read the data, by name; None and False leave one out.
-        studying: Options of `mite study` besides.
+    `source` is what `--config` names, `base` the configuration that the variants change. `reading`
+    and `studying` are options by name, for the data and for `mite study` besides; None and False
+    leave one out.
     """
 
     data: str
@@ -47,21 +44,15 @@ class Commands:
         return self._line("study", self.base, {**chosen, **self.studying, **more})
 
     def _line(self, verb: str, config: Config, options: Mapping[str, Option]) -> str:
-        source = ["--config", self.source, *settings(load_config(self.source), config)]
+        source = ["--config", self.source, *_settings(load_config(self.source), config)]
         words = ["mite", verb, self.data, *_words(self.reading), *source, *_words(options)]
         return shlex.join(words)
 
 
-def settings(base: Config, config: Config) -> list[str]:
+def _settings(base: Config, config: Config) -> list[str]:
     """Returns the words `--set KEY=VALUE …` that turn one configuration into another.
 
     Both must have the same stages, by name.
-
-    Example:
-        >>> from mite_tf.runs import load_config
-        >>> base = load_config("scenes")
-        >>> settings(base, load_config("scenes", {"training.seed": 3, "stages.align.epochs": 2}))
-        ['--set', 'training.seed=3', '--set', 'stages.align.epochs=2']
     """
     old, new = _flat(base), _flat(config)
     changed = [f"{key}={_toml(value)}" for key, value in new.items() if old.get(key) != value]

@@ -35,17 +35,10 @@ _RECALLS = tuple(f"{direction}_r{k}" for direction in _DIRECTIONS for k in (1, 5
 class Measurement:
     """What one variant, trained with one seed, reaches after one stage on one split.
 
-    Args:
-        variant: Name of the variant.
-        seed: Seed of the training.
-        stage: Name of the stage whose best encoders were measured.
-        epoch: Epoch of these encoders, counted over all stages from 1.
-        images: Number of images of the split.
-        captions: Number of captions of the split.
-        measures: Values by name: recalls in percent and median ranks in both directions,
-            `rsum`, and the measures of invariance, `linear_probe_accuracy` among them.
-        near_misses: For rendered scenes: confusion by kind.
-        file: Where it is kept, beside the embeddings and ranks.
+    The best encoders of the stage were measured, those of `epoch`, counted over all stages from 1.
+    `measures` are recalls in percent and median ranks in both directions, `rsum`, and the measures
+    of invariance, `linear_probe_accuracy` among them; `near_misses`, of rendered scenes, are by
+    kind. Embeddings and ranks lie beside `file`.
     """
 
     variant: str
@@ -90,15 +83,10 @@ def measure(
     pairs: Sequence[RuledOut] = (),
     quiet: bool = False,
 ) -> None:
-    """Measures a finished run after each stage that trained its encoders.
+    """Measures a finished run on a split after each stage that trained its encoders.
 
-    Args:
-        run: The run.
-        table: The split to measure on.
-        folder: Where measurements are kept; what is there already is not measured again.
-        variant: Name of the variant that the run is of.
-        pairs: Captions with near misses that they rule out.
-        quiet: Whether to show no progress.
+    What is in the folder already is not measured again. Pairs are captions with near misses that
+    they rule out.
     """
     best = run.best_folders()
     stages = [s.name for s in run.config.stages if s.trains_encoders and s.name in best]
@@ -107,10 +95,11 @@ def measure(
         if file.exists():
             continue
         embeddings = embed(run.path, table, stage=stage, quiet=quiet)
-        arrays: dict[str, Any] = embeddings._asdict() | matching_ranks(*embeddings)._asdict()
+        ranks = matching_ranks(*embeddings)
+        arrays: dict[str, Any] = embeddings._asdict() | ranks._asdict()
         with written_beside(file.with_suffix(".npz"), "wb") as opened:
             np.savez(opened, **arrays)
-        evaluation = evaluate_embeddings(*embeddings)
+        evaluated = evaluate_embeddings(*embeddings)
         linear = probe_accuracy(*embeddings, hidden=None)
         measurement = Measurement(
             variant=variant,
@@ -119,8 +108,8 @@ def measure(
             epoch=int(best[stage].name.partition("-")[0]),
             images=len(embeddings.images),
             captions=len(embeddings.captions),
-            measures=_scores(evaluation.to_dict())
-            | evaluation.invariance
+            measures=_scores(evaluated.to_dict())
+            | evaluated.invariance
             | {"linear_probe_accuracy": linear},
             near_misses=near_miss_confusion(*embeddings, pairs),
             file=file,
@@ -133,16 +122,6 @@ def chance_measures(caption_image: np.ndarray, images: int) -> dict[str, float]:
     """Returns the measures to expect of random order among a number of images."""
     scores = chance_level(images, caption_image).to_dict()
     return _scores(scores) | {"probe_accuracy": 0.5, "linear_probe_accuracy": 0.5}
-
-
-def last_stages(measurements: Sequence[Measurement], stage: str | None) -> list[Measurement]:
-    """Keeps the measurements after one stage, or after the last stage of each run if None."""
-    last: dict[tuple[str, int], Measurement] = {}
-    for each in measurements:
-        key = (each.variant, each.seed)
-        if stage in (None, each.stage) and (key not in last or each.epoch > last[key].epoch):
-            last[key] = each
-    return [each for each in measurements if last.get((each.variant, each.seed)) is each]
 
 
 def by_variant(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
@@ -168,9 +147,8 @@ def compare(
         return {}
     queries = _over_queries([(ours[seed], theirs[seed]) for seed in seeds])
     return {
-        measure: Difference.between(
-            {seed: ours[seed].values[measure] for seed in seeds},
-            {seed: theirs[seed].values[measure] for seed in seeds},
+        measure: Difference.of(
+            {seed: ours[seed].values[measure] - theirs[seed].values[measure] for seed in seeds},
             queries.get(measure),
         )
         for measure in ours[seeds[0]].values
@@ -178,13 +156,11 @@ def compare(
 
 
 def _over_queries(pairs: Sequence[tuple[Measurement, Measurement]]) -> dict[str, Interval]:
-    caption_image = pairs[0][0].embeddings().caption_image
+    rows = pairs[0][0].embeddings().caption_image
     answered = [
-        queries_answered(ours.ranks(), caption_image)
-        - queries_answered(theirs.ranks(), caption_image)
-        for ours, theirs in pairs
+        np.subtract(*(queries_answered(each.ranks(), rows) for each in pair)) for pair in pairs
     ]
-    draws = resampled_recalls(answered, caption_image)
+    draws = resampled_recalls(answered, rows)
     columns = dict(zip(_RECALLS, draws.T, strict=True)) | {"rsum": draws.sum(axis=1)}
     return {name: middle(column) for name, column in columns.items()}
 

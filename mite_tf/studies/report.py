@@ -10,11 +10,9 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Difference, Embeddings
-from mite_tf.reports import plot_courses, plot_modalities, plot_near_misses, plot_similarities
-from mite_tf.reports.study_page import StudyTable, write_study_page
-from mite_tf.reports.study_plots import plot_differences, plot_variants
+from mite_tf.reports import evaluation_plots, history_plots, study_report
 from mite_tf.studies.commands import Commands
-from mite_tf.studies.measurement import by_variant, chance_measures, compare, last_stages
+from mite_tf.studies.measurement import by_variant, chance_measures, compare
 from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.studies.tables import Findings, study_tables
 
@@ -34,24 +32,18 @@ def write_study(
     *,
     stage: str | None = None,
     against: str | None = None,
-) -> list[StudyTable]:
+) -> list[study_report.StudyTable]:
     """Writes `study.html`, `study.md`, `study.json` and `plots`; trains and embeds nothing.
 
-    Args:
-        folder: The study.
-        split: Split that was measured on.
-        commands: Makes the commands that the tables name.
-        stage: Stage after which variants are compared; the last of each by default.
-        against: Variant to compare with; `baseline` by default, or the first one.
-
-    Returns:
-        The tables of the report, the most important ones first.
+    Returns the tables of the report, the most important ones first. `split`, `stage` and `against`
+    are those of `study`.
 
     Raises:
         MiteError: If there is nothing measured of that stage or variant.
     """
     measurements = folder.measurements(split)
-    last = last_stages(measurements, stage)
+    # Measurements come in order of their epochs, so the last of each run replaces those before.
+    last = list({(m.variant, m.seed): m for m in measurements if stage in (None, m.stage)}.values())
     names = list(by_variant(last))
     if not last:
         stages = dict.fromkeys(each.stage for each in measurements)
@@ -74,7 +66,7 @@ def write_study(
         commands=commands,
     )
     tables = study_tables(found)
-    write_study_page(
+    study_report.write_study_page(
         folder.path,
         title=f"Study: {', '.join(names)}",
         details={
@@ -98,11 +90,11 @@ def _figures(folder: StudyFolder, found: Findings) -> dict[str, Figure]:
         {name: {each.seed: each.measures[key] for each in group} for name, group in groups.items()}
         for key in ("rsum", "probe_accuracy")
     )
-    figures = {"Recall and probe": plot_variants(rsum, probe)}
+    figures = {"Recall and probe": study_report.plot_variants(rsum, probe)}
     if rsums:
-        figures["Differences"] = plot_differences(found.against, rsums)
+        figures["Differences"] = study_report.plot_differences(found.against, rsums)
     if found.kinds:
-        figures["Near misses"] = plot_near_misses(
+        figures["Near misses"] = evaluation_plots.plot_near_misses(
             {
                 name: {
                     kind: float(np.mean([each.near_misses[kind].percent for each in group]))
@@ -111,15 +103,15 @@ def _figures(folder: StudyFolder, found: Findings) -> dict[str, Figure]:
                 for name, group in groups.items()
             }
         )
-    figures["Epochs"] = plot_courses(
+    figures["Epochs"] = history_plots.plot_courses(
         {
             name: [folder.run(name, each.seed).history() for each in group]
             for name, group in groups.items()
         }
     )
     around, ends = _examples(folder, found, rsums)
-    figures["Both modalities"] = plot_modalities(around)
-    figures["Similarities"] = plot_similarities(ends)
+    figures["Both modalities"] = evaluation_plots.plot_modalities(around)
+    figures["Similarities"] = evaluation_plots.plot_similarities(ends)
     return figures
 
 

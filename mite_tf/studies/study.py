@@ -56,23 +56,19 @@ def study(
         out: Folder to leave everything in, see `StudyFolder`.
         config: Name of a packaged configuration, path of a TOML file, or a `Config`.
         variants: Names of the variants; see `load_variants`.
-        seeds: Number of seeds, which count up from `first_seed`. Each variant is trained once
-            with each.
+        seeds: How many seeds each variant is trained with, counting up from `first_seed`.
         first_seed: The first of them.
         overrides: Keys and values that replace those of the configuration, for all variants.
         variants_file: TOML file that describes further variants.
         split: Split to measure on.
-        stage: Stage after which variants are compared; the last of each by default.
-        against: Variant that the others are compared with; `baseline` by default, or the first
-            one where there is none.
+        stage: Stage after which variants are compared; the last of each if None.
+        against: Variant that the others are compared with; if None `baseline`, or the first one
+            where there is none.
         format: Format of `data`, where looking at it does not tell.
         root: Folder that image paths of `data` are relative to.
         skip_bad: Whether to leave unusable images and captions out; otherwise they are an error.
-        feature_cache: Folder of cached backbone features; `OUT/features` by default.
+        feature_cache: Folder of cached backbone features; `OUT/features` if None.
         quiet: Whether to print nothing.
-
-    Returns:
-        The folder of the study; its report is in `study.html`, `study.md` and `study.json`.
 
     Raises:
         MiteError: If data, configuration or variants are unusable, or the folder holds a
@@ -95,13 +91,8 @@ def study(
     measured = table.split(split)
     folder.open(base, chosen, table)
 
-    trainer = Trainer(
-        folder,
-        base,
-        CheckReport(table, (), images=len(table)),
-        feature_cache=Path(feature_cache or folder.path / "features"),
-        quiet=quiet,
-    )
+    report = CheckReport(table, (), images=len(table))
+    trainer = Trainer(folder, base, report, Path(feature_cache or folder.path / "features"), quiet)
     pairs = ruled_out(measured)
     runs = [(variant, seed) for seed in range(first_seed, first_seed + seeds) for variant in chosen]
     missing = [run for run in runs if not trainer.is_done(*run)]
@@ -121,14 +112,8 @@ def study(
                     raise
                 failures[name] = error
                 continue
-        measure(
-            run,
-            measured,
-            folder.measured(split, variant.name, seed),
-            variant=variant.name,
-            pairs=pairs,
-            quiet=quiet,
-        )
+        place = folder.measured(split, variant.name, seed)
+        measure(run, measured, place, variant=variant.name, pairs=pairs, quiet=quiet)
     commands = Commands(
         data="DATA" if isinstance(data, CaptionedImages) else str(data),
         source=str(folder.config_file if isinstance(config, Config) else config),
@@ -175,13 +160,7 @@ def _is_of_interest(record: logging.LogRecord) -> bool:
 
 
 def _time_left(seconds: float, done: int, runs: int) -> str:
-    """Returns the time left if the remaining runs take as long as those before them.
-
-    Example:
-        >>> _time_left(60.0, done=2, runs=5)
-        ', about 0:01:30 left'
-    """
+    """Returns the time left if the remaining runs take as long as those before them."""
     if not done:
         return ""
-    left = timedelta(seconds=round(seconds / done * (runs - done)))
-    return f", about {left} left"
+    return f", about {timedelta(seconds=round(seconds / done * (runs - done)))} left"

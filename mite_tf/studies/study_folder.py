@@ -29,9 +29,6 @@ class StudyFolder:
     | `shared/HASH/seed-K/` | a run through the first stages, which several variants begin with |
     | `measured/SPLIT/VARIANT/seed-K/` | measures after each stage, with embeddings and ranks |
     | `features/` | backbone features that all runs share; may be deleted |
-
-    Args:
-        path: The folder.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -99,10 +96,7 @@ class StudyFolder:
     def open(self, config: Config, variants: Sequence[Variant], table: CaptionedImages) -> None:
         """Starts the study, or lets it grow by further variants.
 
-        Args:
-            config: The configuration that the variants change; its seed does not count.
-            variants: Variants to add; those that are there already stay.
-            table: The data.
+        The seed of the configuration does not count.
 
         Raises:
             MiteError: If the folder holds something else, or a study of another configuration

@@ -9,7 +9,7 @@ import numpy as np
 
 from mite_tf.evaluation import Difference
 from mite_tf.evaluation.differences import Interval
-from mite_tf.reports.study_page import StudyTable
+from mite_tf.reports.study_report import StudyTable
 from mite_tf.runs import Config
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.measurement import Measurement, by_variant
@@ -48,15 +48,9 @@ _SUMMARY = ("image_to_text_r1", "text_to_image_r1", "rsum", "probe_accuracy", "c
 class Findings:
     """What a study found on one split, ready to be reported.
 
-    Args:
-        measurements: All of them.
-        last: Those that are compared, at most one for each variant and seed.
-        against: Variant that the others are compared with.
-        differences: Of each other variant, by measure; empty without a seed in common.
-        chance: Measures to expect of random order.
-        warnings: Warnings of the guard, by variant and seed.
-        configs: Configurations of all runs, by variant and seed.
-        commands: Makes the commands.
+    `last` are the measurements that are compared, at most one for each variant and seed, and
+    `differences` those of each other variant to `against`, by measure; they are empty without a
+    seed in common. Warnings of the guard and configurations are by variant and seed.
     """
 
     measurements: Sequence[Measurement]
@@ -264,9 +258,9 @@ def _number(value: float | None, measure: str, *, sign: bool = False) -> str:
 def _mean(group: Sequence[Measurement], measure: str) -> str:
     values = [each.values[measure] for each in group]
     mean = _number(float(np.mean(values)), measure)
-    return (
-        mean if len(values) < 2 else f"{mean} ± {_number(float(np.std(values, ddof=1)), measure)}"
-    )
+    if len(values) < 2:
+        return mean
+    return f"{mean} ± {_number(float(np.std(values, ddof=1)), measure)}"
 
 
 def _ends(interval: Interval | None, measure: str) -> str:

@@ -18,15 +18,7 @@ from mite_tf.studies.variants import Variant
 
 @dataclass(frozen=True)
 class Trainer:
-    """Trains variants, and the first stages that several of them share only once.
-
-    Args:
-        folder: The study.
-        base: The configuration that variants change.
-        data: The data, checked.
-        feature_cache: Folder of cached backbone features.
-        quiet: Whether to print nothing.
-    """
+    """Trains variants of a configuration, and first stages that several share only once."""
 
     folder: StudyFolder
     base: Config
@@ -79,26 +71,10 @@ class Trainer:
 def shared_beginnings(config: Config, others: Sequence[Config], base: Config) -> list[Config]:
     """Returns the trainings that a training begins with and others may begin with too.
 
-    One ends where each of the others parts from it, and one where the adversary of `base` comes
-    in, since variants yet to be named are likely to part there.
-
-    Args:
-        config: Configuration of the training.
-        others: Configurations of the other variants, with the same seed.
-        base: The configuration that all of them change. Beginnings have its adversary, which
-            does nothing there, so that one beginning looks the same for all.
-
-    Returns:
-        Configurations of trainings through the first stages, the shortest first; each continues
-        the one before it.
-
-    Example:
-        >>> from mite_tf.training import Stage
-        >>> game = Stage(name="game", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
-        >>> mite = Config(stages=(Stage(name="align", epochs=4), game))
-        >>> [beginning] = shared_beginnings(mite, [mite.without_adversary()], mite)
-        >>> [stage.name for stage in beginning.stages]
-        ['align']
+    One ends where each of the others (other variants, with the same seed) parts from it, and one
+    where the adversary of `base` comes in, since variants yet to be named are likely to part there.
+    All have that adversary, which does nothing there, so that one beginning looks the same for all.
+    The shortest comes first; each continues the one before it.
     """
     stages = trained_stages(config)
     with_adversary = replace(base, training=config.training)

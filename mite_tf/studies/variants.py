@@ -20,14 +20,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Variant:
-    """A name and what it changes in a configuration.
+    """A name and what it changes in a configuration, and a folder of runs of that name.
 
     Args:
-        name: Name of the variant, and of the folder of its runs.
+        name: Name of the variant.
         overrides: Keys and values that replace those of the configuration, as for `load_config`.
         adversary: Whether to leave the adversary in; False for the triplet baseline.
-        weight_factor: What the adversarial weights of all stages are multiplied by, for a loss of
-            another scale.
+        weight_factor: Factor of all adversarial weights, for a loss of another scale.
 
     Example:
         >>> from mite_tf.runs import load_config
@@ -54,14 +53,11 @@ class Variant:
 
 
 def load_variants(names: Sequence[str], file: str | Path | None = None) -> list[Variant]:
-    """Finds variants by name, among those of the package and of a file.
+    """Finds variants by name, in their order, among those of the package and of a file.
 
     Args:
         names: The names, each once.
         file: TOML file with one table for each variant; these come before those of the package.
-
-    Returns:
-        The variants, in the order of the names.
 
     Raises:
         MiteError: If a name is unknown or given twice, or the file cannot be used.

@@ -64,6 +64,9 @@ def test_a_text_finds_images(tmp_path, image_paths):
     assert all(a["src"].startswith("data:image/jpeg;base64,") for a in page.all("img"))
     assert [attrs.get("class") for attrs in page.all("li")] == [None, "match"]
     assert page.text.count("✓ match") == 1
+    assert "http" not in page.content  # it needs no other file
+    assert page.all("link") == page.all("script") == []
+    assert {attrs["name"] for attrs in page.all("meta") if "name" in attrs} >= {"viewport"}
 
 
 def test_an_image_finds_captions(tmp_path, image_paths):
@@ -76,14 +79,6 @@ def test_an_image_finds_captions(tmp_path, image_paths):
     assert page.all("script") == []
     assert [attrs["alt"] for attrs in page.all("img")] == ["Query image red.png"]
     assert len([a for a in page.all("p") if a.get("dir") == "auto"]) == 3  # query, two results
-
-
-def test_the_page_needs_no_other_file(tmp_path, image_paths):
-    write_contact_sheet(tmp_path / "sheet.html", "sea", [Hit("blue", 0.8)], image_paths)
-    page = _Page(tmp_path / "sheet.html")
-    assert "http" not in page.content
-    assert page.all("link") == page.all("script") == []
-    assert {attrs["name"] for attrs in page.all("meta") if "name" in attrs} >= {"viewport"}
 
 
 def test_a_hit_that_cannot_be_shown_is_named(tmp_path, image_paths):
@@ -136,25 +131,17 @@ def test_a_whole_report_is_one_file(tmp_path, embeddings, evaluations):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
 
 
-def test_what_is_not_given_is_left_out(tmp_path, evaluations):
-    write_report(tmp_path / "report.html", title="Short", evaluations=evaluations)
-    content = _Page(tmp_path / "report.html").content
+def test_what_is_not_given_is_left_out_and_a_failure_leaves_the_old_report(tmp_path, evaluations):
+    path = tmp_path / "report.html"
+    write_report(path, title="Short", evaluations=evaluations)
+    content = _Page(path).content
     assert re.findall("<h2>(.*?)</h2>", content) == ["Scores", "Recall"]
     r1 = f"{evaluations['a <model> & co'].image_to_text.r1:.1f}"
     assert f"<td>{r1}</td>" in content
-
-
-def test_a_failure_leaves_the_old_report(tmp_path, evaluations):
-    path = tmp_path / "report.html"
-    path.write_text("old")
+    examples = [SearchExample("red", [Hit("r", 0.5)])]
     with pytest.raises(MiteError, match="'r' has neither"):
-        write_report(
-            path,
-            title="New",
-            evaluations=evaluations,
-            examples=[SearchExample("red", [Hit("r", 0.5)])],
-        )
-    assert path.read_text() == "old"
+        write_report(path, title="New", evaluations=evaluations, examples=examples)
+    assert _Page(path).content == content
 
 
 def _printed(evaluations, width=80, **more):
@@ -174,13 +161,9 @@ def test_the_table_shows_models_and_chance_side_by_side(embeddings):
     probe = f"{evaluation.invariance['probe_accuracy']:.3f}"
     [line] = [line for line in lines if "probe accuracy" in line]
     assert line.split() == ["probe", "accuracy", probe, "0.500"]
-
-
-def test_models_judged_on_different_candidates_have_their_own_chance(embeddings):
-    fewer = [array[:6] for array in embeddings]
-    found = {"all": embeddings, "fewer": fewer}
-    evaluations = {name: evaluate_embeddings(*each, probe=False) for name, each in found.items()}
-    header, *_ = _printed(evaluations, width=120)
+    # Models judged on different candidates have their own chance.
+    fewer = evaluate_embeddings(*(array[:6] for array in embeddings), probe=False)
+    header, *_ = _printed({"all": quick, "fewer": fewer}, width=120)
     assert "chance, full, 12 images" in header
     assert "chance, full, 6 images" in header
 
@@ -213,15 +196,12 @@ def test_the_longest_side_is_at_most_320(tmp_path, size, expected):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
-def test_every_mode_becomes_rgb(tmp_path, mode):
-    path = tmp_path / "image.tif" if mode in ("CMYK", "I;16") else tmp_path / "image.png"
-    Image.new(mode, (16, 16)).save(path)
-    assert _open(thumbnail_uri(path)).mode == "RGB"
-
-
-def test_transparency_becomes_white(tmp_path):
-    Image.new("RGBA", (16, 16), (255, 0, 0, 0)).save(tmp_path / "image.png")
-    assert min(_open(thumbnail_uri(tmp_path / "image.png")).getpixel((8, 8))) > 250
+def test_every_mode_becomes_rgb_and_transparency_white(tmp_path, mode):
+    Image.new(mode, (16, 16)).save(tmp_path / "image.tif")
+    image = _open(thumbnail_uri(tmp_path / "image.tif"))
+    assert image.mode == "RGB"
+    if mode in ("LA", "RGBA"):
+        assert min(image.getpixel((8, 8))) > 250
 
 
 def test_rotation_by_the_camera_is_applied(tmp_path):
@@ -237,9 +217,6 @@ def test_files_that_are_not_images_are_named(tmp_path):
         thumbnail_uri(tmp_path / "notes.jpg")
     with pytest.raises(MiteError, match=r"absent\.jpg cannot be read as an image"):
         thumbnail_uri(tmp_path / "absent.jpg")
-
-
-def test_a_truncated_image_is_named(tmp_path):
     path = tmp_path / "half.jpg"
     Image.effect_noise((200, 200), 60).save(path)
     path.write_bytes(path.read_bytes()[:2000])

@@ -14,7 +14,7 @@ from mite_tf.reports import (
     plot_recall,
     plot_similarities,
 )
-from mite_tf.reports.evaluation_plots import project_to_plane
+from mite_tf.reports.evaluation_plots import _project
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,6 @@ def embeddings():
 
 def _saved(figure, path):
     figure.savefig(path / "figure.png", dpi=40)
-    assert (path / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert figure.get_suptitle().endswith(".")
 
 
@@ -48,11 +47,11 @@ def test_recall_bars_have_the_height_of_the_recalls(embeddings, tmp_path):
 
 
 def test_modalities_lie_apart_before_and_mix_after(embeddings, tmp_path):
-    figure = plot_modalities(embeddings, lines=7)
+    figure = plot_modalities(embeddings)
     _saved(figure, tmp_path)
     distances = []
     for panel in figure.axes:
-        assert len(panel.lines) == 7
+        assert len(panel.lines) == 25
         images, image_centre, captions, caption_centre = (
             c.get_offsets() for c in panel.collections
         )
@@ -61,18 +60,13 @@ def test_modalities_lie_apart_before_and_mix_after(embeddings, tmp_path):
     assert distances[0] > 5 * distances[1]
 
 
-class _FakeUmap:
-    """Keeps the first two dimensions."""
-
-    def __init__(self, **arguments):
-        assert arguments["random_state"] == 0
-
-    def fit_transform(self, rows):
-        return rows[:, :2]
-
-
 def test_modalities_can_be_drawn_with_umap(embeddings, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=_FakeUmap))
+    def fake(*, random_state, **_):
+        """Keeps the first two dimensions."""
+        assert random_state == 0
+        return SimpleNamespace(fit_transform=lambda rows: rows[:, :2])
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=fake))
     figure = plot_modalities(embeddings, method="umap")
     _saved(figure, tmp_path)
     drawn = figure.axes[0].collections[0].get_offsets()
@@ -95,7 +89,7 @@ def test_umap_keeps_groups_together():
     pytest.importorskip("umap")
     rng = np.random.default_rng(0)
     groups = np.repeat(np.eye(8)[:2] * 5, 30, axis=0) + rng.normal(scale=0.3, size=(60, 8))
-    points = project_to_plane(groups, "umap").points
+    points = _project(groups, "umap")[0]
     within = max(points[:30].std(axis=0).max(), points[30:].std(axis=0).max())
     assert np.linalg.norm(points[:30].mean(axis=0) - points[30:].mean(axis=0)) > 3 * within
 

@@ -9,12 +9,6 @@ from mite_tf.errors import MiteError
 from mite_tf.retrieval.cosine import similarity, unit_rows
 
 
-def test_rows_have_length_one():
-    units = unit_rows(np.random.default_rng(0).normal(size=(50, 1024)))
-    assert units.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(units, axis=1), 1.0, atol=1e-6)
-
-
 def test_similarity_is_cosine():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, 20, 300))
@@ -29,14 +23,6 @@ def test_similarity_is_the_exact_product_rounded_once(seed, rows, columns, dimen
     y = unit_rows(rng.normal(size=(columns, dimension)))
     exact = [[np.float32(math.fsum(np.float64(a) * np.float64(b))) for b in y] for a in x]
     assert similarity(x, y).tolist() == np.array(exact).tolist()
-
-
-def test_products_are_exact_so_the_order_of_summation_does_not_matter():
-    rng = np.random.default_rng(3)
-    x, y = (unit_rows(rng.normal(size=(50, 700))).astype(np.float64) for _ in range(2))
-    for _ in range(5):
-        order = rng.permutation(700)
-        assert (x @ y.T == x[:, order] @ y[:, order].T).all()
 
 
 def test_one_pair_has_the_same_bits_in_every_block():
@@ -66,20 +52,19 @@ def test_tiny_and_huge_rows_keep_their_direction():
     np.testing.assert_allclose(units, [[0.6, 0.8], [0.6, 0.8]], atol=1e-7)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_refused_by_row(value):
-    vectors = np.ones((3, 2))
-    vectors[2, 1] = value
-    with pytest.raises(MiteError, match=r"captions, row 2: .* not finite"):
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ([[1, 1], [1, np.nan]], "captions, row 1: .* not finite"),
+        ([[1, 1], [1, np.inf]], "captions, row 1: .* not finite"),
+        ([[1, 0], [0, 0]], "captions, row 1: all values are zero"),
+        ([1, 2, 3], r"received \(3,\)"),
+    ],
+)
+def test_rows_without_a_direction_are_refused(vectors, message):
+    with pytest.raises(MiteError, match=message):
         unit_rows(vectors, name="captions")
 
 
-def test_a_zero_row_is_refused_unless_allowed():
-    with pytest.raises(MiteError, match="row 1: all values are zero"):
-        unit_rows([[1.0, 0.0], [0.0, 0.0]])
+def test_a_zero_row_may_be_allowed():
     assert unit_rows([[0.0, 0.0]], allow_zero=True).tolist() == [[0.0, 0.0]]
-
-
-def test_another_shape_is_refused():
-    with pytest.raises(MiteError, match=r"received \(3,\)"):
-        unit_rows([1.0, 2.0, 3.0])
