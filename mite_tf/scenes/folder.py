@@ -17,13 +17,11 @@ from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
 from mite_tf.scenes.captions import compose
 from mite_tf.scenes.drawing import SMALLEST, draw
-from mite_tf.scenes.sampling import sample_scenes
+from mite_tf.scenes.families import sample_scenes
 from mite_tf.scenes.scene import Scene
 
-VERSION = 1
-"""Raised whenever the same parameters would write other scenes."""
-
-Row = dict[str, Any]
+_VERSION = 1  # raised whenever the same parameters would write other scenes
+_Row = dict[str, Any]
 
 
 def write_scenes(
@@ -40,8 +38,7 @@ def write_scenes(
 
     The folder holds
 
-    - `images/000001.png` and so on: PNG, since flat shapes need less room than as JPEG and stay
-      exactly as drawn;
+    - `images/000001.png` and so on;
     - `captions.jsonl`: a line for each image with `image`, five `captions` and its `split`;
     - `scenes.jsonl`: a line for each image with its objects, `background`, `family` and `kind`
       (how it differs from the base of its family) and with `rules_out`, which says for each
@@ -52,16 +49,13 @@ def write_scenes(
     written with the same parameters is used again.
 
     Args:
-        path: The folder to write.
+        path: The folder to write, which is also returned.
         train: Number of training images.
         dev: Number of images to choose by.
         test: Number of images to judge by.
         size: Width and height of the images in pixels, at least 32.
         seed: Seed of everything random, 0 or more.
         progress: Whether to show a progress bar on standard error.
-
-    Returns:
-        The path of the folder.
 
     Raises:
         MiteError: A parameter is out of its range, or the folder holds something else.
@@ -74,7 +68,7 @@ def write_scenes(
         ['captions.jsonl', 'images', 'scenes.json', 'scenes.jsonl']
     """
     splits = {"train": train, "dev": dev, "test": test}
-    parameters = {"version": VERSION, **splits, "size": size, "seed": seed}
+    parameters = {"version": _VERSION, **splits, "size": size, "seed": seed}
     _check_parameters(splits, size, seed)
     target = Path(path).resolve()
     if _is_written(target, parameters):
@@ -129,12 +123,9 @@ def _is_written(target: Path, parameters: dict[str, int]) -> bool:
 
 
 def _write(draft: Path, splits: dict[str, int], size: int, seed: int, progress: bool) -> None:
+    count, console = sum(splits.values()), Console(stderr=True)
     rows = track(
-        _rows(splits, seed),
-        description="Drawing scenes",
-        total=sum(splits.values()),
-        console=Console(stderr=True),
-        disable=not progress,
+        _rows(splits, seed), "Drawing scenes", count, console=console, disable=not progress
     )
     with (
         (draft / "captions.jsonl").open("w", encoding="utf-8", newline="\n") as captions,
@@ -146,7 +137,7 @@ def _write(draft: Path, splits: dict[str, int], size: int, seed: int, progress: 
             scenes.write(json.dumps(scene_row) + "\n")
 
 
-def _rows(splits: dict[str, int], seed: int) -> Iterator[tuple[Scene, Row, Row]]:
+def _rows(splits: dict[str, int], seed: int) -> Iterator[tuple[Scene, _Row, _Row]]:
     """Yields each scene with its lines in `captions.jsonl` and `scenes.jsonl`."""
     image_number = family_number = 0
     for split_number, (split, n) in enumerate(splits.items()):
@@ -170,14 +161,7 @@ def _rows(splits: dict[str, int], seed: int) -> Iterator[tuple[Scene, Row, Row]]
 
 
 class RuledOut(NamedTuple):
-    """A caption and a scene of which it is false.
-
-    Attributes:
-        caption: Row of the caption.
-        image: Row of the image.
-        kind: In what the scene differs from the caption's own, one of
-            `mite_tf.scenes.scene.KINDS` without `"base"`.
-    """
+    """Rows of a caption and of an image of which it is false; `kind` is what differs."""
 
     caption: int
     image: int
@@ -190,15 +174,12 @@ def ruled_out(table: CaptionedImages) -> list[RuledOut]:
     Only scenes that differ in one known thing are paired: the base of a family with its near
     misses, in both directions, but no two near misses with each other.
 
-    Args:
-        table: Rendered scenes, or a split of them.
-
     Returns:
         The pairs, in the order of the captions; none where the table's root holds no
         `scenes.jsonl`, so that it is of other images.
 
     Raises:
-        MiteError: If that file cannot be read, or does not fit the table.
+        MiteError: That file cannot be read, or does not fit the table.
 
     Example:
         >>> ruled_out(CaptionedImages.from_lists(["dog.jpg"], ["A dog runs."], ["test"]))

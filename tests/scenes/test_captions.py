@@ -9,9 +9,8 @@ import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.scenes import Scene, SceneObject, describe, sample_scenes
-from mite_tf.scenes.captions import compose
-from mite_tf.scenes.near_misses import near_misses
-from mite_tf.scenes.sentences import GRAMMAR
+from mite_tf.scenes.captions import GRAMMAR, compose
+from mite_tf.scenes.families import near_misses
 from tests.scenes.caption_reader import PLACES, RELATIONS, WORDS, is_true, joined, read
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.scenes import Scene, SceneObject, draw, sample_scenes
-from mite_tf.scenes.near_misses import near_misses
+from mite_tf.scenes.families import near_misses
 from mite_tf.scenes.scene import (
     BACKGROUNDS,
     COLOURS,
