@@ -30,8 +30,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
         root: Folder that the rows' paths are relative to.
         problems: What was wrong in the source; the rows hold only what could be used.
         format: How the source was written; shown in the summary.
-        hashed_splits: Whether the source had no splits, so that a hash of each image's id
-            decided: 80 % train, 10 % dev, 10 % test.
+        hashed_splits: Whether the source had no splits, so that a hash of the image id decided.
 
     Raises:
         MiteError: An image stands in two rows.
@@ -74,8 +73,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
     ) -> "CaptionedImages":
         """Makes a table from Python lists, as a notebook has them.
 
-        An image that is named several times is joined. Empty captions and the like are left
-        out and told in `problems`, as when reading a file.
+        Rows that name the same image are joined. Empty captions and the like are left out and
+        told in `problems`, as when reading a file.
 
         Args:
             images: Paths, relative to `root` or absolute below it.
@@ -86,10 +85,6 @@ class CaptionedImages(Sequence[CaptionedImage]):
 
         Raises:
             MiteError: The lists differ in length.
-
-        Example:
-            >>> CaptionedImages.from_lists(["a.png"], ["A red square."], ["test"])[0].captions
-            ('A red square.',)
         """
         lengths = [len(images), len(captions)] + ([] if splits is None else [len(splits)])
         if len(set(lengths)) > 1:
@@ -149,13 +144,6 @@ class CaptionedImages(Sequence[CaptionedImage]):
 
         Raises:
             MiteError: No row is in that split.
-
-        Example:
-            >>> table = CaptionedImages.from_lists(["a.png"], ["A red square."], ["train"])
-            >>> table.split("dev")
-            Traceback (most recent call last):
-            ...
-            mite_tf.errors.MiteError: There is no split 'dev'; the table has train (1 image).
         """
         wanted = canonical_split(name)
         rows = tuple(row for row in self.rows if row.split == wanted)
@@ -195,13 +183,10 @@ class CaptionedImages(Sequence[CaptionedImage]):
         return owner
 
     def fingerprint(self) -> str:
-        """Identifies what the table says by a hash of image ids, captions and splits, in order.
+        """Returns the SHA-256 of image ids, captions and splits, in order, in hexadecimal.
 
-        Root and place of reading do not count, so a corpus that was moved keeps its fingerprint.
-        The bytes of the images do not count either.
-
-        Returns:
-            SHA-256 in hexadecimal, 64 characters.
+        Root, place of reading and the bytes of the images do not count, so a corpus that was
+        moved keeps its fingerprint.
 
         Example:
             >>> table = CaptionedImages.from_lists(["a.png"], ["A red square."], ["train"])

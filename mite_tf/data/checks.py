@@ -1,12 +1,11 @@
 """Checking a corpus before training: every image decoded, every problem told with its place."""
 
-import io
 import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rich.console import Console
@@ -14,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mite_tf.data.captioned_images import CaptionedImages
-from mite_tf.data.check_images import MAX_PIXELS, Inspection, inspect_image, quiet_pillow
+from mite_tf.data.check_images import inspect_image, quiet_pillow
 from mite_tf.data.collector import CaptionedImage
 from mite_tf.data.problem import KINDS, Problem, counted
 from mite_tf.data.readers import read
@@ -33,25 +32,23 @@ def check(
     root: str | os.PathLike[str] | None = None,
     images: bool = True,
     workers: int = 2,
-    max_pixels: int = MAX_PIXELS,
     progress: bool = True,
 ) -> "CheckReport":
     r"""Finds what would break or spoil a training, in the captions and in the images.
 
     Args:
         source: A table, or a path as `mite_tf.data.read` takes it.
-        format: Format of the captions at a path; chosen by looking when `None`.
-        root: Folder that image paths are relative to; found by looking when `None`.
+        format: As for `read`.
+        root: As for `read`.
         images: Whether to decode every image whole; else files are only looked up, and images
             of the same content are not found.
         workers: Threads that decode.
-        max_pixels: Width times height above which an image is an error, judged by its header.
         progress: Whether to show a progress bar, on standard error if that is a terminal.
 
     Returns:
-        The problems of reading and of the images, and the table without what has errors. Where
-        the same content is in two splits, it is left in the one that must stay unseen (test
-        before dev before train).
+        The problems of reading and of the images, and the table without what has errors. The same
+        content in two splits is left in the one that must stay unseen: test before dev before
+        train.
 
     Raises:
         MiteError: The path cannot be read at all; see `mite_tf.data.read`.
@@ -61,10 +58,10 @@ def check(
         >>> from pathlib import Path
         >>> from PIL import Image
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Image.new("RGB", (8, 8), "red").save(Path(folder) / "red.png")
-        ...     (Path(folder) / "broken.png").touch()
+        ...     Image.new("RGB", (8, 8), "red").save(Path(folder, "red.png"))
+        ...     Path(folder, "broken.png").touch()
         ...     rows = "image,caption\nred.png,All red.\nbroken.png,Nothing.\n"
-        ...     _ = (Path(folder) / "captions.csv").write_text(rows)
+        ...     _ = Path(folder, "captions.csv").write_text(rows)
         ...     report = check(folder)
         >>> report.table.image_ids, [problem.message for problem in report.errors]
         (['red.png'], ['broken.png is empty: 0 bytes'])
@@ -72,13 +69,9 @@ def check(
     table = source
     if not isinstance(table, CaptionedImages):
         table = read(table, format=format, root=root)
-    inspect = partial(inspect_image, decode=images, max_pixels=max_pixels)
-    inspections: list[Inspection] = []
-    pool = ThreadPoolExecutor(workers)
-    with (
-        quiet_pillow(),
-        shown_progress("Checking images", "images", quiet=not progress) as done,
-    ):
+    inspect = partial(inspect_image, decode=images)
+    inspections, pool = [], ThreadPoolExecutor(workers)
+    with quiet_pillow(), shown_progress("Checking images", "images", quiet=not progress) as done:
         try:
             for inspection in pool.map(inspect, table.paths):
                 inspections.append(inspection)
@@ -127,19 +120,9 @@ class CheckReport:
         images: Number of images with captions, usable or not.
 
     Example:
-        >>> from mite_tf.data import Place
-        >>> where = Place("captions.csv", 2)
-        >>> problem = Problem("missing-image", "a.jpg is missing", where, "a.jpg")
-        >>> report = CheckReport(CaptionedImages(()), (problem,), images=2)
-        >>> report.counts
+        >>> problem = Problem("missing-image", "a.jpg is missing", image="a.jpg")
+        >>> CheckReport(CaptionedImages(()), (problem,), images=2).counts
         {'missing-image': 1}
-        >>> report.raise_if_broken()
-        Traceback (most recent call last):
-        ...
-        mite_tf.errors.MiteError: 1 error in the corpus:
-          captions.csv:2: a.jpg is missing
-        In all: 1 missing-image.
-        Nothing usable is left.
     """
 
     table: CaptionedImages
@@ -152,11 +135,6 @@ class CheckReport:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     @property
-    def warnings(self) -> tuple[Problem, ...]:
-        """Problems that ask for a look; what they concern is used all the same."""
-        return tuple(problem for problem in self.problems if problem.severity == "warning")
-
-    @property
     def counts(self) -> dict[str, int]:
         """Number of problems of each kind found, in the order of `KINDS`."""
         found = Counter(problem.kind for problem in self.problems)
@@ -166,34 +144,24 @@ class CheckReport:
         """Refuses a corpus that has errors.
 
         Raises:
-            MiteError: There are errors; the message tells the first of them, their number by
-                kind, and how to go on without what is broken.
+            MiteError: Tells the first errors, how many there are of each kind, and how to go on.
         """
         errors = self.errors
-        if not errors:
-            return
-        kinds = Counter(problem.kind for problem in errors).most_common()
-        lines = [f"{counted(len(errors), 'error')} in the corpus:"]
-        lines += [f"  {problem}" for problem in errors[:_SHOWN]]
-        if len(errors) > _SHOWN:
-            lines.append(f"  … and {len(errors) - _SHOWN} more")
-        lines.append(f"In all: {', '.join(f'{number} {kind}' for kind, number in kinds)}.")
-        lines.append(self._advice())
-        raise MiteError("\n".join(lines))
-
-    def to_text(self, *, shown: int = _SHOWN, width: int = 100) -> str:
-        """Returns what `print` prints, as plain text with a table `width` characters wide."""
-        console = Console(file=io.StringIO(), width=width, color_system=None)
-        with console.capture() as capture:
-            self.print(console, shown=shown)
-        return capture.get()
+        if errors:
+            kinds = Counter(problem.kind for problem in errors).most_common()
+            lines = [f"{counted(len(errors), 'error')} in the corpus:"]
+            lines += [f"  {problem}" for problem in errors[:_SHOWN]]
+            if len(errors) > _SHOWN:
+                lines.append(f"  … and {len(errors) - _SHOWN} more")
+            lines.append(f"In all: {', '.join(f'{number} {kind}' for kind, number in kinds)}.")
+            raise MiteError("\n".join([*lines, self._advice()]))
 
     def print(self, console: Console | None = None, *, shown: int = _SHOWN) -> None:
         """Prints the report; the lines of problems are never broken.
 
         Args:
             console: Where to print; standard output when `None`.
-            shown: How many of the problems to print in full, errors first.
+            shown: How many problems to print in full, errors first.
         """
         console = console or Console()
 
@@ -218,24 +186,29 @@ class CheckReport:
             line(self._advice())
 
     def to_json(self) -> str:
-        """Returns the report for other programs.
-
-        It is a JSON object: `root`, `fingerprint`, `images` (looked up), `usable` (`images`,
-        `captions`, `splits`), `counts`, and `problems` with `kind`, `severity`, `file`, `line`,
-        `image` and `message`.
-        """
-        usable = {
-            "images": len(self.table),
-            "captions": len(self.table.captions),
-            "splits": self.table.splits,
-        }
+        """Returns the report as a JSON object, for other programs."""
+        table = self.table
         report = {
-            "root": str(self.table.root),
-            "fingerprint": self.table.fingerprint(),
+            "root": str(table.root),
+            "fingerprint": table.fingerprint(),
             "images": self.images,
-            "usable": usable,
+            "usable": {
+                "images": len(table),
+                "captions": len(table.captions),
+                "splits": table.splits,
+            },
             "counts": self.counts,
-            "problems": [_to_plain(problem) for problem in self.problems],
+            "problems": [
+                {
+                    "kind": problem.kind,
+                    "severity": problem.severity,
+                    "file": problem.where and problem.where.file,
+                    "line": problem.where and problem.where.line,
+                    "image": problem.image,
+                    "message": problem.message,
+                }
+                for problem in self.problems
+            ],
         }
         return json.dumps(report, indent=2)
 
@@ -253,10 +226,3 @@ class CheckReport:
             f"{counted(len(self.table), 'image')} with "
             f"{counted(len(self.table.captions), 'caption')}."
         )
-
-
-def _to_plain(problem: Problem) -> dict[str, object]:
-    file, line = problem.where or (None, None)
-    plain = asdict(problem) | {"severity": problem.severity, "file": file, "line": line}
-    del plain["where"]
-    return plain

@@ -40,30 +40,21 @@ class _Entry:
     captions: list[str] = field(default_factory=list)
     first_seen: dict[str, Place | None] = field(default_factory=dict)
     splits: dict[str, Place | None] = field(default_factory=dict)
-    explained: bool = False  # a problem already says why captions are missing
+    explained: bool = False  # a problem says why captions are missing, if they are
 
 
 class Collector:
     """Collects images, captions and problems while a source is read.
 
-    Every format feeds one of these, so the rules are the same for all: captions are stripped of
-    white space around them; an empty one is left out; the same caption twice is kept; rows that
-    name the same image are joined; an image in two splits is kept in the one that must stay
-    unseen (test before dev before train). Images and splits are given as the source writes them;
-    a blank split says nothing.
+    The rules are the same for all formats: captions are stripped of white space around them; an
+    empty one is left out; the same caption twice is kept; rows that name the same image are
+    joined; an image in two splits is kept in the one that must stay unseen (test before dev
+    before train). Images and splits are given as the source writes them; a blank split says
+    nothing.
 
     Args:
         base: Folder that the source lies in.
         root: Folder that image paths are relative to; found by looking below `base` when `None`.
-
-    Example:
-        >>> collector = Collector(Path("corpus"), root=Path("corpus"))
-        >>> collector.caption("a.jpg", "A dog runs.", Place("captions.csv", 2), "train")
-        >>> collector.caption("./a.jpg", " ", Place("captions.csv", 3), "train")
-        >>> collector.rows()[0].captions
-        ('A dog runs.',)
-        >>> print(*collector.problems)
-        captions.csv:3: a.jpg has an empty caption
     """
 
     def __init__(self, base: Path, root: Path | None = None) -> None:
@@ -91,6 +82,7 @@ class Collector:
         if found is None:
             return
         image, entry = found
+        entry.explained = True
         if not isinstance(text, str):
             message = f"{image}: caption {quote(repr(text))} is no text"
             self.report("malformed-row", message, where, image)
@@ -101,15 +93,15 @@ class Collector:
             self.report("bad-encoding", message, where, image)
         else:
             if caption in entry.first_seen:
-                first = _seen_from(where, entry.first_seen[caption])
-                message = f"{image} has the caption {quote(caption)} more than once{first}"
+                message = f"{image} has the caption {quote(caption)} more than once"
+                if where and (first := entry.first_seen[caption]):
+                    same = first.file == where.file
+                    message += f", first in line {first.line}" if same else f", first at {first}"
                 self.report("duplicate-caption", message, where, image)
             elif not entry.captions:
                 entry.where = where
             entry.first_seen.setdefault(caption, where)
             entry.captions.append(caption)
-            return
-        entry.explained = True
 
     @property
     def splits_known(self) -> bool:
@@ -122,7 +114,11 @@ class Collector:
         rows = []
         for image, entry in self._entries.items():
             if len(entry.splits) > 1:
-                self._report_two_splits(image, entry)
+                told = [f"{each} ({at})" if at else each for each, at in entry.splits.items()]
+                message = f"{image} is in {len(told)} splits: {' and '.join(told)}; kept in "
+                message += f"{max(entry.splits, key=split_rank)} alone"
+                last = list(entry.splits.values())[-1]
+                self.report("image-in-two-splits", message, last, image)
             if not entry.captions:
                 if not entry.explained:
                     self.report("no-captions", f"{image} has no captions", entry.where, image)
@@ -141,11 +137,7 @@ class Collector:
         return tuple(rows)
 
     def find_root(self) -> Path:
-        """Returns the folder of the images: the one given, else the one that holds most of them.
-
-        It looks in `base`, in the folders that the known corpora come in, then in every other
-        folder of `base`.
-        """
+        """Returns the folder of the images: the one given, else the one that holds most of them."""
         if self.root is not None:
             return self.root
         try:
@@ -189,12 +181,6 @@ class Collector:
             return None
         return image
 
-    def _report_two_splits(self, image: str, entry: _Entry) -> None:
-        told = [f"{split} ({where})" if where else split for split, where in entry.splits.items()]
-        kept = max(entry.splits, key=split_rank)
-        message = f"{image} is in {len(told)} splits: {' and '.join(told)}; kept in {kept} alone"
-        self.report("image-in-two-splits", message, list(entry.splits.values())[-1], image)
-
 
 def best_folder(folders: Iterable[Path], names: Sequence[str]) -> Path:
     """Returns the folder that holds most of a sample of the named files, the first of equals."""
@@ -207,12 +193,6 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:  # a name too long for the file system
         return False
-
-
-def _seen_from(here: Place | None, first: Place | None) -> str:
-    if here is None or first is None:
-        return ""
-    return f", first in line {first.line}" if first.file == here.file else f", first at {first}"
 
 
 def _encodable(text: str) -> bool:

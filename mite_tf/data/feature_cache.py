@@ -41,9 +41,9 @@ def fingerprint_of_images(paths: Sequence[Path]) -> str:
 class FeatureCache:
     """Features of images under one frozen backbone, memory-mapped from a folder.
 
-    An array is named after a hash of backbone, preprocessing, views and image files, so it is
-    computed anew when any of them changes. It is written beside its final name, with a count of
-    the rows that are safely on disk; an interrupted pass goes on from there.
+    An array is computed anew when backbone, preprocessing, views or image files change. It is
+    written beside its final name, with a count of the rows that are safely on disk; an interrupted
+    pass goes on from there.
 
     Args:
         folder: Where the arrays lie; made when missing.
@@ -91,7 +91,7 @@ class FeatureCache:
             float16 memory map `[images, views, ...]`.
 
         Raises:
-            MiteError: If a file cannot be decoded.
+            MiteError: A file cannot be decoded.
         """
         path = self._file(paths, views, smallest_crop, seed)
         if not path.exists():
@@ -128,7 +128,12 @@ class FeatureCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         partial, counter = path.with_suffix(".partial"), path.with_suffix(".rows")
         shape = (len(paths) * views, *self.backbone.output_shape[1:])
-        rows = _rows_on_disk(partial, counter, shape)
+        try:
+            rows = int(counter.read_text())
+            if rows > shape[0] or np.load(partial, mmap_mode="r").shape != shape:
+                rows = 0
+        except (OSError, ValueError):
+            rows = 0
         array = np.lib.format.open_memmap(
             partial, "r+" if rows else "w+", dtype=np.float16, shape=shape
         )
@@ -172,10 +177,12 @@ class FeatureCache:
             mirrored = tf.cond(view == 1, lambda: tf.image.flip_left_right(whole), lambda: whole)
             if views == 2:
                 return mirrored
-            random = lambda: augment(  # noqa: E731
-                image, self.preprocessing, tf.stack([seed, row]), smallest_crop=smallest_crop
+            seeds = tf.stack([seed, row])
+            return tf.cond(
+                view < 2,
+                lambda: mirrored,
+                lambda: augment(image, self.preprocessing, seeds, smallest_crop=smallest_crop),
             )
-            return tf.cond(view < 2, lambda: mirrored, random)
 
         rows = tf.data.Dataset.range(start, len(paths) * views, output_type=tf.int32)
         dataset = rows.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(_BATCH).prefetch(2)
@@ -186,12 +193,3 @@ class FeatureCache:
                 f"An image cannot be decoded: {str(error).splitlines()[0]} "
                 "Run `mite data check` on the data for its name."
             ) from error
-
-
-def _rows_on_disk(partial: Path, counter: Path, shape: tuple[int, ...]) -> int:
-    try:
-        rows = int(counter.read_text())
-        stored = np.load(partial, mmap_mode="r").shape
-    except (OSError, ValueError):
-        return 0
-    return rows if stored == shape and rows <= shape[0] else 0

@@ -21,9 +21,9 @@ class Preprocessing:
     squashed to the size, because a caption may speak of what stands at the border.
 
     Args:
-        height: Height of the result, in pixels.
-        width: Width of the result, in pixels.
-        resize: Interpolation: `bilinear`, antialiased when shrinking.
+        height: Height in pixels.
+        width: Width in pixels.
+        resize: Interpolation, antialiased when shrinking.
         value_range: Lowest and highest pixel value.
 
     Example:
@@ -56,7 +56,7 @@ def decode_image(data: tf.Tensor) -> tf.Tensor:
     and a first frame smaller than the whole stays so, where Pillow pads it.
 
     Args:
-        data: scalar string tensor, the bytes of the file.
+        data: The bytes of the file, a scalar string.
 
     Returns:
         uint8 tensor `[H, W, 3]`, RGB.
@@ -68,22 +68,17 @@ def decode_image(data: tf.Tensor) -> tf.Tensor:
     def holds(text: bytes, place: int = 0) -> tf.Tensor:
         return tf.reduce_all(head[place : place + len(text)] == list(text))
 
-    def accurate() -> tf.Tensor:
-        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-
     def general() -> tf.Tensor:
         return tf.io.decode_image(data, channels=3, expand_animations=False)
 
-    return tf.ensure_shape(
-        tf.case(
-            [
-                (holds(b"RIFF") & holds(b"WEBP", 8), lambda: _decode_webp(data, head, holds)),
-                (holds(b"GIF8") | holds(b"BM"), general),
-            ],
-            default=accurate,
-        ),
-        (None, None, 3),
+    image = tf.case(
+        [
+            (holds(b"RIFF") & holds(b"WEBP", 8), lambda: _decode_webp(data, head, holds)),
+            (holds(b"GIF8") | holds(b"BM"), general),
+        ],
+        default=lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
     )
+    return tf.ensure_shape(image, (None, None, 3))
 
 
 def _decode_webp(data: tf.Tensor, head: tf.Tensor, holds: Callable[..., tf.Tensor]) -> tf.Tensor:
@@ -114,15 +109,7 @@ def _decode_webp(data: tf.Tensor, head: tf.Tensor, holds: Callable[..., tf.Tenso
 
 
 def preprocess(image: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
-    """Resizes a decoded image as the specification says.
-
-    Args:
-        image: uint8 or float tensor `[H, W, 3]` (or a batch `[N, H, W, 3]`) in 0-255.
-        specification: Target size and interpolation.
-
-    Returns:
-        float32 tensor `[height, width, 3]` (or a batch), in 0-255.
-    """
+    """Resizes a decoded image `[H, W, 3]`, or a batch, to float32 `[height, width, 3]` in 0-255."""
     import tensorflow as tf
 
     size = (specification.height, specification.width)
@@ -131,7 +118,7 @@ def preprocess(image: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
 
 
 def load_image(path: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
-    """Reads, decodes and resizes one image file; float32 `[height, width, 3]` in 0-255."""
+    """Reads, decodes and resizes one image file."""
     import tensorflow as tf
 
     return preprocess(decode_image(tf.io.read_file(path)), specification)
@@ -148,14 +135,11 @@ def augment(
     """Returns a random view of an image: part of the frame, perhaps mirrored.
 
     Args:
-        image: uint8 or float tensor `[H, W, 3]` in 0-255.
+        image: As for `preprocess`, a single one.
         specification: Target size and interpolation.
         seed: int tensor `[2]`; the same seed gives the same view.
         smallest_crop: Smallest share of the area that a crop keeps, in (0, 1]; 1 keeps all.
         flip: Whether to mirror half of the views.
-
-    Returns:
-        float32 tensor `[height, width, 3]` in 0-255.
     """
     import tensorflow as tf
 

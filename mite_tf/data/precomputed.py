@@ -19,7 +19,7 @@ class PrecomputedFeatures:
             `[images, C]` or `[images, H, W, C]`.
 
     Raises:
-        MiteError: If the file is absent or holds something else.
+        MiteError: The file is absent or holds something else.
 
     Example:
         >>> import tempfile
@@ -52,11 +52,7 @@ class PrecomputedFeatures:
         return self._features.shape[1:]
 
     def of(self, ids: Sequence[str]) -> np.ndarray:
-        """Returns the features of images, `[images, ...]`.
-
-        Raises:
-            MiteError: If one of them is not in the file.
-        """
+        """Returns the features of images, `[images, ...]`; all must be in the file."""
         missing = [name for name in ids if name not in self._row_of]
         if missing:
             raise MiteError(

@@ -6,16 +6,10 @@ import re
 STANDARD = ("train", "dev", "test")
 
 _SYNONYMS = {
-    "train": "train",
-    "training": "train",
+    **dict.fromkeys(("train", "training"), "train"),
     "restval": "train",  # Karpathy's name for the rest of COCO's validation images
-    "dev": "dev",
-    "val": "dev",
-    "valid": "dev",
-    "validation": "dev",
-    "development": "dev",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("dev", "val", "valid", "validation", "development"), "dev"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 _IN_NAME = re.compile(rf"(?:^|[_.\-])({'|'.join(_SYNONYMS)})(?:images|\d+)?$", re.IGNORECASE)
 
