@@ -107,13 +107,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
     @classmethod
     def from_collector(cls, collector: Collector, format: str) -> "CaptionedImages":
         """Makes a table of what a reader collected from a source in some format."""
-        return cls(
-            rows=collector.rows(),
-            root=collector.find_root(),
-            problems=tuple(collector.problems),
-            format=format,
-            hashed_splits=not collector.splits_known,
-        )
+        rows, hashed = collector.rows(), not collector.splits_known
+        return cls(rows, collector.find_root(), tuple(collector.problems), format, hashed)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -161,7 +156,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
 
     @cached_property
     def image_ids(self) -> list[str]:
-        """Id of each image: its path relative to `root`."""
+        """Id of each image, its path relative to `root`."""
         return [row.image for row in self.rows]
 
     @cached_property
@@ -178,7 +173,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
     def caption_image(self) -> np.ndarray:
         """Row that each of `captions` belongs to: int64 of shape [captions], read-only."""
         counts = [len(row.captions) for row in self.rows]
-        owner = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+        owner = np.repeat(np.arange(len(counts)), counts)
         owner.setflags(write=False)
         return owner
 
@@ -187,29 +182,12 @@ class CaptionedImages(Sequence[CaptionedImage]):
 
         Root, place of reading and the bytes of the images do not count, so a corpus that was
         moved keeps its fingerprint.
-
-        Example:
-            >>> table = CaptionedImages.from_lists(["a.png"], ["A red square."], ["train"])
-            >>> table.fingerprint()[:16]
-            '2fd087f7e8c107f5'
         """
-        digest = hashlib.sha256()
-        for row in self.rows:
-            line = json.dumps([row.image, row.split, row.captions])
-            digest.update(line.encode() + b"\n")
-        return digest.hexdigest()
+        lines = (json.dumps([row.image, row.split, row.captions]) + "\n" for row in self.rows)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def summary(self) -> str:
-        """Returns a few lines: size, splits, where the splits come from, number of problems.
-
-        Example:
-            >>> table = CaptionedImages.from_lists(["a.png"], [["A square.", "Red."]])
-            >>> print(table.summary())
-            1 image with 2 captions (lists), root .
-              train: 1 image, 2 captions, 2 per image
-            The source has no splits: assigned by hash of the image id,
-            80 % train, 10 % dev, 10 % test.
-        """
+        """Returns a few lines: size, splits, where the splits come from, number of problems."""
         lines = [
             f"{counted(len(self), 'image')} with {counted(len(self.captions), 'caption')} "
             f"({self.format}), root {self.root}"

@@ -72,10 +72,7 @@ _CUT = Fault("truncated-image", "is truncated: the end of the file is missing")
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keeps Pillow from warning and from judging sizes: `inspect_image` judges them itself.
-
-    Both settings hold for the whole process, so this stands around a pool of threads, not in it.
-    """
+    """Keeps Pillow, in the whole process, from warning and from judging sizes of images."""
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -86,12 +83,8 @@ def quiet_pillow() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def inspect_image(path: Path, *, decode: bool = True) -> Inspection:
+def inspect_image(path: Path) -> Inspection:
     """Looks an image file up and decodes it whole; never raises.
-
-    Args:
-        path: The file.
-        decode: Whether to open it; else only its presence and size in bytes are judged.
 
     Example:
         >>> inspect_image(Path("no-such.jpg")).faults[0].message
@@ -99,8 +92,6 @@ def inspect_image(path: Path, *, decode: bool = True) -> Inspection:
     """
     if fault := _look_up(path):
         return Inspection((fault,))
-    if not decode:
-        return Inspection()
     try:
         with path.open("rb") as stream:
             return _inspect(stream)
@@ -191,10 +182,7 @@ def _inspect(stream: BufferedReader) -> Inspection:
 
 
 def _is_whole(stream: BinaryIO) -> bool:
-    """Looks for the end of a PNG, GIF or WebP, which TensorFlow needs and Pillow does without.
-
-    The decoders of other types look for it themselves.
-    """
+    """Looks for the end of a PNG, GIF or WebP, which TensorFlow needs and Pillow does without."""
     head = stream.read(8)
     size = stream.seek(0, 2)
     if head.startswith(b"RIFF") and len(head) == 8:

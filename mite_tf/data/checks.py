@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +29,6 @@ def check(
     *,
     format: str | None = None,
     root: str | os.PathLike[str] | None = None,
-    images: bool = True,
     workers: int = 2,
     progress: bool = True,
 ) -> "CheckReport":
@@ -40,8 +38,6 @@ def check(
         source: A table, or a path as `mite_tf.data.read` takes it.
         format: As for `read`.
         root: As for `read`.
-        images: Whether to decode every image whole; else files are only looked up, and images
-            of the same content are not found.
         workers: Threads that decode.
         progress: Whether to show a progress bar, on standard error if that is a terminal.
 
@@ -69,11 +65,10 @@ def check(
     table = source
     if not isinstance(table, CaptionedImages):
         table = read(table, format=format, root=root)
-    inspect = partial(inspect_image, decode=images)
     inspections, pool = [], ThreadPoolExecutor(workers)
     with quiet_pillow(), shown_progress("Checking images", "images", quiet=not progress) as done:
         try:
-            for inspection in pool.map(inspect, table.paths):
+            for inspection in pool.map(inspect_image, table.paths):
                 inspections.append(inspection)
                 done(len(inspections), len(table))
         finally:
@@ -85,9 +80,9 @@ def check(
     ]
     found += _find_twins(table.rows, [inspection.digest for inspection in inspections])
     broken = {problem.image for problem in found if problem.severity == "error"}
-    rows = tuple(row for row in table if row.image not in broken)
-    usable = replace(table, rows=rows, problems=())
-    return CheckReport(usable, (*table.problems, *found), images=len(table))
+    usable = tuple(row for row in table if row.image not in broken)
+    problems = (*table.problems, *found)
+    return CheckReport(replace(table, rows=usable, problems=()), problems, images=len(table))
 
 
 def _find_twins(
@@ -141,11 +136,7 @@ class CheckReport:
         return {kind: found[kind] for kind in KINDS if kind in found}
 
     def raise_if_broken(self) -> None:
-        """Refuses a corpus that has errors.
-
-        Raises:
-            MiteError: Tells the first errors, how many there are of each kind, and how to go on.
-        """
+        """Raises a `MiteError` with the first errors and with how to go on, if there are errors."""
         errors = self.errors
         if errors:
             kinds = Counter(problem.kind for problem in errors).most_common()
@@ -157,12 +148,7 @@ class CheckReport:
             raise MiteError("\n".join([*lines, self._advice()]))
 
     def print(self, console: Console | None = None, *, shown: int = _SHOWN) -> None:
-        """Prints the report; the lines of problems are never broken.
-
-        Args:
-            console: Where to print; standard output when `None`.
-            shown: How many problems to print in full, errors first.
-        """
+        """Prints the report, `shown` of the problems in full, errors first, a line each."""
         console = console or Console()
 
         def line(text: object, style: str = "") -> None:
@@ -176,8 +162,7 @@ class CheckReport:
         for kind, count in self.counts.items():
             table.add_row(KINDS[kind], kind, str(count), style=_STYLES[KINDS[kind]])
         console.print(table)
-        order = list(_STYLES)
-        worst_first = sorted(self.problems, key=lambda problem: order.index(problem.severity))
+        worst_first = sorted(self.problems, key=lambda each: list(_STYLES).index(each.severity))
         for problem in worst_first[:shown]:
             line(problem, _STYLES[problem.severity])
         if len(worst_first) > shown:
@@ -213,8 +198,7 @@ class CheckReport:
         return json.dumps(report, indent=2)
 
     def _advice(self) -> str:
-        missing = self.counts.get("missing-image", 0)
-        if missing and missing == self.images:
+        if 0 < self.images == self.counts.get("missing-image"):
             return (
                 f"No image was found below {self.table.root}: if the images lie elsewhere, name "
                 "their folder with root=... (--root ...)."

@@ -16,6 +16,7 @@ from mite_tf.errors import MiteError
 from mite_tf.files import write_text
 
 _BATCH = 64
+_SEED = 0  # of the random crops
 
 
 def fingerprint_of_model(model: Any) -> str:
@@ -74,7 +75,6 @@ class FeatureCache:
         *,
         views: int = 1,
         smallest_crop: float = 1.0,
-        seed: int = 0,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Returns features of all images, computing what is not on disk yet.
@@ -84,7 +84,6 @@ class FeatureCache:
             views: Number of views of each image. The first is the whole frame, the second its
                 mirror image, any further ones are random crops, mirrored at random.
             smallest_crop: Smallest share of the area that a random crop keeps.
-            seed: Seed of the random crops.
             on_progress: Called with the number of rows done and of all rows, now and then.
 
         Returns:
@@ -93,61 +92,41 @@ class FeatureCache:
         Raises:
             MiteError: A file cannot be decoded.
         """
-        path = self._file(paths, views, smallest_crop, seed)
+        path = self._file(paths, views, smallest_crop)
+        shape = (len(paths) * views, *self.backbone.output_shape[1:])
         if not path.exists():
-            self._compute(path, paths, views, smallest_crop, seed, on_progress)
-        rows = np.load(path, mmap_mode="r")
-        return rows.reshape(len(paths), views, *rows.shape[1:])
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial, counter = path.with_suffix(".partial"), path.with_suffix(".rows")
+            rows = _rows_on_disk(partial, counter, shape)
+            array = np.lib.format.open_memmap(
+                partial, "r+" if rows else "w+", dtype=np.float16, shape=shape
+            )
+            for batch in self._pixels(paths, views, smallest_crop, start=rows):
+                array[rows : rows + len(batch)] = self._forward(batch).numpy()
+                rows += len(batch)
+                # Pages before the count: a count may lag behind what is on disk, never lead it.
+                array.flush()
+                write_text(counter, str(rows))
+                if on_progress:
+                    on_progress(rows, shape[0])
+            partial.replace(path)
+            counter.unlink(missing_ok=True)
+        return np.load(path, mmap_mode="r").reshape(len(paths), views, *shape[1:])
 
-    def holds(
-        self, paths: Sequence[Path], *, views: int = 1, smallest_crop: float = 1.0, seed: int = 0
-    ) -> bool:
+    def holds(self, paths: Sequence[Path], *, views: int = 1, smallest_crop: float = 1.0) -> bool:
         """Returns whether these features are on disk, all of them."""
-        return self._file(paths, views, smallest_crop, seed).exists()
+        return self._file(paths, views, smallest_crop).exists()
 
-    def _file(self, paths: Sequence[Path], views: int, smallest_crop: float, seed: int) -> Path:
+    def _file(self, paths: Sequence[Path], views: int, smallest_crop: float) -> Path:
         key = {
             "backbone": self._backbone_hash,
             "preprocessing": self.preprocessing.to_dict(),
             "images": fingerprint_of_images(paths),
             "views": views,
-            **({"smallest_crop": smallest_crop, "seed": seed} if views > 2 else {}),
+            **({"smallest_crop": smallest_crop, "seed": _SEED} if views > 2 else {}),
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
         return self.folder / f"{name}.npy"
-
-    def _compute(
-        self,
-        path: Path,
-        paths: Sequence[Path],
-        views: int,
-        smallest_crop: float,
-        seed: int,
-        on_progress: Callable[[int, int], None] | None,
-    ) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial, counter = path.with_suffix(".partial"), path.with_suffix(".rows")
-        shape = (len(paths) * views, *self.backbone.output_shape[1:])
-        try:
-            rows = int(counter.read_text())
-            if rows > shape[0] or np.load(partial, mmap_mode="r").shape != shape:
-                rows = 0
-        except (OSError, ValueError):
-            rows = 0
-        array = np.lib.format.open_memmap(
-            partial, "r+" if rows else "w+", dtype=np.float16, shape=shape
-        )
-        for batch in self._pixels(paths, views, smallest_crop, seed, start=rows):
-            features = self._forward(batch).numpy()
-            array[rows : rows + len(features)] = features
-            rows += len(features)
-            # Pages before the count: a count may lag behind what is on disk, never lead it.
-            array.flush()
-            write_text(counter, str(rows))
-            if on_progress:
-                on_progress(rows, shape[0])
-        partial.replace(path)
-        counter.unlink(missing_ok=True)
 
     @cached_property
     def _forward(self) -> Callable[[Any], Any]:
@@ -160,9 +139,7 @@ class FeatureCache:
             input_signature=[tf.TensorSpec(shape)],
         )
 
-    def _pixels(
-        self, paths: Sequence[Path], views: int, smallest_crop: float, seed: int, start: int
-    ) -> Any:
+    def _pixels(self, paths: Sequence[Path], views: int, smallest_crop: float, start: int) -> Any:
         """Yields batches of pixels, all views of an image in a row, from row `start` on."""
         import tensorflow as tf
 
@@ -177,7 +154,7 @@ class FeatureCache:
             mirrored = tf.cond(view == 1, lambda: tf.image.flip_left_right(whole), lambda: whole)
             if views == 2:
                 return mirrored
-            seeds = tf.stack([seed, row])
+            seeds = tf.stack([_SEED, row])
             return tf.cond(
                 view < 2,
                 lambda: mirrored,
@@ -193,3 +170,12 @@ class FeatureCache:
                 f"An image cannot be decoded: {str(error).splitlines()[0]} "
                 "Run `mite data check` on the data for its name."
             ) from error
+
+
+def _rows_on_disk(partial: Path, counter: Path, shape: tuple[int, ...]) -> int:
+    try:
+        rows = int(counter.read_text())
+        stored = np.load(partial, mmap_mode="r").shape
+    except (OSError, ValueError):
+        return 0
+    return rows if stored == shape and rows <= shape[0] else 0

@@ -71,16 +71,10 @@ def _numbers(look: Look, count: int) -> Claim:
 
 def _relates(a: Look, relation: str, b: Look) -> Claim:
     """Claims that some object like `a` is `relation` another like `b`, judged leniently."""
-
-    def claim(scene: Scene) -> bool:
-        return any(
-            scene.objects[i].matches(a)
-            and scene.objects[j].matches(b)
-            and scene.may_be(i, relation, j)
-            for i, j in permutations(range(len(scene.objects)), 2)
-        )
-
-    return claim
+    return lambda scene: any(
+        one.matches(a) and two.matches(b) and scene.may_be(i, relation, j)
+        for (i, one), (j, two) in permutations(enumerate(scene.objects), 2)
+    )
 
 
 def _names(scene: Scene, rng: Rng) -> Caption:
@@ -110,8 +104,7 @@ def _total_and_names(scene: Scene, rng: Rng) -> Caption | None:
 def _count(scene: Scene, rng: Rng) -> Caption:
     """Counts what has some attributes: "only one red star", "exactly two small shapes"."""
     full = pick(rng, scene.objects).look
-    named = rng.permutation(list(full))[: int(rng.integers(2, 4))]
-    look = {name: full[name] for name in named.tolist()}
+    look = _only(full, *rng.permutation(list(full))[: int(rng.integers(2, 4))].tolist())
     number = scene.count(look)
     how = pick(rng, ("only", "just", "exactly"))
     verb = "is" if number == 1 else "are"
@@ -132,12 +125,9 @@ def _share(scene: Scene, rng: Rng) -> Caption | None:
     who = f"exactly {NUMBERS[number]} of the {NUMBERS[total]} shapes"
     if number == total:
         who = "both shapes" if total == 2 else f"all {NUMBERS[total]} shapes"
-    parts = []
-    for group in scene.groups():
-        look = scene.objects[group[0]].look
-        if look[name] == value:
-            named = {key: look[key] for key in ("shape", "colour", "size") if key != name}
-            parts.append((named, len(group)))
+    rest = [key for key in ("shape", "colour", "size") if key != name]
+    groups = [(scene.objects[group[0]].look, len(group)) for group in scene.groups()]
+    parts = [(_only(look, *rest), size) for look, size in groups if look[name] == value]
     verb = "is" if number == 1 else "are"
     text = f"{who} {verb} {word(value, rng)}: {listed([amount(*p, rng) for p in parts])}"
     claims = (_shows(named | shared, size) for named, size in parts)
@@ -162,8 +152,7 @@ def _relation_and_more(scene: Scene, rng: Rng) -> Caption | None:
         return None
     triple, group = pick(rng, choices)
     first, more = _related(scene, triple, rng), all_of(scene, group, rng)
-    joint = pick(rng, ("; there", ", and there"))
-    text = f"{first.text}{joint} {more.be} {more.text}"
+    text = f"{first.text}{pick(rng, ('; there', ', and there'))} {more.be} {more.text}"
     return Caption(text, (*first.claims, _shows(more.look, more.count)))
 
 
@@ -282,8 +271,8 @@ def _placed(caption: Caption, scene: Scene, rng: Rng) -> Caption:
     )
 
 
-def describe(scene: Scene, rng: np.random.Generator, unlike: Sequence[Scene] = ()) -> list[str]:
-    """Writes five captions of a scene.
+def describe(scene: Scene, rng: Rng, unlike: Sequence[Scene] = ()) -> list[Caption]:
+    """Writes five captions of a scene, and keeps what they claim.
 
     Some mention all objects and some only a part, in varied words and word orders. They are
     different and true, in lower case and without a full stop.
@@ -299,19 +288,14 @@ def describe(scene: Scene, rng: np.random.Generator, unlike: Sequence[Scene] = (
     Example:
         >>> from mite_tf.scenes import sample_scenes
         >>> scene, *others = sample_scenes(4, seed=20)
-        >>> for text in describe(scene, np.random.default_rng(0), unlike=others):
-        ...     print(text)
+        >>> for caption in describe(scene, np.random.default_rng(0), unlike=others):
+        ...     print(caption.text)
         two shapes: a small crimson triangle and a small checkered yellow shape
         the plain red triangle is higher up than a small heart
         the heart is checkered and the triangle is plain
         exactly one of the two shapes is checked: a small yellow heart
         on squared paper, the plain triangle sits above a golden checkered shape
     """
-    return [caption.text for caption in compose(scene, rng, unlike)]
-
-
-def compose(scene: Scene, rng: np.random.Generator, unlike: Sequence[Scene] = ()) -> list[Caption]:
-    """Writes five captions as `describe` does, and keeps what they claim."""
     stream = _sentences(scene, rng)
     chosen: dict[str, Caption] = {}
     for other in unlike:

@@ -15,7 +15,7 @@ from rich.progress import track
 
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
-from mite_tf.scenes.captions import compose
+from mite_tf.scenes.captions import describe
 from mite_tf.scenes.drawing import SMALLEST, draw
 from mite_tf.scenes.families import sample_scenes
 from mite_tf.scenes.scene import Scene
@@ -69,7 +69,13 @@ def write_scenes(
     """
     splits = {"train": train, "dev": dev, "test": test}
     parameters = {"version": _VERSION, **splits, "size": size, "seed": seed}
-    _check_parameters(splits, size, seed)
+    if min(splits.values()) < 0 or not any(splits.values()):
+        numbers = ", ".join(f"{split}={number}" for split, number in splits.items())
+        raise MiteError(f"Cannot write {numbers} images. Expected 0 or more, and one at least.")
+    if size < SMALLEST:
+        raise MiteError(f"Cannot write images {size} pixels wide. Expected at least {SMALLEST}.")
+    if seed < 0:
+        raise MiteError(f"Cannot use seed {seed}. Expected 0 or more.")
     target = Path(path).resolve()
     if _is_written(target, parameters):
         return Path(path)
@@ -86,16 +92,6 @@ def write_scenes(
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return Path(path)
-
-
-def _check_parameters(splits: dict[str, int], size: int, seed: int) -> None:
-    if min(splits.values()) < 0 or not any(splits.values()):
-        numbers = ", ".join(f"{split}={number}" for split, number in splits.items())
-        raise MiteError(f"Cannot write {numbers} images. Expected 0 or more, and one at least.")
-    if size < SMALLEST:
-        raise MiteError(f"Cannot write images {size} pixels wide. Expected at least {SMALLEST}.")
-    if seed < 0:
-        raise MiteError(f"Cannot use seed {seed}. Expected 0 or more.")
 
 
 def _is_written(target: Path, parameters: dict[str, int]) -> bool:
@@ -150,7 +146,7 @@ def _rows(splits: dict[str, int], seed: int) -> Iterator[tuple[Scene, _Row, _Row
                 image_number += 1
                 image = f"images/{image_number:06d}.png"
                 others = [other for other in family if other is not scene]
-                captions = compose(scene, rng, unlike=others)
+                captions = describe(scene, rng, unlike=others)
                 texts = [caption.text for caption in captions]
                 rules_out = [[o.kind for o in others if not c.holds(o)] for c in captions]
                 yield (

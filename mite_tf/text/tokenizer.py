@@ -32,15 +32,14 @@ class TokenTable(NamedTuple):
 class WordPieceTokenizer(keras.layers.Layer):
     """Turns texts into WordPiece ids, padded with 0.
 
-    Unicode is normalised (with `lower_case`: NFD, case folded, accents stripped), text is split
-    at white space and punctuation, every CJK character by itself, and each word is cut into the
-    longest pieces that the vocabulary holds. The layer runs in a graph, so a SavedModel that
-    holds it takes plain strings.
+    Text is split at white space and punctuation, every CJK character by itself, and each word is
+    cut into the longest pieces that the vocabulary holds. The layer runs in a graph, so a
+    SavedModel that holds it takes plain strings.
 
     Args:
         vocabulary: List of strings; the first two must be `[PAD]` and `[UNK]`.
         max_length: Largest number of ids kept of a text; the rest is cut off.
-        lower_case: Whether to fold case and strip accents.
+        lower_case: Whether to fold case and strip accents (Unicode NFD).
 
     Call arguments:
         inputs: string tensor `[N]`, UTF-8.
@@ -125,7 +124,7 @@ def learn_vocabulary(
         size: Largest number of entries. The learner aims at it within five per cent and stays
             below it when few words are frequent enough.
         minimum_count: A word or piece enters when it occurs at least this often.
-        lower_case: Whether to fold case and strip accents (Unicode NFD) before counting.
+        lower_case: As for `WordPieceTokenizer`.
 
     Raises:
         MiteError: The captions hold no word at all.

@@ -72,7 +72,6 @@ def test_objects_that_look_alike_are_grouped_and_counted():
         (lambda: Scene((STAR,) * 5, "white"), "5 objects.*Expected 1 to 4"),
         (lambda: Scene((STAR, DISC), "white").may_be(0, "near", 1), "Unknown relation 'near'"),
         (lambda: draw(Scene((STAR,), "white"), size=16), "16 pixels wide.*at least 32"),
-        (lambda: sample_scenes(-1), "-1 scenes"),
     ],
 )
 def test_errors_say_what_is_expected(make, message):
