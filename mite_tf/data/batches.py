@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,9 +20,8 @@ class PairBatches:
     """Batches for `MITE.fit`: distinct images, each with one or more of its captions.
 
     An epoch covers all captions: it goes through the shuffled images as many times as the average
-    image has captions, and takes other captions each time. Every epoch is a function of the seed
-    and its number alone, so a training that was interrupted goes on with the very batches it
-    would have seen.
+    image has captions, and takes other captions each time. It is a function of the seed and its
+    number alone, so an interrupted training goes on with the very batches it would have seen.
 
     Args:
         token_ids: int32 array `[C, L]`, all captions, padded with 0 on the right.
@@ -106,23 +106,23 @@ class PairBatches:
         """Returns batches as a `tf.data.Dataset` of dictionaries, see `MITE`.
 
         Args:
-            epoch: Number of the epoch. None counts up from 0 each time the dataset is iterated,
-                for a plain `model.fit(batches.dataset(), epochs=...)`.
+            epoch: None counts up from 0 each time the dataset is iterated, for a plain
+                `model.fit(batches.dataset(), epochs=...)`.
             first_step: Batches of the epoch to leave out, for resuming.
         """
         import tensorflow as tf
 
-        count = -1
+        epochs = itertools.count() if epoch is None else itertools.repeat(epoch)
 
         def generate() -> Iterator[tuple[np.ndarray, ...]]:
-            nonlocal count
-            count += 1
-            number = count if epoch is None else epoch
+            number = next(epochs)
             for step, (images, captions, owner) in enumerate(self.plan(number)):
                 if step >= first_step:  # views are drawn in one thread, for a certain order
                     random = np.random.default_rng([self.seed, number, step])
                     seeds = random.integers(0, 2**31 - 1, (len(images), 2), np.int32)
-                    yield images, seeds, self._trimmed(captions), owner
+                    ids = self.token_ids[captions]
+                    longest = max(1, int((ids != 0).sum(axis=1).max()))
+                    yield images, seeds, ids[:, :longest], owner
 
         dataset = tf.data.Dataset.from_generator(
             generate,
@@ -135,10 +135,6 @@ class PairBatches:
         )
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps - first_step))
         return dataset.map(self._with_images, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
-
-    def _trimmed(self, captions: np.ndarray) -> np.ndarray:
-        ids = self.token_ids[captions]
-        return ids[:, : max(1, int((ids != 0).sum(axis=1).max()))]
 
     def _with_images(self, images: Any, seeds: Any, token_ids: Any, owner: Any) -> dict[str, Any]:
         batch = {"image_id": images, "token_ids": token_ids, "caption_image_id": owner}

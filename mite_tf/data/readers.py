@@ -76,8 +76,7 @@ def read(
 ) -> CaptionedImages:
     r"""Reads the captions and splits of a corpus; opens no image.
 
-    A row that cannot be used never raises: it is left out, and told with its file and line in
-    the table's `problems`.
+    A row that cannot be used is left out, and told with its place in the table's `problems`.
 
     Args:
         path: Folder of the corpus, or the file that holds its captions.
@@ -91,8 +90,7 @@ def read(
         its id: 80 % train, 10 % dev, 10 % test.
 
     Raises:
-        MiteError: `path` does not exist, `format` is unknown, or what lies at `path` fits none
-            of the formats or more than one.
+        MiteError: `path` does not exist, or fits no known format or more than one.
 
     Example:
         >>> import tempfile

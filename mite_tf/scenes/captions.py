@@ -137,7 +137,7 @@ def _share(scene: Scene, rng: Rng) -> Caption | None:
 def _relation(scene: Scene, rng: Rng) -> Caption | None:
     """Relates two objects: "a red star left of a blue circle"."""
     triples = _triples(scene)
-    return _related(scene, pick(rng, triples), rng) if triples else None
+    return _related(scene, *pick(rng, triples), rng) if triples else None
 
 
 def _relation_and_more(scene: Scene, rng: Rng) -> Caption | None:
@@ -151,7 +151,7 @@ def _relation_and_more(scene: Scene, rng: Rng) -> Caption | None:
     if not choices:
         return None
     triple, group = pick(rng, choices)
-    first, more = _related(scene, triple, rng), all_of(scene, group, rng)
+    first, more = _related(scene, *triple, rng), all_of(scene, group, rng)
     text = f"{first.text}{pick(rng, ('; there', ', and there'))} {more.be} {more.text}"
     return Caption(text, (*first.claims, _shows(more.look, more.count)))
 
@@ -178,8 +178,7 @@ def _triples(scene: Scene) -> list[tuple[int, str, int]]:
     return [(i, r, j) for i, r, j in scene.relations() if objects[i].look != objects[j].look]
 
 
-def _related(scene: Scene, triple: tuple[int, str, int], rng: Rng) -> Caption:
-    i, name, j = triple
+def _related(scene: Scene, i: int, name: str, j: int, rng: Rng) -> Caption:
     a, b = one(scene, i, rng), one(scene, j, rng)
     frame = pick(rng, _FRAMES + _FRAMES_OF.get(name, ()))
     text = frame.format(a=a, b=b, where=word(name, rng), its=_ITS.get(name, f"{name} it"))
@@ -272,10 +271,7 @@ def _placed(caption: Caption, scene: Scene, rng: Rng) -> Caption:
 
 
 def describe(scene: Scene, rng: Rng, unlike: Sequence[Scene] = ()) -> list[Caption]:
-    """Writes five captions of a scene, and keeps what they claim.
-
-    Some mention all objects and some only a part, in varied words and word orders. They are
-    different and true, in lower case and without a full stop.
+    """Writes five captions of a scene: different and true, in lower case, without a full stop.
 
     Args:
         scene: The scene.
@@ -288,13 +284,8 @@ def describe(scene: Scene, rng: Rng, unlike: Sequence[Scene] = ()) -> list[Capti
     Example:
         >>> from mite_tf.scenes import sample_scenes
         >>> scene, *others = sample_scenes(4, seed=20)
-        >>> for caption in describe(scene, np.random.default_rng(0), unlike=others):
-        ...     print(caption.text)
-        two shapes: a small crimson triangle and a small checkered yellow shape
-        the plain red triangle is higher up than a small heart
-        the heart is checkered and the triangle is plain
-        exactly one of the two shapes is checked: a small yellow heart
-        on squared paper, the plain triangle sits above a golden checkered shape
+        >>> describe(scene, np.random.default_rng(0), unlike=others)[1].text
+        'the plain red triangle is higher up than a small heart'
     """
     stream = _sentences(scene, rng)
     chosen: dict[str, Caption] = {}

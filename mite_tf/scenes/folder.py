@@ -1,27 +1,26 @@
 """The folder of rendered scenes: written once, and read for what its captions rule out."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
+from mite_tf.progress import Report
+from mite_tf.progress import progress as shown_progress
 from mite_tf.scenes.captions import describe
 from mite_tf.scenes.drawing import SMALLEST, draw
 from mite_tf.scenes.families import sample_scenes
 from mite_tf.scenes.scene import Scene
 
 _VERSION = 1  # raised whenever the same parameters would write other scenes
-_Row = dict[str, Any]
 
 
 def write_scenes(
@@ -83,7 +82,8 @@ def write_scenes(
     draft = target.with_name(f".{target.name}.{uuid4().hex}.partial")
     try:
         (draft / "images").mkdir(parents=True)
-        _write(draft, splits, size, seed, progress)
+        with shown_progress("Drawing scenes", "images", quiet=not progress) as done:
+            _write(draft, splits, size, seed, done)
         (draft / "scenes.json").write_text(json.dumps(parameters, indent=2) + "\n")
         if target.exists():
             target.rmdir()
@@ -118,42 +118,37 @@ def _is_written(target: Path, parameters: dict[str, int]) -> bool:
     return True
 
 
-def _write(draft: Path, splits: dict[str, int], size: int, seed: int, progress: bool) -> None:
-    count, console = sum(splits.values()), Console(stderr=True)
-    rows = track(
-        _rows(splits, seed), "Drawing scenes", count, console=console, disable=not progress
-    )
+def _write(draft: Path, splits: dict[str, int], size: int, seed: int, done: Report) -> None:
+    rows, total = _rows(splits, seed), sum(splits.values())
     with (
         (draft / "captions.jsonl").open("w", encoding="utf-8", newline="\n") as captions,
         (draft / "scenes.jsonl").open("w", encoding="utf-8", newline="\n") as scenes,
     ):
-        for scene, caption_row, scene_row in rows:
-            draw(scene, size).save(draft / caption_row["image"])
-            captions.write(json.dumps(caption_row) + "\n")
-            scenes.write(json.dumps(scene_row) + "\n")
+        for number, (scene, split, sentences, rules_out) in enumerate(rows, start=1):
+            row = {"image": f"images/{number:06d}.png"}
+            draw(scene, size).save(draft / row["image"])
+            captions.write(json.dumps(row | {"captions": sentences, "split": split}) + "\n")
+            told = {"split": split, **asdict(scene), "rules_out": rules_out}
+            scenes.write(json.dumps(row | told) + "\n")
+            done(number, total)
 
 
-def _rows(splits: dict[str, int], seed: int) -> Iterator[tuple[Scene, _Row, _Row]]:
-    """Yields each scene with its lines in `captions.jsonl` and `scenes.jsonl`."""
-    image_number = family_number = 0
+def _rows(
+    splits: dict[str, int], seed: int
+) -> Iterator[tuple[Scene, str, list[str], list[list[str]]]]:
+    """Yields each scene with its split, its captions and the kinds that each caption rules out."""
+    number = itertools.count()
     for split_number, (split, n) in enumerate(splits.items()):
         rng = np.random.default_rng((seed, split_number, 1))
         scenes = sample_scenes(n, (seed, split_number, 0))
-        for _, members in groupby(scenes, key=lambda scene: scene.family):
+        for _, members in itertools.groupby(scenes, key=lambda scene: scene.family):
+            family_number = next(number)
             family = [replace(scene, family=family_number) for scene in members]
-            family_number += 1
             for scene in family:
-                image_number += 1
-                image = f"images/{image_number:06d}.png"
                 others = [other for other in family if other is not scene]
                 captions = describe(scene, rng, unlike=others)
-                texts = [caption.text for caption in captions]
                 rules_out = [[o.kind for o in others if not c.holds(o)] for c in captions]
-                yield (
-                    scene,
-                    {"image": image, "captions": texts, "split": split},
-                    {"image": image, "split": split, **asdict(scene), "rules_out": rules_out},
-                )
+                yield scene, split, [caption.text for caption in captions], rules_out
 
 
 class RuledOut(NamedTuple):

@@ -88,18 +88,12 @@ class WordPieceTokenizer(keras.layers.Layer):
 
     def table(self, captions: Sequence[str], block: int = 65_536) -> TokenTable:
         """Tokenizes many captions, `block` of them at a time, for training and evaluation."""
-        blocks, truncated, longest = [], 0, 1
-        for start in range(0, len(captions), block):
-            ids = self.ragged(captions[start : start + block])
-            lengths = ids.row_lengths().numpy()
-            truncated += int((lengths > self.max_length).sum())
-            longest = max(longest, int(np.minimum(lengths, self.max_length).max()))
-            blocks.append(ids[:, : self.max_length])
-        table = np.zeros((len(captions), longest), np.int32)
-        for number, ids in enumerate(blocks):
-            rows = slice(number * block, number * block + int(ids.nrows()))
-            table[rows] = ids.to_tensor(0, shape=(None, longest)).numpy()
-        return TokenTable(table, truncated)
+        starts = range(0, max(1, len(captions)), block)
+        ids = tf.concat([self.ragged(captions[start : start + block]) for start in starts], 0)
+        lengths = ids.row_lengths().numpy()
+        longest = int(lengths.clip(1, self.max_length).max(initial=1))
+        table = ids[:, : self.max_length].to_tensor(0, shape=(None, longest)).numpy()
+        return TokenTable(table, int((lengths > self.max_length).sum()))
 
     def get_config(self) -> dict[str, Any]:
         return {

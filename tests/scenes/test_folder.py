@@ -130,13 +130,6 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, error):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_goes_to_standard_error(tmp_path, capsys):
-    write_scenes(tmp_path / "demo", train=4, dev=0, test=0, size=32)
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert "Drawing scenes" in output.err
-
-
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
