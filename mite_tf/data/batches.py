@@ -6,14 +6,12 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from mite_tf.data.images import Preprocessing, augment, decode_image, load_image
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 class PairBatches:
@@ -110,8 +108,6 @@ class PairBatches:
                 `model.fit(batches.dataset(), epochs=...)`.
             first_step: Batches of the epoch to leave out, for resuming.
         """
-        import tensorflow as tf
-
         epochs = itertools.count() if epoch is None else itertools.repeat(epoch)
 
         def generate() -> Iterator[tuple[np.ndarray, ...]]:
@@ -143,8 +139,6 @@ class PairBatches:
         return {"pixels": self._pixels(images, seeds), **batch}
 
     def _features(self, images: Any, seeds: Any) -> Any:
-        import tensorflow as tf
-
         features = self.features
         assert features is not None
 
@@ -155,8 +149,6 @@ class PairBatches:
         return tf.ensure_shape(gathered, (None, *features.shape[2:]))
 
     def _pixels(self, images: Any, seeds: Any) -> Any:
-        import tensorflow as tf
-
         specification = self.preprocessing
         assert self.paths is not None
         assert specification is not None
@@ -192,8 +184,6 @@ def pixel_batches(
     paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int = 64
 ) -> tf.data.Dataset:
     """Returns the pixels of image files in order, as float32 batches `[N, H, W, 3]` in 0-255."""
-    import tensorflow as tf
-
     names = tf.constant([str(path) for path in paths], tf.string)
     pixels = tf.data.Dataset.from_tensor_slices(names).map(
         lambda path: load_image(path, preprocessing), num_parallel_calls=tf.data.AUTOTUNE

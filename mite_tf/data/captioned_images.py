@@ -36,13 +36,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
         MiteError: An image stands in two rows.
 
     Example:
-        >>> table = CaptionedImages.from_lists(
-        ...     ["dog.jpg", "cat.jpg"],
-        ...     [["A dog runs.", "Ein Hund rennt."], "A cat sleeps."],
-        ...     splits=["train", "val"],
-        ... )
-        >>> table.splits
-        {'train': 1, 'dev': 1}
+        >>> captions = [["A dog runs.", "Ein Hund rennt."], "A cat sleeps."]
+        >>> table = CaptionedImages.from_lists(["dog.jpg", "cat.jpg"], captions, ["train", "val"])
         >>> table.captions, table.caption_image.tolist()
         (['A dog runs.', 'Ein Hund rennt.', 'A cat sleeps.'], [0, 0, 1])
         >>> table.split("dev").image_ids
@@ -126,19 +121,14 @@ class CaptionedImages(Sequence[CaptionedImage]):
         return self.rows[index]
 
     def __repr__(self) -> str:
-        return (
-            f"CaptionedImages({len(self)} images, {len(self.captions)} captions, "
-            f"splits={self.splits}, root={str(self.root)!r})"
-        )
+        counts = f"{len(self)} images, {len(self.captions)} captions"
+        return f"CaptionedImages({counts}, splits={self.splits}, root={str(self.root)!r})"
 
     def split(self, name: str) -> "CaptionedImages":
         """Returns the rows of one split; `problems` stay those of the whole source.
 
-        Args:
-            name: Name of the split or a synonym of it (`"val"` is `"dev"`).
-
         Raises:
-            MiteError: No row is in that split.
+            MiteError: No row is in the split of that name, or of the name it is a synonym of.
         """
         wanted = canonical_split(name)
         rows = tuple(row for row in self.rows if row.split == wanted)
@@ -188,10 +178,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
 
     def summary(self) -> str:
         """Returns a few lines: size, splits, where the splits come from, number of problems."""
-        lines = [
-            f"{counted(len(self), 'image')} with {counted(len(self.captions), 'caption')} "
-            f"({self.format}), root {self.root}"
-        ]
+        size = f"{counted(len(self), 'image')} with {counted(len(self.captions), 'caption')}"
+        lines = [f"{size} ({self.format}), root {self.root}"]
         for split, images in self.splits.items():
             counts = [len(row.captions) for row in self.rows if row.split == split]
             low, high = min(counts), max(counts)

@@ -84,12 +84,7 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def inspect_image(path: Path) -> Inspection:
-    """Looks an image file up and decodes it whole; never raises.
-
-    Example:
-        >>> inspect_image(Path("no-such.jpg")).faults[0].message
-        'is missing: there is no file no-such.jpg'
-    """
+    """Looks an image file up and decodes it whole; never raises."""
     if fault := _look_up(path):
         return Inspection((fault,))
     try:

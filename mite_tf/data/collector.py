@@ -22,10 +22,6 @@ class CaptionedImage:
         captions: One or more sentences.
         split: `"train"`, `"dev"`, `"test"` or a name of the user's own.
         where: File and line that the row was read from; not part of equality.
-
-    Example:
-        >>> CaptionedImage("dogs/1.jpg", ("A dog runs.", "Ein Hund rennt."), "train").captions[1]
-        'Ein Hund rennt.'
     """
 
     image: str

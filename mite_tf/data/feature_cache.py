@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from mite_tf.data.images import Preprocessing, augment, decode_image, preprocess
 from mite_tf.errors import MiteError
@@ -50,17 +51,6 @@ class FeatureCache:
         folder: Where the arrays lie; made when missing.
         backbone: Keras model from pixels `[N, H, W, 3]` in 0-255 to features.
         preprocessing: How files become pixels.
-
-    Example:
-        >>> import keras, tempfile
-        >>> from PIL import Image
-        >>> layers = [keras.Input((32, 32, 3)), keras.layers.AveragePooling2D(16)]
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "grey.png")
-        ...     Image.new("RGB", (80, 60), "grey").save(path)
-        ...     cache = FeatureCache(folder, keras.Sequential(layers), Preprocessing(32, 32))
-        ...     cache.features([path]).shape
-        (1, 1, 2, 2, 3)
     """
 
     def __init__(self, folder: str | Path, backbone: Any, preprocessing: Preprocessing) -> None:
@@ -131,8 +121,6 @@ class FeatureCache:
     @cached_property
     def _forward(self) -> Callable[[Any], Any]:
         """The backbone as a graph."""
-        import tensorflow as tf
-
         shape = (None, self.preprocessing.height, self.preprocessing.width, 3)
         return tf.function(
             lambda pixels: self.backbone(pixels, training=False),
@@ -141,8 +129,6 @@ class FeatureCache:
 
     def _pixels(self, paths: Sequence[Path], views: int, smallest_crop: float, start: int) -> Any:
         """Yields batches of pixels, all views of an image in a row, from row `start` on."""
-        import tensorflow as tf
-
         names = tf.constant([str(path) for path in paths])
 
         def load(row: Any) -> Any:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+import tensorflow as tf
 
 # Flags in the header of a WebP file.
 _ANIMATED, _TRANSPARENT = 0x02, 0x10
@@ -25,10 +24,6 @@ class Preprocessing:
         width: Width in pixels.
         resize: Interpolation, antialiased when shrinking.
         value_range: Lowest and highest pixel value.
-
-    Example:
-        >>> Preprocessing(224, 224).to_dict()["resize"]
-        'bilinear'
     """
 
     height: int
@@ -61,8 +56,6 @@ def decode_image(data: tf.Tensor) -> tf.Tensor:
     Returns:
         uint8 tensor `[H, W, 3]`, RGB.
     """
-    import tensorflow as tf
-
     head = tf.io.decode_raw(data, tf.uint8, fixed_length=25)  # zeros behind a shorter file
 
     def holds(text: bytes, place: int = 0) -> tf.Tensor:
@@ -83,7 +76,6 @@ def decode_image(data: tf.Tensor) -> tf.Tensor:
 
 def _decode_webp(data: tf.Tensor, head: tf.Tensor, holds: Callable[..., tf.Tensor]) -> tf.Tensor:
     """Decodes a WebP file; the operation takes the number of channels of the file and no other."""
-    import tensorflow as tf
 
     # To ask for "as many as there are" is not safe: of an animation without transparency the
     # operation (TensorFlow 2.21) writes four channels into memory for three.
@@ -110,8 +102,6 @@ def _decode_webp(data: tf.Tensor, head: tf.Tensor, holds: Callable[..., tf.Tenso
 
 def preprocess(image: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
     """Resizes a decoded image `[H, W, 3]`, or a batch, to float32 `[height, width, 3]` in 0-255."""
-    import tensorflow as tf
-
     size = (specification.height, specification.width)
     pixels = tf.image.resize(image, size, method=specification.resize, antialias=True)
     return tf.ensure_shape(pixels, (*image.shape[:-3], *size, 3))
@@ -119,8 +109,6 @@ def preprocess(image: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
 
 def load_image(path: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
     """Reads, decodes and resizes one image file."""
-    import tensorflow as tf
-
     return preprocess(decode_image(tf.io.read_file(path)), specification)
 
 
@@ -141,8 +129,6 @@ def augment(
         smallest_crop: Smallest share of the area that a crop keeps, in (0, 1]; 1 keeps all.
         flip: Whether to mirror half of the views.
     """
-    import tensorflow as tf
-
     if smallest_crop < 1:
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
             tf.shape(image),

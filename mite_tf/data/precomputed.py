@@ -20,13 +20,6 @@ class PrecomputedFeatures:
 
     Raises:
         MiteError: The file is absent or holds something else.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "features.npz")
-        >>> np.savez(path, ids=["a.jpg", "b.jpg"], features=np.eye(2, dtype="float32"))
-        >>> PrecomputedFeatures(path).of(["b.jpg"])
-        array([[0., 1.]], dtype=float32)
     """
 
     def __init__(self, path: str | Path) -> None:

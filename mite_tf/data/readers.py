@@ -9,16 +9,9 @@ from typing import NamedTuple
 
 from mite_tf.data.captioned_images import CaptionedImages
 from mite_tf.data.collector import Collector
+from mite_tf.data.formats import json_files
 from mite_tf.data.formats.flickr import find_tokens, read_tokens
 from mite_tf.data.formats.folder import find_pairs, read_pairs
-from mite_tf.data.formats.json_files import (
-    find_coco,
-    find_json_lines,
-    find_karpathy,
-    read_coco,
-    read_json_lines,
-    read_karpathy,
-)
 from mite_tf.data.formats.tables import find_tables, read_tables
 from mite_tf.errors import MiteError
 
@@ -37,13 +30,13 @@ _FORMATS = {
     ),
     "karpathy": _Format(
         "dataset_*.json with images[] that hold filename, split and sentences[].raw",
-        find_karpathy,
-        read_karpathy,
+        json_files.find_karpathy,
+        json_files.read_karpathy,
     ),
     "coco": _Format(
         "captions_*.json, also in annotations/, with images[] and annotations[].caption",
-        find_coco,
-        read_coco,
+        json_files.find_coco,
+        json_files.read_coco,
     ),
     "csv": _Format(
         "*.csv or captions.txt whose header names the columns image, caption [, split]",
@@ -57,8 +50,8 @@ _FORMATS = {
     ),
     "jsonl": _Format(
         "*.jsonl or *.ndjson with image, caption or captions, and split if there is one",
-        find_json_lines,
-        read_json_lines,
+        json_files.find_json_lines,
+        json_files.read_json_lines,
     ),
     "folder": _Format(
         "images with a text file of the same name beside each, one caption a line",

@@ -8,20 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mite_tf.scenes.scene import (
-    BACKGROUNDS,
-    COLOURS,
-    KINDS,
-    MOST_OBJECTS,
-    PATTERNS,
-    PATTERNS_OF,
-    SHAPES,
-    SIZES,
-    Rng,
-    Scene,
-    SceneObject,
-    pick,
-)
+from mite_tf.scenes import scene as known
+from mite_tf.scenes.scene import Rng, Scene, SceneObject, pick
 
 _FAMILY_SIZE = 4  # the base and three near misses of three different kinds
 _GRID = (0.22, 0.36, 0.5, 0.64, 0.78)  # coordinates at which an object may come in anew
@@ -48,7 +36,7 @@ def sample_scenes(n: int, seed: int | Sequence[int] = 0) -> list[Scene]:
 def _family(rng: Rng, number: int) -> list[Scene]:
     while True:
         scenes = [_base(rng, number)]
-        for kind in rng.permutation(KINDS[1:]).tolist():
+        for kind in rng.permutation(known.KINDS[1:]).tolist():
             candidates = [near for near in near_misses(scenes[0], kind) if _is_legible(near)]
             if candidates:
                 scenes.append(pick(rng, candidates))
@@ -58,7 +46,7 @@ def _family(rng: Rng, number: int) -> list[Scene]:
 
 def _base(rng: Rng, family: int) -> Scene:
     n = 2 + int(rng.choice(3, p=(0.3, 0.45, 0.25)))
-    wanted, background = pick(rng, list(_LAYOUTS)), pick(rng, BACKGROUNDS)
+    wanted, background = pick(rng, list(_LAYOUTS)), pick(rng, known.BACKGROUNDS)
     while True:
         spots = _LAYOUTS[wanted](rng, n)
         objects = tuple(
@@ -74,8 +62,10 @@ def _objects(rng: Rng, n: int) -> list[SceneObject]:
     """Chooses `n` objects that have no place yet; some of three or more look alike."""
     objects = []
     for _ in range(n):
-        shape = pick(rng, SHAPES)
-        colour, size, pattern = (pick(rng, c) for c in (COLOURS, SIZES, PATTERNS_OF[shape]))
+        shape = pick(rng, known.SHAPES)
+        colour, size, pattern = (
+            pick(rng, c) for c in (known.COLOURS, known.SIZES, known.PATTERNS_OF[shape])
+        )
         objects.append(SceneObject(shape, colour, size, pattern, x=0.5, y=0.5))
     if n > 2 and rng.random() < 0.4:
         alike = pick(rng, (2, n - 1))
@@ -144,7 +134,7 @@ def _is_legible(scene: Scene) -> bool:
             if relation != "in front of" and "plain" not in (a.pattern, b.pattern):
                 return False
     return bool(relations) and all(
-        thing.pattern in PATTERNS_OF[thing.shape]
+        thing.pattern in known.PATTERNS_OF[thing.shape]
         and 1.1 * thing.radius <= min(thing.x, thing.y, 1 - thing.x, 1 - thing.y)
         for thing in scene.objects
     )
@@ -160,13 +150,6 @@ def near_misses(base: Scene, kind: str) -> list[Scene]:
     - `"relation"`: two objects exchange their places, or which of them is in front, or one
       leaves the object that held it;
     - `"count"`: one of several objects that look alike is gone, or one more is there.
-
-    Example:
-        >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
-        >>> disc = SceneObject("circle", "blue", "small", "striped", x=0.75, y=0.5)
-        >>> (swapped,) = near_misses(Scene((star, disc), "white"), "colour")
-        >>> [(thing.colour, thing.shape) for thing in swapped.objects]
-        [('blue', 'star'), ('red', 'circle')]
     """
     scenes = (replace(base, objects=objects, kind=kind) for objects in _CHANGES[kind](base))
     changed = [scene for scene in scenes if scene.objects != base.objects]
@@ -219,7 +202,7 @@ def _other_count(base: Scene) -> Iterator[_Objects]:
         if len(group) > 1:
             for gone in (i for i in group if _stands_alone(base.objects, i)):
                 yield base.objects[:gone] + base.objects[gone + 1 :]
-        if len(base.objects) < MOST_OBJECTS:
+        if len(base.objects) < known.MOST_OBJECTS:
             for x, y in itertools.product(_GRID, _GRID):
                 more = (*base.objects, replace(base.objects[group[0]], x=x, y=y))
                 if _stands_alone(more, len(more) - 1):
@@ -228,11 +211,11 @@ def _other_count(base: Scene) -> Iterator[_Objects]:
 
 _CHANGES: dict[str, Callable[[Scene], Iterator[_Objects]]] = {
     "colour": _swapped_colours,
-    "shape": _other("shape", SHAPES),
-    "size": _other("size", SIZES),
+    "shape": _other("shape", known.SHAPES),
+    "size": _other("size", known.SIZES),
     "relation": _other_relation,
     "count": _other_count,
-    "pattern": _other("pattern", PATTERNS),
+    "pattern": _other("pattern", known.PATTERNS),
 }
 
 

@@ -35,14 +35,12 @@ def write_scenes(
 ) -> Path:
     """Draws scenes, captions them and writes both to a folder.
 
-    The folder holds
+    The folder holds `images/000001.png` and so on, the parameters in `scenes.json`, and a line for
+    each image in
 
-    - `images/000001.png` and so on;
-    - `captions.jsonl`: a line for each image with `image`, five `captions` and its `split`;
-    - `scenes.jsonl`: a line for each image with its objects, `background`, `family` and `kind`
-      (how it differs from the base of its family) and with `rules_out`, which says for each
-      caption of which kinds in the family it is false;
-    - `scenes.json`: the parameters.
+    - `captions.jsonl`: `image`, five `captions` and its `split`;
+    - `scenes.jsonl`: its objects, `background`, `family` and `kind` (how it differs from the base
+      of its family), and `rules_out`: of which kinds in the family each caption is false.
 
     Families never straddle splits. The folder appears when it is complete, and one that was
     written with the same parameters is used again.
@@ -112,9 +110,8 @@ def _is_written(target: Path, parameters: dict[str, int]) -> bool:
     expected = sum(parameters[split] for split in ("train", "dev", "test"))
     images = len(list((target / "images").glob("*.png")))
     if images != expected or not (target / "captions.jsonl").exists():
-        raise MiteError(
-            f"{target} is damaged: {images} of {expected} images. Delete it to write it anew."
-        )
+        damage = f"{images} of {expected} images"
+        raise MiteError(f"{target} is damaged: {damage}. Delete it to write it anew.")
     return True
 
 
@@ -160,21 +157,13 @@ class RuledOut(NamedTuple):
 
 
 def ruled_out(table: CaptionedImages) -> list[RuledOut]:
-    """Pairs captions of rendered scenes with the near misses that they rule out.
+    """Pairs captions of rendered scenes, in their order, with the near misses that they rule out.
 
     Only scenes that differ in one known thing are paired: the base of a family with its near
-    misses, in both directions, but no two near misses with each other.
-
-    Returns:
-        The pairs, in the order of the captions; none where the table's root holds no
-        `scenes.jsonl`, so that it is of other images.
+    misses, in both directions. There are none where the table's root holds no `scenes.jsonl`.
 
     Raises:
         MiteError: That file cannot be read, or does not fit the table.
-
-    Example:
-        >>> ruled_out(CaptionedImages.from_lists(["dog.jpg"], ["A dog runs."], ["test"]))
-        []
     """
     path = Path(table.root) / "scenes.jsonl"
     if not path.exists():

@@ -41,24 +41,13 @@ _INVERSE = {"right of": "left of", "below": "above", "behind": "in front of"}
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One shape of a scene, of one of `SHAPES`, `COLOURS`, `SIZES` and `PATTERNS`.
+    """One shape of a scene, with one of `SHAPES`, `COLOURS`, `SIZES` and `PATTERNS`.
 
-    Args:
-        shape: Name of the shape.
-        colour: Name of the colour; the second colour of a pattern is always white.
-        size: `"small"` or `"large"`.
-        pattern: Name of the pattern.
-        x: Centre from the left edge, 0 to 1.
-        y: Centre from the top edge, 0 to 1.
-        tilt: Rotation in degrees, clockwise.
+    Its centre is at `x` and `y`, and it is turned by `tilt` degrees clockwise. The second colour
+    of a pattern is always white.
 
     Raises:
         MiteError: An attribute is not one of the known values.
-
-    Example:
-        >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
-        >>> star.matches({"shape": "star", "size": "large"})
-        True
     """
 
     shape: str
@@ -139,9 +128,8 @@ class Scene:
     def relations(self) -> list[tuple[int, str, int]]:
         """Returns the relations that every observer would agree on.
 
-        Two objects apart from each other are related only when they stand in a row or in a
-        column; two that touch, only by what covers or holds what. A triple `(i, relation, j)`
-        says that object `i` is `relation` object `j`.
+        Two objects apart are related only when they stand in a row or in a column; two that
+        touch, only by what covers or holds what. `(i, relation, j)`: `i` is `relation` `j`.
         """
         pairs = permutations(range(len(self.objects)), 2)
         found = ((i, self._clear_relation(i, j), j) for i, j in pairs)
