@@ -18,7 +18,6 @@ from PIL import ExifTags, Image
 _MAX_PIXELS = 89_478_485  # where Pillow starts to warn: a quarter of a gigabyte of RGB
 
 _DECODED = {"JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP"}  # MPO: a JPEG with further views in it
-_BMP_MODES = {"L", "RGB", "RGBA"}  # TensorFlow takes the indices of a palette for grey values
 _MODES = {
     "1": "black and white",
     "L": "greyscale",
@@ -39,13 +38,7 @@ _NOT_DECODED = {
     b"\0\0\0\x0cjxl ": "JPEG XL",
     b"<svg": "SVG",
 }
-_IMAGES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"RIFF": "WebP",
-}
+_IMAGES = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WebP"}
 _OTHERS = {
     b"<!doctype html": "an HTML page, as failed downloads leave",
     b"<html": "an HTML page, as failed downloads leave",
@@ -198,7 +191,7 @@ def _refuse(image: Image.Image) -> Fault | None:
         return Fault("gigantic-image", message)
     if format not in _DECODED:
         return _undecoded(str(format))
-    if format == "BMP" and image.mode not in _BMP_MODES:
+    if format == "BMP" and image.mode not in ("L", "RGB", "RGBA"):
         message = "is a BMP with a palette, which TensorFlow misreads: convert it to PNG"
         return Fault("unsupported-type", message)
     if format != "MPO" and getattr(image, "is_animated", False):

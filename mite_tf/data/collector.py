@@ -45,8 +45,7 @@ class Collector:
     The rules are the same for all formats: captions are stripped of white space around them; an
     empty one is left out; the same caption twice is kept; rows that name the same image are
     joined; an image in two splits is kept in the one that must stay unseen (test before dev
-    before train). Images and splits are given as the source writes them; a blank split says
-    nothing.
+    before train). A blank split says nothing.
 
     Args:
         base: Folder that the source lies in.

@@ -50,9 +50,6 @@ def decode_image(data: tf.Tensor) -> tf.Tensor:
     kinds of GIF: what is transparent is black here, where Pillow takes the colour of the palette,
     and a first frame smaller than the whole stays so, where Pillow pads it.
 
-    Args:
-        data: The bytes of the file, a scalar string.
-
     Returns:
         uint8 tensor `[H, W, 3]`, RGB.
     """
@@ -120,14 +117,10 @@ def augment(
     smallest_crop: float,
     flip: bool = True,
 ) -> tf.Tensor:
-    """Returns a random view of an image: part of the frame, perhaps mirrored.
+    """Returns a random view of an image `[H, W, 3]`: part of the frame, perhaps mirrored.
 
-    Args:
-        image: As for `preprocess`, a single one.
-        specification: Target size and interpolation.
-        seed: int tensor `[2]`; the same seed gives the same view.
-        smallest_crop: Smallest share of the area that a crop keeps, in (0, 1]; 1 keeps all.
-        flip: Whether to mirror half of the views.
+    A crop keeps at least `smallest_crop` of the area, in (0, 1]. The same `seed`, two integers,
+    gives the same view.
     """
     if smallest_crop < 1:
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(

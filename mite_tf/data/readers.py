@@ -22,6 +22,7 @@ class _Format(NamedTuple):
     read: Callable[[Sequence[Path], Collector], None]  # a bad row becomes a problem, no error
 
 
+_COCO = ("captions_", "annotations/captions_")
 _FORMATS = {
     "flickr": _Format(
         "*.token.txt or *.token, with *train*.txt, *dev*.txt or *val*.txt, *test*.txt lists",
@@ -30,12 +31,12 @@ _FORMATS = {
     ),
     "karpathy": _Format(
         "dataset_*.json with images[] that hold filename, split and sentences[].raw",
-        json_files.find_karpathy,
+        partial(json_files.find_documents, prefixes=("dataset",), key=b'"sentences"'),
         json_files.read_karpathy,
     ),
     "coco": _Format(
         "captions_*.json, also in annotations/, with images[] and annotations[].caption",
-        json_files.find_coco,
+        partial(json_files.find_documents, prefixes=_COCO, key=b'"caption"'),
         json_files.read_coco,
     ),
     "csv": _Format(

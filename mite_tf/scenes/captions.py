@@ -273,10 +273,7 @@ def _placed(caption: Caption, scene: Scene, rng: Rng) -> Caption:
 def describe(scene: Scene, rng: Rng, unlike: Sequence[Scene] = ()) -> list[Caption]:
     """Writes five captions of a scene: different and true, in lower case, without a full stop.
 
-    Args:
-        scene: The scene.
-        rng: Source of the choices; the same state gives the same captions.
-        unlike: Up to five other scenes; of each at least one caption is false.
+    Of each of up to five other scenes in `unlike`, at least one caption is false.
 
     Raises:
         MiteError: A scene in `unlike` cannot be told from `scene` in words.

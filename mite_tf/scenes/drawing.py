@@ -32,14 +32,9 @@ _OVERSAMPLING = 4  # drawn so many times larger and averaged down, which smooths
 
 
 def draw(scene: Scene, size: int = 96) -> Image.Image:
-    """Draws a scene as an RGB image of `size` × `size` pixels.
+    """Draws a scene as an RGB image of `size` × `size` pixels, at least 32.
 
-    Args:
-        scene: The scene.
-        size: At least 32. Patterns of small objects are easy to tell from 64 on.
-
-    Raises:
-        MiteError: `size` is too small.
+    Patterns of small objects are easy to tell from 64 on.
 
     Example:
         >>> star = SceneObject("star", "red", "large", "plain", x=0.5, y=0.5)

@@ -51,11 +51,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "meadow": ("in a meadow", "on green grass under the sky"),
     "beach": ("on a beach", "where sand meets the sea"),
 }
-_PATTERN_TAILS = {
-    "striped": "with white stripes",
-    "dotted": "with white dots",
-    "checkered": "with white checks",
-}
+_MARKS = {"striped": "stripes", "dotted": "dots", "checkered": "checks"}
 NUMBERS = ("no", "one", "two", "three", "four")
 
 
@@ -91,8 +87,8 @@ def noun(look: Look, rng: Rng, plural: bool = False, tail: bool = False) -> str:
     head = word(look.get("shape", "shape"), rng)
     if plural:
         head += "es" if head.endswith(("s", "x")) else "s"
-    if tail and look.get("pattern") in _PATTERN_TAILS and rng.random() < 0.3:
-        return " ".join([*size, *colour, head, _PATTERN_TAILS[look["pattern"]]])
+    if tail and look.get("pattern") in _MARKS and rng.random() < 0.3:
+        return " ".join([*size, *colour, head, "with white", _MARKS[look["pattern"]]])
     middle = pattern + colour
     if look.get("pattern") != "plain" and rng.random() < 0.4:
         middle.reverse()

@@ -10,23 +10,13 @@ from mite_tf.data.problem import Place, quote
 from mite_tf.data.splits import split_in_name
 
 
-def find_coco(path: Path) -> list[Path]:
-    """Finds `captions_*.json` in a folder or in its `annotations`."""
-    return _find(path, "captions_", b'"caption"', folders=("", "annotations/"))
-
-
-def find_karpathy(path: Path) -> list[Path]:
-    """Finds `dataset*.json` in a folder."""
-    return _find(path, "dataset", b'"sentences"')
-
-
-def _find(path: Path, prefix: str, key: bytes, folders: Sequence[str] = ("",)) -> list[Path]:
+def find_documents(path: Path, prefixes: Sequence[str], key: bytes) -> list[Path]:
     """Finds files by the start of their names; a file that is itself given, also by a key in it."""
     if path.is_dir():
-        return sorted(file for folder in folders for file in path.glob(f"{folder}{prefix}*.json"))
+        return sorted(file for prefix in prefixes for file in path.glob(f"{prefix}*.json"))
     if path.suffix.lower() != ".json":
         return []
-    return [path] if path.name.startswith(prefix) or key in path.read_bytes() else []
+    return [path] if path.name.startswith(prefixes[0]) or key in path.read_bytes() else []
 
 
 def read_coco(files: Sequence[Path], collector: Collector) -> None:
