@@ -53,10 +53,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
     def __post_init__(self) -> None:
         repeated = [image for image, n in Counter(row.image for row in self.rows).items() if n > 1]
         if repeated:
-            raise MiteError(
-                f"Image {repeated[0]!r} stands in more than one row; give it one row that holds "
-                "all its captions."
-            )
+            place = f"Image {repeated[0]!r} stands in more than one row"
+            raise MiteError(f"{place}; give it one row that holds all its captions.")
 
     @classmethod
     def from_lists(

@@ -162,7 +162,7 @@ class CheckReport:
             line(self._advice())
 
     def to_json(self) -> str:
-        """Returns the report as a JSON object, for other programs."""
+        """Returns the report as a JSON object, for other programs: what is usable, all problems."""
         table = self.table
         report = {
             "root": str(table.root),
