@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from mite_tf.data.images import Preprocessing, augment, decode_image, load_image, preprocess
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from mite_tf.data.images import Preprocessing, augment, decode_image, load_image
 
 
 class PairBatches:
     """Batches for `MITE.fit`: distinct images, each with one or more of its captions.
 
     An epoch covers all captions: it goes through the shuffled images as many times as the average
-    image has captions, and takes other captions each time. No image occurs twice in a
-    batch. Every epoch is a function of the seed and its number, whatever came before, so a
-    training that was interrupted goes on with the very batches it would have seen.
+    image has captions, and takes other captions each time. It is a function of the seed and its
+    number alone, so an interrupted training goes on with the very batches it would have seen.
 
     Args:
         token_ids: int32 array `[C, L]`, all captions, padded with 0 on the right.
         caption_image: int array `[C]`, the row of the image that each caption belongs to.
-        features: float array `[I, views, ...]` of backbone features; a random view is taken of
-            each image. Or None, to read pixels.
+        features: float array `[I, views, ...]`; a random view is taken of each image.
         paths: Image files, where there are no features.
         preprocessing: How files become pixels.
         batch_size: Images in a batch.
         captions_per_image: Captions taken of each image of a batch.
-        smallest_crop: Smallest share of the area that a random crop of pixels keeps; 1 for the
-            whole frame.
+        smallest_crop: Smallest share of the area that a random crop of pixels keeps.
         flip: Whether pixels are mirrored at random.
         seed: Seed of order, views and augmentation.
 
     Raises:
-        ValueError: If neither features nor paths are given.
+        ValueError: Neither features nor paths are given.
 
     Example:
         >>> batches = PairBatches(
         ...     np.array([[3, 4], [5, 0], [6, 7]]), np.array([0, 0, 1]),
         ...     features=np.zeros((2, 1, 8), "float16"), batch_size=2,
         ... )
-        >>> [sorted(batch) for batch in batches.dataset(epoch=0)]
-        [['caption_image_id', 'features', 'image_id', 'token_ids'],
-         ['caption_image_id', 'features', 'image_id', 'token_ids']]
+        >>> sorted(next(iter(batches.dataset(epoch=0))))
+        ['caption_image_id', 'features', 'image_id', 'token_ids']
     """
 
     def __init__(
@@ -78,7 +73,7 @@ class PairBatches:
         order = np.argsort(caption_image, kind="stable")
         self._images, counts = np.unique(np.asarray(caption_image), return_counts=True)
         self._captions_of = np.split(order, np.cumsum(counts)[:-1])
-        self._passes, self._batches_in_pass = _shape_of_epoch(
+        self._passes, self._batches_in_pass = _passes_and_batches(
             len(self._images), len(order), batch_size, captions_per_image
         )
 
@@ -109,24 +104,21 @@ class PairBatches:
         """Returns batches as a `tf.data.Dataset` of dictionaries, see `MITE`.
 
         Args:
-            epoch: Number of the epoch. None counts up from 0 each time the dataset is iterated,
-                for a plain `model.fit(batches.dataset(), epochs=...)`.
+            epoch: None counts up from 0 each time the dataset is iterated, for a plain
+                `model.fit(batches.dataset(), epochs=...)`.
             first_step: Batches of the epoch to leave out, for resuming.
         """
-        import tensorflow as tf
-
-        count = -1
+        epochs = itertools.count() if epoch is None else itertools.repeat(epoch)
 
         def generate() -> Iterator[tuple[np.ndarray, ...]]:
-            nonlocal count
-            count += 1
-            number = count if epoch is None else epoch
+            number = next(epochs)
             for step, (images, captions, owner) in enumerate(self.plan(number)):
-                if step >= first_step:
-                    # Views are drawn here, in one thread, so that their order is certain.
+                if step >= first_step:  # views are drawn in one thread, for a certain order
                     random = np.random.default_rng([self.seed, number, step])
                     seeds = random.integers(0, 2**31 - 1, (len(images), 2), np.int32)
-                    yield images, seeds, self._trimmed(captions), owner
+                    ids = self.token_ids[captions]
+                    longest = max(1, int((ids != 0).sum(axis=1).max()))
+                    yield images, seeds, ids[:, :longest], owner
 
         dataset = tf.data.Dataset.from_generator(
             generate,
@@ -140,10 +132,6 @@ class PairBatches:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps - first_step))
         return dataset.map(self._with_images, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
-    def _trimmed(self, captions: np.ndarray) -> np.ndarray:
-        ids = self.token_ids[captions]
-        return ids[:, : max(1, int((ids != 0).sum(axis=1).max()))]
-
     def _with_images(self, images: Any, seeds: Any, token_ids: Any, owner: Any) -> dict[str, Any]:
         batch = {"image_id": images, "token_ids": token_ids, "caption_image_id": owner}
         if self.features is not None:
@@ -151,10 +139,8 @@ class PairBatches:
         return {"pixels": self._pixels(images, seeds), **batch}
 
     def _features(self, images: Any, seeds: Any) -> Any:
-        import tensorflow as tf
-
-        assert self.features is not None
         features = self.features
+        assert features is not None
 
         def gather(images: np.ndarray, seeds: np.ndarray) -> np.ndarray:
             return features[images, seeds[:, 0] % features.shape[1]].astype(np.float32)
@@ -163,20 +149,19 @@ class PairBatches:
         return tf.ensure_shape(gathered, (None, *features.shape[2:]))
 
     def _pixels(self, images: Any, seeds: Any) -> Any:
-        import tensorflow as tf
-
-        assert self.paths is not None
-        assert self.preprocessing is not None
         specification = self.preprocessing
+        assert self.paths is not None
+        assert specification is not None
         names = tf.constant([str(path) for path in self.paths])
 
         def load(item: tuple[Any, Any]) -> Any:
-            image = decode_image(tf.io.read_file(names[item[0]]))
-            if self.smallest_crop < 1 or self.flip:
-                return augment(
-                    image, specification, item[1], smallest_crop=self.smallest_crop, flip=self.flip
-                )
-            return preprocess(image, specification)
+            return augment(
+                decode_image(tf.io.read_file(names[item[0]])),
+                specification,
+                item[1],
+                smallest_crop=self.smallest_crop,
+                flip=self.flip,
+            )
 
         signature = tf.TensorSpec((specification.height, specification.width, 3), tf.float32)
         return tf.map_fn(load, (images, seeds), fn_output_signature=signature)
@@ -184,13 +169,13 @@ class PairBatches:
 
 def steps_per_epoch(images: int, captions: int, batch_size: int, captions_per_image: int) -> int:
     """Returns the number of batches of one epoch of `PairBatches`."""
-    return math.prod(_shape_of_epoch(images, captions, batch_size, captions_per_image))
+    return math.prod(_passes_and_batches(images, captions, batch_size, captions_per_image))
 
 
-def _shape_of_epoch(
+def _passes_and_batches(
     images: int, captions: int, batch_size: int, captions_per_image: int
 ) -> tuple[int, int]:
-    """Passes over the images, and batches in each."""
+    """Returns the passes over the images in an epoch, and the batches in each."""
     passes = max(1, round(captions / images / captions_per_image))
     return passes, max(1, round(images / batch_size))
 
@@ -199,13 +184,8 @@ def pixel_batches(
     paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int = 64
 ) -> tf.data.Dataset:
     """Returns the pixels of image files in order, as float32 batches `[N, H, W, 3]` in 0-255."""
-    import tensorflow as tf
-
-    names = tf.data.Dataset.from_tensor_slices(
-        tf.constant([str(path) for path in paths], tf.string)
+    names = tf.constant([str(path) for path in paths], tf.string)
+    pixels = tf.data.Dataset.from_tensor_slices(names).map(
+        lambda path: load_image(path, preprocessing), num_parallel_calls=tf.data.AUTOTUNE
     )
-    return (
-        names.map(lambda path: load_image(path, preprocessing), num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size)
-        .prefetch(2)
-    )
+    return pixels.batch(batch_size).prefetch(2)

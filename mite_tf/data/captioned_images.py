@@ -30,20 +30,14 @@ class CaptionedImages(Sequence[CaptionedImage]):
         root: Folder that the rows' paths are relative to.
         problems: What was wrong in the source; the rows hold only what could be used.
         format: How the source was written; shown in the summary.
-        hashed_splits: Whether the source had no splits, so that a hash of each image's id
-            decided: 80 % train, 10 % dev, 10 % test.
+        hashed_splits: Whether the source had no splits, so that a hash of the image id decided.
 
     Raises:
         MiteError: An image stands in two rows.
 
     Example:
-        >>> table = CaptionedImages.from_lists(
-        ...     ["dog.jpg", "cat.jpg"],
-        ...     [["A dog runs.", "Ein Hund rennt."], "A cat sleeps."],
-        ...     splits=["train", "val"],
-        ... )
-        >>> table.splits
-        {'train': 1, 'dev': 1}
+        >>> captions = [["A dog runs.", "Ein Hund rennt."], "A cat sleeps."]
+        >>> table = CaptionedImages.from_lists(["dog.jpg", "cat.jpg"], captions, ["train", "val"])
         >>> table.captions, table.caption_image.tolist()
         (['A dog runs.', 'Ein Hund rennt.', 'A cat sleeps.'], [0, 0, 1])
         >>> table.split("dev").image_ids
@@ -59,10 +53,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
     def __post_init__(self) -> None:
         repeated = [image for image, n in Counter(row.image for row in self.rows).items() if n > 1]
         if repeated:
-            raise MiteError(
-                f"Image {repeated[0]!r} stands in more than one row; give it one row that holds "
-                "all its captions."
-            )
+            place = f"Image {repeated[0]!r} stands in more than one row"
+            raise MiteError(f"{place}; give it one row that holds all its captions.")
 
     @classmethod
     def from_lists(
@@ -74,8 +66,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
     ) -> "CaptionedImages":
         """Makes a table from Python lists, as a notebook has them.
 
-        An image that is named several times is joined. Empty captions and the like are left
-        out and told in `problems`, as when reading a file.
+        Rows that name the same image are joined. Empty captions and the like are left out and
+        told in `problems`, as when reading a file.
 
         Args:
             images: Paths, relative to `root` or absolute below it.
@@ -86,10 +78,6 @@ class CaptionedImages(Sequence[CaptionedImage]):
 
         Raises:
             MiteError: The lists differ in length.
-
-        Example:
-            >>> CaptionedImages.from_lists(["a.png"], ["A red square."], ["test"])[0].captions
-            ('A red square.',)
         """
         lengths = [len(images), len(captions)] + ([] if splits is None else [len(splits)])
         if len(set(lengths)) > 1:
@@ -112,13 +100,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
     @classmethod
     def from_collector(cls, collector: Collector, format: str) -> "CaptionedImages":
         """Makes a table of what a reader collected from a source in some format."""
-        return cls(
-            rows=collector.rows(),
-            root=collector.find_root(),
-            problems=tuple(collector.problems),
-            format=format,
-            hashed_splits=not collector.splits_known,
-        )
+        rows, hashed = collector.rows(), not collector.splits_known
+        return cls(rows, collector.find_root(), tuple(collector.problems), format, hashed)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -136,26 +119,14 @@ class CaptionedImages(Sequence[CaptionedImage]):
         return self.rows[index]
 
     def __repr__(self) -> str:
-        return (
-            f"CaptionedImages({len(self)} images, {len(self.captions)} captions, "
-            f"splits={self.splits}, root={str(self.root)!r})"
-        )
+        counts = f"{len(self)} images, {len(self.captions)} captions"
+        return f"CaptionedImages({counts}, splits={self.splits}, root={str(self.root)!r})"
 
     def split(self, name: str) -> "CaptionedImages":
         """Returns the rows of one split; `problems` stay those of the whole source.
 
-        Args:
-            name: Name of the split or a synonym of it (`"val"` is `"dev"`).
-
         Raises:
-            MiteError: No row is in that split.
-
-        Example:
-            >>> table = CaptionedImages.from_lists(["a.png"], ["A red square."], ["train"])
-            >>> table.split("dev")
-            Traceback (most recent call last):
-            ...
-            mite_tf.errors.MiteError: There is no split 'dev'; the table has train (1 image).
+            MiteError: No row is in the split of that name, or of the name it is a synonym of.
         """
         wanted = canonical_split(name)
         rows = tuple(row for row in self.rows if row.split == wanted)
@@ -173,7 +144,7 @@ class CaptionedImages(Sequence[CaptionedImage]):
 
     @cached_property
     def image_ids(self) -> list[str]:
-        """Id of each image: its path relative to `root`."""
+        """Id of each image, its path relative to `root`."""
         return [row.image for row in self.rows]
 
     @cached_property
@@ -190,45 +161,23 @@ class CaptionedImages(Sequence[CaptionedImage]):
     def caption_image(self) -> np.ndarray:
         """Row that each of `captions` belongs to: int64 of shape [captions], read-only."""
         counts = [len(row.captions) for row in self.rows]
-        owner = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+        owner = np.repeat(np.arange(len(counts)), counts)
         owner.setflags(write=False)
         return owner
 
     def fingerprint(self) -> str:
-        """Identifies what the table says by a hash of image ids, captions and splits, in order.
+        """Returns the SHA-256 of image ids, captions and splits, in order, in hexadecimal.
 
-        Root and place of reading do not count, so a corpus that was moved keeps its fingerprint.
-        The bytes of the images do not count either.
-
-        Returns:
-            SHA-256 in hexadecimal, 64 characters.
-
-        Example:
-            >>> table = CaptionedImages.from_lists(["a.png"], ["A red square."], ["train"])
-            >>> table.fingerprint()[:16]
-            '2fd087f7e8c107f5'
+        Root, place of reading and the bytes of the images do not count, so a corpus that was
+        moved keeps its fingerprint.
         """
-        digest = hashlib.sha256()
-        for row in self.rows:
-            line = json.dumps([row.image, row.split, row.captions])
-            digest.update(line.encode() + b"\n")
-        return digest.hexdigest()
+        lines = (json.dumps([row.image, row.split, row.captions]) + "\n" for row in self.rows)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def summary(self) -> str:
-        """Returns a few lines: size, splits, where the splits come from, number of problems.
-
-        Example:
-            >>> table = CaptionedImages.from_lists(["a.png"], [["A square.", "Red."]])
-            >>> print(table.summary())
-            1 image with 2 captions (lists), root .
-              train: 1 image, 2 captions, 2 per image
-            The source has no splits: assigned by hash of the image id,
-            80 % train, 10 % dev, 10 % test.
-        """
-        lines = [
-            f"{counted(len(self), 'image')} with {counted(len(self.captions), 'caption')} "
-            f"({self.format}), root {self.root}"
-        ]
+        """Returns a few lines: size, splits, where the splits come from, number of problems."""
+        size = f"{counted(len(self), 'image')} with {counted(len(self.captions), 'caption')}"
+        lines = [f"{size} ({self.format}), root {self.root}"]
         for split, images in self.splits.items():
             counts = [len(row.captions) for row in self.rows if row.split == split]
             low, high = min(counts), max(counts)

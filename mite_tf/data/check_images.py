@@ -15,10 +15,9 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import ExifTags, Image
 
-MAX_PIXELS = 89_478_485  # where Pillow starts to warn: a quarter of a gigabyte of RGB
+_MAX_PIXELS = 89_478_485  # where Pillow starts to warn: a quarter of a gigabyte of RGB
 
 _DECODED = {"JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP"}  # MPO: a JPEG with further views in it
-_BMP_MODES = {"L", "RGB", "RGBA"}  # TensorFlow takes the indices of a palette for grey values
 _MODES = {
     "1": "black and white",
     "L": "greyscale",
@@ -39,13 +38,7 @@ _NOT_DECODED = {
     b"\0\0\0\x0cjxl ": "JPEG XL",
     b"<svg": "SVG",
 }
-_IMAGES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"RIFF": "WebP",
-}
+_IMAGES = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WebP"}
 _OTHERS = {
     b"<!doctype html": "an HTML page, as failed downloads leave",
     b"<html": "an HTML page, as failed downloads leave",
@@ -54,22 +47,17 @@ _OTHERS = {
 
 
 class Fault(NamedTuple):
-    """Kind and message of a problem, still without the image and the place it belongs to."""
+    """A problem, still without the image and the place it belongs to."""
 
     kind: str
     message: str
 
 
 class Inspection(NamedTuple):
-    """What an image file showed.
-
-    Args:
-        faults: What is wrong, if anything.
-        digest: SHA-256 of the file; `None` if it was not decoded to its end.
-    """
+    """What an image file showed."""
 
     faults: tuple[Fault, ...] = ()
-    digest: bytes | None = None
+    digest: bytes | None = None  # SHA-256, of a file that was decoded to its end
 
 
 _CUT = Fault("truncated-image", "is truncated: the end of the file is missing")
@@ -77,10 +65,7 @@ _CUT = Fault("truncated-image", "is truncated: the end of the file is missing")
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keeps Pillow from warning and from judging sizes: `inspect_image` judges them itself.
-
-    Both settings hold for the whole process, so this stands around a pool of threads, not in it.
-    """
+    """Keeps Pillow, in the whole process, from warning and from judging sizes of images."""
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -91,24 +76,13 @@ def quiet_pillow() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def inspect_image(path: Path, *, decode: bool = True, max_pixels: int = MAX_PIXELS) -> Inspection:
-    """Looks an image file up and decodes it whole; never raises.
-
-    Args:
-        path: The file.
-        decode: Whether to open it; else only its presence and size in bytes are judged.
-        max_pixels: Width times height above which the file is refused by its header alone.
-
-    Example:
-        >>> inspect_image(Path("no-such.jpg")).faults[0].message
-        'is missing: there is no file no-such.jpg'
-    """
-    fault = _look_up(path)
-    if fault is not None or not decode:
-        return Inspection(() if fault is None else (fault,))
+def inspect_image(path: Path) -> Inspection:
+    """Looks an image file up and decodes it whole; never raises."""
+    if fault := _look_up(path):
+        return Inspection((fault,))
     try:
         with path.open("rb") as stream:
-            return _inspect(stream, max_pixels)
+            return _inspect(stream)
     except Exception as error:  # a plug-in of Pillow may raise anything on a damaged file
         text = str(error) or type(error).__name__
         if "truncated" in text.lower():
@@ -139,18 +113,13 @@ def _look_up(path: Path) -> Fault | None:
 def _absence(path: Path) -> str:
     with suppress(OSError, ValueError):
         return f"a link to {path.readlink()}, which does not exist"
-    similar = _similar_file(path)
-    return f"no file {path}" + (f"; is {similar} meant?" if similar else "")
-
-
-def _similar_file(path: Path) -> str | None:
-    """Finds a file whose name differs in case, in the form of its accents or in slashes only."""
+    similar = None  # a file whose name differs in slashes, case or the form of its accents only
     with suppress(OSError, ValueError):
+        similar = _names(path.parent, path.parent.stat().st_mtime_ns).get(_fold(path.name))
         slashed = path.name.replace("\\", "/")
         if slashed != path.name and (path.parent / slashed).exists():
-            return slashed
-        return _names(path.parent, path.parent.stat().st_mtime_ns).get(_fold(path.name))
-    return None
+            similar = slashed
+    return f"no file {path}" + (f"; is {similar} meant?" if similar else "")
 
 
 @lru_cache(maxsize=8)
@@ -163,7 +132,7 @@ def _fold(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _inspect(stream: BufferedReader, max_pixels: int) -> Inspection:
+def _inspect(stream: BufferedReader) -> Inspection:
     whole = _is_whole(stream)
     stream.seek(0)
     head = stream.read(512)
@@ -176,15 +145,22 @@ def _inspect(stream: BufferedReader, max_pixels: int) -> Inspection:
             raise
         return Inspection((_unidentified(head),))
     with image:
-        refusal = _refuse(image, max_pixels) or (None if whole else _CUT)
-        if refusal is not None:
+        if refusal := _refuse(image) or (None if whole else _CUT):
             return Inspection((refusal,))
         faults = []
         if image.mode != "RGB":
             mode = _MODES.get(image.mode, f"of mode {image.mode}")
             faults.append(Fault("non-rgb", f"is {mode}: it is converted to RGB"))
         image.load()
-        faults += _rotation(image)
+        orientation = None
+        with suppress(Exception):  # EXIF is often corrupt, and then nobody reads it
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+        if orientation in range(2, 9):
+            message = (
+                f"has EXIF orientation {orientation}, which training and serving ignore: "
+                "turn the pixels, e.g. with PIL.ImageOps.exif_transpose"
+            )
+            faults.append(Fault("exif-rotated", message))
         if image.format == "PNG":  # Pillow forgives a wrong checksum, TensorFlow does not
             stream.seek(0)
             with Image.open(stream) as again:
@@ -194,10 +170,7 @@ def _inspect(stream: BufferedReader, max_pixels: int) -> Inspection:
 
 
 def _is_whole(stream: BinaryIO) -> bool:
-    """Looks for the end of a PNG, GIF or WebP, which TensorFlow needs and Pillow does without.
-
-    The decoders of other types look for it themselves.
-    """
+    """Looks for the end of a PNG, GIF or WebP, which TensorFlow needs and Pillow does without."""
     head = stream.read(8)
     size = stream.seek(0, 2)
     if head.startswith(b"RIFF") and len(head) == 8:
@@ -210,34 +183,21 @@ def _is_whole(stream: BinaryIO) -> bool:
     return True
 
 
-def _refuse(image: Image.Image, max_pixels: int) -> Fault | None:
+def _refuse(image: Image.Image) -> Fault | None:
     """Judges the header."""
     format, (width, height) = image.format, image.size
-    if width * height > max_pixels:
-        message = f"is gigantic: {width} x {height} pixels, more than {max_pixels} in all"
+    if width * height > _MAX_PIXELS:
+        message = f"is gigantic: {width} x {height} pixels, more than {_MAX_PIXELS} in all"
         return Fault("gigantic-image", message)
     if format not in _DECODED:
         return _undecoded(str(format))
-    if format == "BMP" and image.mode not in _BMP_MODES:
+    if format == "BMP" and image.mode not in ("L", "RGB", "RGBA"):
         message = "is a BMP with a palette, which TensorFlow misreads: convert it to PNG"
         return Fault("unsupported-type", message)
     if format != "MPO" and getattr(image, "is_animated", False):
         message = f"is animated ({format}): keep one frame of it as JPEG or PNG"
         return Fault("animated-image", message)
     return None
-
-
-def _rotation(image: Image.Image) -> list[Fault]:
-    orientation = None
-    with suppress(Exception):  # EXIF is often corrupt, and then nobody reads it
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    if orientation not in range(2, 9):
-        return []
-    message = (
-        f"has EXIF orientation {orientation}, which training and serving ignore: "
-        "turn the pixels, e.g. with PIL.ImageOps.exif_transpose"
-    )
-    return [Fault("exif-rotated", message)]
 
 
 def _undecoded(type: str) -> Fault:

@@ -1,20 +1,18 @@
 """Checking a corpus before training: every image decoded, every problem told with its place."""
 
-import io
 import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mite_tf.data.captioned_images import CaptionedImages
-from mite_tf.data.check_images import MAX_PIXELS, Inspection, inspect_image, quiet_pillow
+from mite_tf.data.check_images import inspect_image, quiet_pillow
 from mite_tf.data.collector import CaptionedImage
 from mite_tf.data.problem import KINDS, Problem, counted
 from mite_tf.data.readers import read
@@ -31,27 +29,22 @@ def check(
     *,
     format: str | None = None,
     root: str | os.PathLike[str] | None = None,
-    images: bool = True,
     workers: int = 2,
-    max_pixels: int = MAX_PIXELS,
     progress: bool = True,
 ) -> "CheckReport":
-    r"""Finds what would break or spoil a training, in the captions and in the images.
+    """Finds what would break or spoil a training, in the captions and in the images.
 
     Args:
         source: A table, or a path as `mite_tf.data.read` takes it.
-        format: Format of the captions at a path; chosen by looking when `None`.
-        root: Folder that image paths are relative to; found by looking when `None`.
-        images: Whether to decode every image whole; else files are only looked up, and images
-            of the same content are not found.
+        format: As for `read`.
+        root: As for `read`.
         workers: Threads that decode.
-        max_pixels: Width times height above which an image is an error, judged by its header.
         progress: Whether to show a progress bar, on standard error if that is a terminal.
 
     Returns:
-        The problems of reading and of the images, and the table without what has errors. Where
-        the same content is in two splits, it is left in the one that must stay unseen (test
-        before dev before train).
+        The problems of reading and of the images, and the table without what has errors. The same
+        content in two splits is left in the one that must stay unseen: test before dev before
+        train.
 
     Raises:
         MiteError: The path cannot be read at all; see `mite_tf.data.read`.
@@ -59,28 +52,19 @@ def check(
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from PIL import Image
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Image.new("RGB", (8, 8), "red").save(Path(folder) / "red.png")
-        ...     (Path(folder) / "broken.png").touch()
-        ...     rows = "image,caption\nred.png,All red.\nbroken.png,Nothing.\n"
-        ...     _ = (Path(folder) / "captions.csv").write_text(rows)
-        ...     report = check(folder)
-        >>> report.table.image_ids, [problem.message for problem in report.errors]
-        (['red.png'], ['broken.png is empty: 0 bytes'])
+        ...     Path(folder, "broken.png").touch()
+        ...     table = CaptionedImages.from_lists(["broken.png"], ["Nothing."], root=folder)
+        ...     [problem.message for problem in check(table).errors]
+        ['broken.png is empty: 0 bytes']
     """
     table = source
     if not isinstance(table, CaptionedImages):
         table = read(table, format=format, root=root)
-    inspect = partial(inspect_image, decode=images, max_pixels=max_pixels)
-    inspections: list[Inspection] = []
-    pool = ThreadPoolExecutor(workers)
-    with (
-        quiet_pillow(),
-        shown_progress("Checking images", "images", quiet=not progress) as done,
-    ):
+    inspections, pool = [], ThreadPoolExecutor(workers)
+    with quiet_pillow(), shown_progress("Checking images", "images", quiet=not progress) as done:
         try:
-            for inspection in pool.map(inspect, table.paths):
+            for inspection in pool.map(inspect_image, table.paths):
                 inspections.append(inspection)
                 done(len(inspections), len(table))
         finally:
@@ -92,9 +76,9 @@ def check(
     ]
     found += _find_twins(table.rows, [inspection.digest for inspection in inspections])
     broken = {problem.image for problem in found if problem.severity == "error"}
-    rows = tuple(row for row in table if row.image not in broken)
-    usable = replace(table, rows=rows, problems=())
-    return CheckReport(usable, (*table.problems, *found), images=len(table))
+    usable = tuple(row for row in table if row.image not in broken)
+    problems = (*table.problems, *found)
+    return CheckReport(replace(table, rows=usable, problems=()), problems, images=len(table))
 
 
 def _find_twins(
@@ -125,21 +109,6 @@ class CheckReport:
         table: The rows without errors; its own `problems` are empty.
         problems: Everything found, in reading order, image files last.
         images: Number of images with captions, usable or not.
-
-    Example:
-        >>> from mite_tf.data import Place
-        >>> where = Place("captions.csv", 2)
-        >>> problem = Problem("missing-image", "a.jpg is missing", where, "a.jpg")
-        >>> report = CheckReport(CaptionedImages(()), (problem,), images=2)
-        >>> report.counts
-        {'missing-image': 1}
-        >>> report.raise_if_broken()
-        Traceback (most recent call last):
-        ...
-        mite_tf.errors.MiteError: 1 error in the corpus:
-          captions.csv:2: a.jpg is missing
-        In all: 1 missing-image.
-        Nothing usable is left.
     """
 
     table: CaptionedImages
@@ -152,49 +121,25 @@ class CheckReport:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     @property
-    def warnings(self) -> tuple[Problem, ...]:
-        """Problems that ask for a look; what they concern is used all the same."""
-        return tuple(problem for problem in self.problems if problem.severity == "warning")
-
-    @property
     def counts(self) -> dict[str, int]:
         """Number of problems of each kind found, in the order of `KINDS`."""
         found = Counter(problem.kind for problem in self.problems)
         return {kind: found[kind] for kind in KINDS if kind in found}
 
     def raise_if_broken(self) -> None:
-        """Refuses a corpus that has errors.
-
-        Raises:
-            MiteError: There are errors; the message tells the first of them, their number by
-                kind, and how to go on without what is broken.
-        """
+        """Raises a `MiteError` with the first errors and with how to go on, if there are errors."""
         errors = self.errors
-        if not errors:
-            return
-        kinds = Counter(problem.kind for problem in errors).most_common()
-        lines = [f"{counted(len(errors), 'error')} in the corpus:"]
-        lines += [f"  {problem}" for problem in errors[:_SHOWN]]
-        if len(errors) > _SHOWN:
-            lines.append(f"  … and {len(errors) - _SHOWN} more")
-        lines.append(f"In all: {', '.join(f'{number} {kind}' for kind, number in kinds)}.")
-        lines.append(self._advice())
-        raise MiteError("\n".join(lines))
-
-    def to_text(self, *, shown: int = _SHOWN, width: int = 100) -> str:
-        """Returns what `print` prints, as plain text with a table `width` characters wide."""
-        console = Console(file=io.StringIO(), width=width, color_system=None)
-        with console.capture() as capture:
-            self.print(console, shown=shown)
-        return capture.get()
+        if errors:
+            kinds = Counter(problem.kind for problem in errors).most_common()
+            lines = [f"{counted(len(errors), 'error')} in the corpus:"]
+            lines += [f"  {problem}" for problem in errors[:_SHOWN]]
+            if len(errors) > _SHOWN:
+                lines.append(f"  … and {len(errors) - _SHOWN} more")
+            lines.append(f"In all: {', '.join(f'{number} {kind}' for kind, number in kinds)}.")
+            raise MiteError("\n".join([*lines, self._advice()]))
 
     def print(self, console: Console | None = None, *, shown: int = _SHOWN) -> None:
-        """Prints the report; the lines of problems are never broken.
-
-        Args:
-            console: Where to print; standard output when `None`.
-            shown: How many of the problems to print in full, errors first.
-        """
+        """Prints the report, `shown` of the problems in full, errors first, a line each."""
         console = console or Console()
 
         def line(text: object, style: str = "") -> None:
@@ -208,8 +153,7 @@ class CheckReport:
         for kind, count in self.counts.items():
             table.add_row(KINDS[kind], kind, str(count), style=_STYLES[KINDS[kind]])
         console.print(table)
-        order = list(_STYLES)
-        worst_first = sorted(self.problems, key=lambda problem: order.index(problem.severity))
+        worst_first = sorted(self.problems, key=lambda each: list(_STYLES).index(each.severity))
         for problem in worst_first[:shown]:
             line(problem, _STYLES[problem.severity])
         if len(worst_first) > shown:
@@ -218,30 +162,34 @@ class CheckReport:
             line(self._advice())
 
     def to_json(self) -> str:
-        """Returns the report for other programs.
-
-        It is a JSON object: `root`, `fingerprint`, `images` (looked up), `usable` (`images`,
-        `captions`, `splits`), `counts`, and `problems` with `kind`, `severity`, `file`, `line`,
-        `image` and `message`.
-        """
-        usable = {
-            "images": len(self.table),
-            "captions": len(self.table.captions),
-            "splits": self.table.splits,
-        }
+        """Returns the report as a JSON object, for other programs: what is usable, all problems."""
+        table = self.table
         report = {
-            "root": str(self.table.root),
-            "fingerprint": self.table.fingerprint(),
+            "root": str(table.root),
+            "fingerprint": table.fingerprint(),
             "images": self.images,
-            "usable": usable,
+            "usable": {
+                "images": len(table),
+                "captions": len(table.captions),
+                "splits": table.splits,
+            },
             "counts": self.counts,
-            "problems": [_to_plain(problem) for problem in self.problems],
+            "problems": [
+                {
+                    "kind": problem.kind,
+                    "severity": problem.severity,
+                    "file": problem.where and problem.where.file,
+                    "line": problem.where and problem.where.line,
+                    "image": problem.image,
+                    "message": problem.message,
+                }
+                for problem in self.problems
+            ],
         }
         return json.dumps(report, indent=2)
 
     def _advice(self) -> str:
-        missing = self.counts.get("missing-image", 0)
-        if missing and missing == self.images:
+        if 0 < self.images == self.counts.get("missing-image"):
             return (
                 f"No image was found below {self.table.root}: if the images lie elsewhere, name "
                 "their folder with root=... (--root ...)."
@@ -253,10 +201,3 @@ class CheckReport:
             f"{counted(len(self.table), 'image')} with "
             f"{counted(len(self.table.captions), 'caption')}."
         )
-
-
-def _to_plain(problem: Problem) -> dict[str, object]:
-    file, line = problem.where or (None, None)
-    plain = asdict(problem) | {"severity": problem.severity, "file": file, "line": line}
-    del plain["where"]
-    return plain

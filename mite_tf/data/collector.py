@@ -1,5 +1,6 @@
 """Rows of captioned images, joined from what a reader finds."""
 
+import os
 import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +18,10 @@ class CaptionedImage:
     """One image with its captions.
 
     Args:
-        image: Path of the image, relative to the table's root and written with `/`; also the
-            image's id.
+        image: Path relative to the table's root, written with `/`; also the image's id.
         captions: One or more sentences.
         split: `"train"`, `"dev"`, `"test"` or a name of the user's own.
         where: File and line that the row was read from; not part of equality.
-
-    Example:
-        >>> CaptionedImage("dogs/1.jpg", ("A dog runs.", "Ein Hund rennt."), "train").captions[1]
-        'Ein Hund rennt.'
     """
 
     image: str
@@ -40,30 +36,20 @@ class _Entry:
     captions: list[str] = field(default_factory=list)
     first_seen: dict[str, Place | None] = field(default_factory=dict)
     splits: dict[str, Place | None] = field(default_factory=dict)
-    explained: bool = False  # a problem already says why captions are missing
+    explained: bool = False  # a problem says why captions are missing, if they are
 
 
 class Collector:
     """Collects images, captions and problems while a source is read.
 
-    Every format feeds one of these, so the rules are the same for all: captions are stripped of
-    white space around them; an empty one is left out; the same caption twice is kept; rows that
-    name the same image are joined; an image in two splits is kept in the one that must stay
-    unseen (test before dev before train). Images and splits are given as the source writes them;
-    a blank split says nothing.
+    The rules are the same for all formats: captions are stripped of white space around them; an
+    empty one is left out; the same caption twice is kept; rows that name the same image are
+    joined; an image in two splits is kept in the one that must stay unseen (test before dev
+    before train). A blank split says nothing.
 
     Args:
         base: Folder that the source lies in.
         root: Folder that image paths are relative to; found by looking below `base` when `None`.
-
-    Example:
-        >>> collector = Collector(Path("corpus"), root=Path("corpus"))
-        >>> collector.caption("a.jpg", "A dog runs.", Place("captions.csv", 2), "train")
-        >>> collector.caption("./a.jpg", " ", Place("captions.csv", 3), "train")
-        >>> collector.rows()[0].captions
-        ('A dog runs.',)
-        >>> print(*collector.problems)
-        captions.csv:3: a.jpg has an empty caption
     """
 
     def __init__(self, base: Path, root: Path | None = None) -> None:
@@ -80,7 +66,7 @@ class Collector:
         self.problems[Problem(kind, message, where, image)] = None
 
     def image(self, name: str, where: Place | None, split: str | None = None) -> None:
-        """Notes that the source names an image, with or without captions."""
+        """Notes that the source names an image."""
         self._entry(name, where, split)
 
     def caption(
@@ -91,6 +77,7 @@ class Collector:
         if found is None:
             return
         image, entry = found
+        entry.explained = True
         if not isinstance(text, str):
             message = f"{image}: caption {quote(repr(text))} is no text"
             self.report("malformed-row", message, where, image)
@@ -101,15 +88,15 @@ class Collector:
             self.report("bad-encoding", message, where, image)
         else:
             if caption in entry.first_seen:
-                first = _seen_from(where, entry.first_seen[caption])
-                message = f"{image} has the caption {quote(caption)} more than once{first}"
+                message = f"{image} has the caption {quote(caption)} more than once"
+                if where and (first := entry.first_seen[caption]):
+                    same = first.file == where.file
+                    message += f", first in line {first.line}" if same else f", first at {first}"
                 self.report("duplicate-caption", message, where, image)
             elif not entry.captions:
                 entry.where = where
             entry.first_seen.setdefault(caption, where)
             entry.captions.append(caption)
-            return
-        entry.explained = True
 
     @property
     def splits_known(self) -> bool:
@@ -122,7 +109,11 @@ class Collector:
         rows = []
         for image, entry in self._entries.items():
             if len(entry.splits) > 1:
-                self._report_two_splits(image, entry)
+                told = [f"{each} ({at})" if at else each for each, at in entry.splits.items()]
+                message = f"{image} is in {len(told)} splits: {' and '.join(told)}; kept in "
+                message += f"{max(entry.splits, key=split_rank)} alone"
+                *_, last = entry.splits.values()
+                self.report("image-in-two-splits", message, last, image)
             if not entry.captions:
                 if not entry.explained:
                     self.report("no-captions", f"{image} has no captions", entry.where, image)
@@ -141,11 +132,7 @@ class Collector:
         return tuple(rows)
 
     def find_root(self) -> Path:
-        """Returns the folder of the images: the one given, else the one that holds most of them.
-
-        It looks in `base`, in the folders that the known corpora come in, then in every other
-        folder of `base`.
-        """
+        """Returns the folder of the images: the one given, else the one that holds most of them."""
         if self.root is not None:
             return self.root
         try:
@@ -189,30 +176,16 @@ class Collector:
             return None
         return image
 
-    def _report_two_splits(self, image: str, entry: _Entry) -> None:
-        told = [f"{split} ({where})" if where else split for split, where in entry.splits.items()]
-        kept = max(entry.splits, key=split_rank)
-        message = f"{image} is in {len(told)} splits: {' and '.join(told)}; kept in {kept} alone"
-        self.report("image-in-two-splits", message, list(entry.splits.values())[-1], image)
-
 
 def best_folder(folders: Iterable[Path], names: Sequence[str]) -> Path:
     """Returns the folder that holds most of a sample of the named files, the first of equals."""
     sample = names[:: max(1, len(names) // _SAMPLE)]
-    return max(folders, key=lambda folder: sum(_exists(folder / name) for name in sample))
 
+    def held(folder: Path) -> int:
+        # Unlike `Path.exists`, this does not raise where a name is too long for the file system.
+        return sum(os.path.exists(folder / name) for name in sample)  # noqa: PTH110
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name too long for the file system
-        return False
-
-
-def _seen_from(here: Place | None, first: Place | None) -> str:
-    if here is None or first is None:
-        return ""
-    return f", first in line {first.line}" if first.file == here.file else f", first at {first}"
+    return max(folders, key=held)
 
 
 def _encodable(text: str) -> bool:

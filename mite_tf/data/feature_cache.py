@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from mite_tf.data.images import Preprocessing, augment, decode_image, preprocess
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
 
 _BATCH = 64
+_SEED = 0  # of the random crops
 
 
 def fingerprint_of_model(model: Any) -> str:
@@ -41,25 +43,14 @@ def fingerprint_of_images(paths: Sequence[Path]) -> str:
 class FeatureCache:
     """Features of images under one frozen backbone, memory-mapped from a folder.
 
-    An array is named after a hash of backbone, preprocessing, views and image files, so it is
-    computed anew when any of them changes. It is written beside its final name, with a count of
-    the rows that are safely on disk; an interrupted pass goes on from there.
+    An array is computed anew when backbone, preprocessing, views or image files change. It is
+    written beside its final name, with a count of the rows that are safely on disk; an interrupted
+    pass goes on from there.
 
     Args:
         folder: Where the arrays lie; made when missing.
         backbone: Keras model from pixels `[N, H, W, 3]` in 0-255 to features.
         preprocessing: How files become pixels.
-
-    Example:
-        >>> import keras, tempfile
-        >>> from PIL import Image
-        >>> layers = [keras.Input((32, 32, 3)), keras.layers.AveragePooling2D(16)]
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "grey.png")
-        ...     Image.new("RGB", (80, 60), "grey").save(path)
-        ...     cache = FeatureCache(folder, keras.Sequential(layers), Preprocessing(32, 32))
-        ...     cache.features([path]).shape
-        (1, 1, 2, 2, 3)
     """
 
     def __init__(self, folder: str | Path, backbone: Any, preprocessing: Preprocessing) -> None:
@@ -74,7 +65,6 @@ class FeatureCache:
         *,
         views: int = 1,
         smallest_crop: float = 1.0,
-        seed: int = 0,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Returns features of all images, computing what is not on disk yet.
@@ -84,83 +74,61 @@ class FeatureCache:
             views: Number of views of each image. The first is the whole frame, the second its
                 mirror image, any further ones are random crops, mirrored at random.
             smallest_crop: Smallest share of the area that a random crop keeps.
-            seed: Seed of the random crops.
             on_progress: Called with the number of rows done and of all rows, now and then.
 
         Returns:
             float16 memory map `[images, views, ...]`.
 
         Raises:
-            MiteError: If a file cannot be decoded.
+            MiteError: A file cannot be decoded.
         """
-        path = self._file(paths, views, smallest_crop, seed)
+        path = self._file(paths, views, smallest_crop)
+        shape = (len(paths) * views, *self.backbone.output_shape[1:])
         if not path.exists():
-            self._compute(path, paths, views, smallest_crop, seed, on_progress)
-        rows = np.load(path, mmap_mode="r")
-        return rows.reshape(len(paths), views, *rows.shape[1:])
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial, counter = path.with_suffix(".partial"), path.with_suffix(".rows")
+            rows = _rows_on_disk(partial, counter, shape)
+            array = np.lib.format.open_memmap(
+                partial, "r+" if rows else "w+", dtype=np.float16, shape=shape
+            )
+            for batch in self._pixels(paths, views, smallest_crop, start=rows):
+                array[rows : rows + len(batch)] = self._forward(batch).numpy()
+                rows += len(batch)
+                # Pages before the count: a count may lag behind what is on disk, never lead it.
+                array.flush()
+                write_text(counter, str(rows))
+                if on_progress:
+                    on_progress(rows, shape[0])
+            partial.replace(path)
+            counter.unlink(missing_ok=True)
+        return np.load(path, mmap_mode="r").reshape(len(paths), views, *shape[1:])
 
-    def holds(
-        self, paths: Sequence[Path], *, views: int = 1, smallest_crop: float = 1.0, seed: int = 0
-    ) -> bool:
+    def holds(self, paths: Sequence[Path], *, views: int = 1, smallest_crop: float = 1.0) -> bool:
         """Returns whether these features are on disk, all of them."""
-        return self._file(paths, views, smallest_crop, seed).exists()
+        return self._file(paths, views, smallest_crop).exists()
 
-    def _file(self, paths: Sequence[Path], views: int, smallest_crop: float, seed: int) -> Path:
+    def _file(self, paths: Sequence[Path], views: int, smallest_crop: float) -> Path:
         key = {
             "backbone": self._backbone_hash,
             "preprocessing": self.preprocessing.to_dict(),
             "images": fingerprint_of_images(paths),
             "views": views,
-            **({"smallest_crop": smallest_crop, "seed": seed} if views > 2 else {}),
+            **({"smallest_crop": smallest_crop, "seed": _SEED} if views > 2 else {}),
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
         return self.folder / f"{name}.npy"
 
-    def _compute(
-        self,
-        path: Path,
-        paths: Sequence[Path],
-        views: int,
-        smallest_crop: float,
-        seed: int,
-        on_progress: Callable[[int, int], None] | None,
-    ) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial, counter = path.with_suffix(".partial"), path.with_suffix(".rows")
-        shape = (len(paths) * views, *self.backbone.output_shape[1:])
-        rows = _rows_on_disk(partial, counter, shape)
-        array = np.lib.format.open_memmap(
-            partial, "r+" if rows else "w+", dtype=np.float16, shape=shape
-        )
-        for batch in self._pixels(paths, views, smallest_crop, seed, start=rows):
-            features = self._forward(batch).numpy()
-            array[rows : rows + len(features)] = features
-            rows += len(features)
-            # Pages before the count: a count may lag behind what is on disk, never lead it.
-            array.flush()
-            write_text(counter, str(rows))
-            if on_progress:
-                on_progress(rows, shape[0])
-        partial.replace(path)
-        counter.unlink(missing_ok=True)
-
     @cached_property
     def _forward(self) -> Callable[[Any], Any]:
         """The backbone as a graph."""
-        import tensorflow as tf
-
         shape = (None, self.preprocessing.height, self.preprocessing.width, 3)
         return tf.function(
             lambda pixels: self.backbone(pixels, training=False),
             input_signature=[tf.TensorSpec(shape)],
         )
 
-    def _pixels(
-        self, paths: Sequence[Path], views: int, smallest_crop: float, seed: int, start: int
-    ) -> Any:
+    def _pixels(self, paths: Sequence[Path], views: int, smallest_crop: float, start: int) -> Any:
         """Yields batches of pixels, all views of an image in a row, from row `start` on."""
-        import tensorflow as tf
-
         names = tf.constant([str(path) for path in paths])
 
         def load(row: Any) -> Any:
@@ -172,10 +140,12 @@ class FeatureCache:
             mirrored = tf.cond(view == 1, lambda: tf.image.flip_left_right(whole), lambda: whole)
             if views == 2:
                 return mirrored
-            random = lambda: augment(  # noqa: E731
-                image, self.preprocessing, tf.stack([seed, row]), smallest_crop=smallest_crop
+            seeds = tf.stack([_SEED, row])
+            return tf.cond(
+                view < 2,
+                lambda: mirrored,
+                lambda: augment(image, self.preprocessing, seeds, smallest_crop=smallest_crop),
             )
-            return tf.cond(view < 2, lambda: mirrored, random)
 
         rows = tf.data.Dataset.range(start, len(paths) * views, output_type=tf.int32)
         dataset = rows.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(_BATCH).prefetch(2)

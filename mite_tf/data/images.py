@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+import tensorflow as tf
 
 # Flags in the header of a WebP file.
 _ANIMATED, _TRANSPARENT = 0x02, 0x10
@@ -21,14 +20,10 @@ class Preprocessing:
     squashed to the size, because a caption may speak of what stands at the border.
 
     Args:
-        height: Height of the result, in pixels.
-        width: Width of the result, in pixels.
-        resize: Interpolation: `bilinear`, antialiased when shrinking.
+        height: Height in pixels.
+        width: Width in pixels.
+        resize: Interpolation, antialiased when shrinking.
         value_range: Lowest and highest pixel value.
-
-    Example:
-        >>> Preprocessing(224, 224).to_dict()["resize"]
-        'bilinear'
     """
 
     height: int
@@ -55,40 +50,29 @@ def decode_image(data: tf.Tensor) -> tf.Tensor:
     kinds of GIF: what is transparent is black here, where Pillow takes the colour of the palette,
     and a first frame smaller than the whole stays so, where Pillow pads it.
 
-    Args:
-        data: scalar string tensor, the bytes of the file.
-
     Returns:
         uint8 tensor `[H, W, 3]`, RGB.
     """
-    import tensorflow as tf
-
     head = tf.io.decode_raw(data, tf.uint8, fixed_length=25)  # zeros behind a shorter file
 
     def holds(text: bytes, place: int = 0) -> tf.Tensor:
         return tf.reduce_all(head[place : place + len(text)] == list(text))
 
-    def accurate() -> tf.Tensor:
-        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-
     def general() -> tf.Tensor:
         return tf.io.decode_image(data, channels=3, expand_animations=False)
 
-    return tf.ensure_shape(
-        tf.case(
-            [
-                (holds(b"RIFF") & holds(b"WEBP", 8), lambda: _decode_webp(data, head, holds)),
-                (holds(b"GIF8") | holds(b"BM"), general),
-            ],
-            default=accurate,
-        ),
-        (None, None, 3),
+    image = tf.case(
+        [
+            (holds(b"RIFF") & holds(b"WEBP", 8), lambda: _decode_webp(data, head, holds)),
+            (holds(b"GIF8") | holds(b"BM"), general),
+        ],
+        default=lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
     )
+    return tf.ensure_shape(image, (None, None, 3))
 
 
 def _decode_webp(data: tf.Tensor, head: tf.Tensor, holds: Callable[..., tf.Tensor]) -> tf.Tensor:
     """Decodes a WebP file; the operation takes the number of channels of the file and no other."""
-    import tensorflow as tf
 
     # To ask for "as many as there are" is not safe: of an animation without transparency the
     # operation (TensorFlow 2.21) writes four channels into memory for three.
@@ -114,26 +98,14 @@ def _decode_webp(data: tf.Tensor, head: tf.Tensor, holds: Callable[..., tf.Tenso
 
 
 def preprocess(image: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
-    """Resizes a decoded image as the specification says.
-
-    Args:
-        image: uint8 or float tensor `[H, W, 3]` (or a batch `[N, H, W, 3]`) in 0-255.
-        specification: Target size and interpolation.
-
-    Returns:
-        float32 tensor `[height, width, 3]` (or a batch), in 0-255.
-    """
-    import tensorflow as tf
-
+    """Resizes a decoded image `[H, W, 3]`, or a batch, to float32 `[height, width, 3]` in 0-255."""
     size = (specification.height, specification.width)
     pixels = tf.image.resize(image, size, method=specification.resize, antialias=True)
     return tf.ensure_shape(pixels, (*image.shape[:-3], *size, 3))
 
 
 def load_image(path: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
-    """Reads, decodes and resizes one image file; float32 `[height, width, 3]` in 0-255."""
-    import tensorflow as tf
-
+    """Reads, decodes and resizes one image file."""
     return preprocess(decode_image(tf.io.read_file(path)), specification)
 
 
@@ -145,20 +117,11 @@ def augment(
     smallest_crop: float,
     flip: bool = True,
 ) -> tf.Tensor:
-    """Returns a random view of an image: part of the frame, perhaps mirrored.
+    """Returns a random view of an image `[H, W, 3]`: part of the frame, perhaps mirrored.
 
-    Args:
-        image: uint8 or float tensor `[H, W, 3]` in 0-255.
-        specification: Target size and interpolation.
-        seed: int tensor `[2]`; the same seed gives the same view.
-        smallest_crop: Smallest share of the area that a crop keeps, in (0, 1]; 1 keeps all.
-        flip: Whether to mirror half of the views.
-
-    Returns:
-        float32 tensor `[height, width, 3]` in 0-255.
+    A crop keeps at least `smallest_crop` of the area, in (0, 1]. The same `seed`, two integers,
+    gives the same view.
     """
-    import tensorflow as tf
-
     if smallest_crop < 1:
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
             tf.shape(image),

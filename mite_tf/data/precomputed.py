@@ -19,14 +19,7 @@ class PrecomputedFeatures:
             `[images, C]` or `[images, H, W, C]`.
 
     Raises:
-        MiteError: If the file is absent or holds something else.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "features.npz")
-        >>> np.savez(path, ids=["a.jpg", "b.jpg"], features=np.eye(2, dtype="float32"))
-        >>> PrecomputedFeatures(path).of(["b.jpg"])
-        array([[0., 1.]], dtype=float32)
+        MiteError: The file is absent or holds something else.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -52,11 +45,7 @@ class PrecomputedFeatures:
         return self._features.shape[1:]
 
     def of(self, ids: Sequence[str]) -> np.ndarray:
-        """Returns the features of images, `[images, ...]`.
-
-        Raises:
-            MiteError: If one of them is not in the file.
-        """
+        """Returns the features of images, `[images, ...]`; all must be in the file."""
         missing = [name for name in ids if name not in self._row_of]
         if missing:
             raise MiteError(

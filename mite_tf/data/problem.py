@@ -8,6 +8,7 @@ from mite_tf.errors import MiteError
 
 Severity = Literal["error", "warning", "note"]
 
+# An error makes the image or the caption unusable, a warning asks for a look, a note only informs.
 KINDS: dict[str, Severity] = {
     # The annotation files.
     "bad-encoding": "error",
@@ -45,7 +46,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Place(NamedTuple):
-    """A line of a file, or the whole file where `line` is `None`."""
+    """A line of a file, or the whole file."""
 
     file: str
     line: int | None = None
@@ -59,8 +60,7 @@ class Problem:
     """One thing that is wrong, told on one line.
 
     Args:
-        kind: One of `KINDS`, which also decides the severity: an error makes the image or the
-            caption unusable, a warning asks for a look, a note only informs.
+        kind: One of `KINDS`, which also decides the severity.
         message: What is wrong, with the value, and what to do.
         where: File and line that the message is about.
         image: Id of the image concerned.
@@ -69,12 +69,8 @@ class Problem:
         MiteError: `kind` is not one of `KINDS`.
 
     Example:
-        >>> where = Place("captions.csv", 7)
-        >>> problem = Problem("empty-caption", "a.jpg has an empty caption", where)
-        >>> print(problem)
-        captions.csv:7: a.jpg has an empty caption
-        >>> problem.severity
-        'error'
+        >>> print(Problem("empty-caption", "a.jpg has an empty caption", Place("a.csv", 7)))
+        a.csv:7: a.jpg has an empty caption
     """
 
     kind: str

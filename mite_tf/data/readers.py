@@ -2,69 +2,59 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from mite_tf.data.captioned_images import CaptionedImages
 from mite_tf.data.collector import Collector
+from mite_tf.data.formats import json_files
 from mite_tf.data.formats.flickr import find_tokens, read_tokens
 from mite_tf.data.formats.folder import find_pairs, read_pairs
-from mite_tf.data.formats.json_datasets import find_coco, find_karpathy, read_coco, read_karpathy
-from mite_tf.data.formats.json_lines import find_json_lines, read_json_lines
 from mite_tf.data.formats.tables import find_tables, read_tables
 from mite_tf.errors import MiteError
 
 
-@dataclass(frozen=True)
-class Format:
-    """One way to write captions down.
-
-    Args:
-        looks_for: What `find` looks for, for error messages.
-        find: From a folder or file, the files that hold the captions; empty when the path does
-            not hold this format.
-        read: Reads those files into a collector. A bad row becomes a problem, never an error.
-    """
-
-    looks_for: str
-    find: Callable[[Path], list[Path]]
-    read: Callable[[Sequence[Path], Collector], None]
+class _Format(NamedTuple):
+    looks_for: str  # what `find` looks for, for error messages
+    find: Callable[[Path], list[Path]]  # the files that hold the captions, if any
+    read: Callable[[Sequence[Path], Collector], None]  # a bad row becomes a problem, no error
 
 
-FORMATS = {
-    "flickr": Format(
+_COCO = ("captions_", "annotations/captions_")
+_FORMATS = {
+    "flickr": _Format(
         "*.token.txt or *.token, with *train*.txt, *dev*.txt or *val*.txt, *test*.txt lists",
         find_tokens,
         read_tokens,
     ),
-    "karpathy": Format(
+    "karpathy": _Format(
         "dataset_*.json with images[] that hold filename, split and sentences[].raw",
-        find_karpathy,
-        read_karpathy,
+        partial(json_files.find_documents, prefixes=("dataset",), key=b'"sentences"'),
+        json_files.read_karpathy,
     ),
-    "coco": Format(
+    "coco": _Format(
         "captions_*.json, also in annotations/, with images[] and annotations[].caption",
-        find_coco,
-        read_coco,
+        partial(json_files.find_documents, prefixes=_COCO, key=b'"caption"'),
+        json_files.read_coco,
     ),
-    "csv": Format(
+    "csv": _Format(
         "*.csv or captions.txt whose header names the columns image, caption [, split]",
         partial(find_tables, suffixes=(".csv",), delimiters=",;"),
         partial(read_tables, delimiters=",;"),
     ),
-    "tsv": Format(
+    "tsv": _Format(
         "*.tsv whose header names the columns image, caption [, split]",
         partial(find_tables, suffixes=(".tsv",), delimiters="\t"),
         partial(read_tables, delimiters="\t"),
     ),
-    "jsonl": Format(
+    "jsonl": _Format(
         "*.jsonl or *.ndjson with image, caption or captions, and split if there is one",
-        find_json_lines,
-        read_json_lines,
+        json_files.find_json_lines,
+        json_files.read_json_lines,
     ),
-    "folder": Format(
+    "folder": _Format(
         "images with a text file of the same name beside each, one caption a line",
         find_pairs,
         read_pairs,
@@ -80,8 +70,7 @@ def read(
 ) -> CaptionedImages:
     r"""Reads the captions and splits of a corpus; opens no image.
 
-    A row that cannot be used never raises: it is left out, and told with its file and line in
-    the table's `problems`.
+    A row that cannot be used is left out, and told with its place in the table's `problems`.
 
     Args:
         path: Folder of the corpus, or the file that holds its captions.
@@ -95,22 +84,23 @@ def read(
         its id: 80 % train, 10 % dev, 10 % test.
 
     Raises:
-        MiteError: `path` does not exist, `format` is unknown, or what lies at `path` fits none
-            of the formats or more than one.
+        MiteError: `path` does not exist, or fits no known format or more than one.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     text = "image,caption,split\na.jpg,A dog runs.,train\na.jpg,Ein Hund.,train\n"
-        ...     _ = (Path(folder) / "captions.csv").write_text(text)
+        ...     _ = Path(folder, "captions.csv").write_text(text)
         ...     read(folder).captions
         ['A dog runs.', 'Ein Hund.']
     """
-    path = Path(path).expanduser()
-    collector = Collector(_base(path), None if root is None else Path(root).expanduser())
+    path = base = Path(path).expanduser()
+    if not path.is_dir():
+        base = path.parent.parent if path.parent.name == "annotations" else path.parent
+    collector = Collector(base, None if root is None else Path(root).expanduser())
     try:
         name, files = _choose(path, format)
-        FORMATS[name].read(files, collector)
+        _FORMATS[name].read(files, collector)
     except OSError as error:
         raise MiteError(f"{error.filename} cannot be read: {error.strerror}.") from error
     return CaptionedImages.from_collector(collector, name)
@@ -121,26 +111,26 @@ def _choose(path: Path, name: str | None) -> tuple[str, list[Path]]:
     if not path.exists():
         raise MiteError(f"{path} does not exist; give the folder or the caption file of a corpus.")
     if name is not None:
-        if name not in FORMATS:
-            raise MiteError(f"Unknown format {name!r}; known: {', '.join(FORMATS)}.")
-        files = FORMATS[name].find(path)
+        if name not in _FORMATS:
+            raise MiteError(f"Unknown format {name!r}; known: {', '.join(_FORMATS)}.")
+        files = _FORMATS[name].find(path)
         if path.is_file() and name != "folder":
             files = [path]
         if not files:
             raise MiteError(
                 f"{path} holds no captions in the format {name}.\n"
-                f"Looked for: {FORMATS[name].looks_for}.\n{_listing(path)}"
+                f"Looked for: {_FORMATS[name].looks_for}.\n{_listing(path)}"
             )
         return name, files
     found = [
         (each, files)
-        for each, format in FORMATS.items()
+        for each, format in _FORMATS.items()
         if each != "folder" and (files := format.find(path))
     ]
-    if not found and (files := FORMATS["folder"].find(path)):
+    if not found and (files := _FORMATS["folder"].find(path)):
         return "folder", files
     if not found:
-        looked = "\n".join(f"  {each:<9} {format.looks_for}" for each, format in FORMATS.items())
+        looked = "\n".join(f"  {each:<9} {format.looks_for}" for each, format in _FORMATS.items())
         raise MiteError(
             f"Cannot tell how the captions in {path} are written.\nLooked for:\n{looked}\n"
             f"{_listing(path)}\nIf it is one of these, name it: format=... (--format ...)."
@@ -152,12 +142,6 @@ def _choose(path: Path, name: str | None) -> tuple[str, list[Path]]:
             f"format={found[0][0]!r} (--format {found[0][0]})."
         )
     return found[0]
-
-
-def _base(path: Path) -> Path:
-    if path.is_dir():
-        return path
-    return path.parent.parent if path.parent.name == "annotations" else path.parent
 
 
 def _listing(path: Path) -> str:

@@ -6,16 +6,10 @@ import re
 STANDARD = ("train", "dev", "test")
 
 _SYNONYMS = {
-    "train": "train",
-    "training": "train",
+    **dict.fromkeys(("train", "training"), "train"),
     "restval": "train",  # Karpathy's name for the rest of COCO's validation images
-    "dev": "dev",
-    "val": "dev",
-    "valid": "dev",
-    "validation": "dev",
-    "development": "dev",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("dev", "val", "valid", "validation", "development"), "dev"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 _IN_NAME = re.compile(rf"(?:^|[_.\-])({'|'.join(_SYNONYMS)})(?:images|\d+)?$", re.IGNORECASE)
 
@@ -46,8 +40,7 @@ def split_in_name(stem: str) -> str | None:
 def hashed_split(image: str) -> str:
     """Assigns an image to a split by its id alone: 80 % train, 10 % dev, 10 % test.
 
-    The first eight bytes of the id's SHA-256, read as a fraction of 2**64, decide. So an image
-    keeps its split on every machine and when images are added to the corpus.
+    So an image keeps its split on every machine and when images are added to the corpus.
     """
     digest = hashlib.sha256(image.encode("utf-8", "surrogatepass")).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64
@@ -55,9 +48,5 @@ def hashed_split(image: str) -> str:
 
 
 def split_rank(split: str) -> int:
-    """Orders splits by how much they must stay unseen: train, others, dev, test.
-
-    An image that stands in two splits is kept in the one of higher rank, so that nothing an
-    evaluation uses is trained on.
-    """
+    """Orders splits by how much they must stay unseen: train, others, dev, test."""
     return {"train": 0, "dev": 2, "test": 3}.get(split, 1)

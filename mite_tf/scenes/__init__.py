@@ -2,8 +2,8 @@
 
 from mite_tf.scenes.captions import describe
 from mite_tf.scenes.drawing import draw
+from mite_tf.scenes.families import sample_scenes
 from mite_tf.scenes.folder import RuledOut, ruled_out, write_scenes
-from mite_tf.scenes.sampling import sample_scenes
 from mite_tf.scenes.scene import Scene, SceneObject
 
 __all__ = [

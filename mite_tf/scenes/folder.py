@@ -1,29 +1,26 @@
 """The folder of rendered scenes: written once, and read for what its captions rule out."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
-from mite_tf.scenes.captions import compose
+from mite_tf.progress import Report
+from mite_tf.progress import progress as shown_progress
+from mite_tf.scenes.captions import describe
 from mite_tf.scenes.drawing import SMALLEST, draw
-from mite_tf.scenes.sampling import sample_scenes
+from mite_tf.scenes.families import sample_scenes
 from mite_tf.scenes.scene import Scene
 
-VERSION = 1
-"""Raised whenever the same parameters would write other scenes."""
-
-Row = dict[str, Any]
+_VERSION = 1  # raised whenever the same parameters would write other scenes
 
 
 def write_scenes(
@@ -38,30 +35,24 @@ def write_scenes(
 ) -> Path:
     """Draws scenes, captions them and writes both to a folder.
 
-    The folder holds
+    The folder holds `images/000001.png` and so on, the parameters in `scenes.json`, and a line for
+    each image in
 
-    - `images/000001.png` and so on: PNG, since flat shapes need less room than as JPEG and stay
-      exactly as drawn;
-    - `captions.jsonl`: a line for each image with `image`, five `captions` and its `split`;
-    - `scenes.jsonl`: a line for each image with its objects, `background`, `family` and `kind`
-      (how it differs from the base of its family) and with `rules_out`, which says for each
-      caption of which kinds in the family it is false;
-    - `scenes.json`: the parameters.
+    - `captions.jsonl`: `image`, five `captions` and its `split`;
+    - `scenes.jsonl`: its objects, `background`, `family` and `kind` (how it differs from the base
+      of its family), and `rules_out`: of which kinds in the family each caption is false.
 
     Families never straddle splits. The folder appears when it is complete, and one that was
     written with the same parameters is used again.
 
     Args:
-        path: The folder to write.
+        path: The folder to write, which is also returned.
         train: Number of training images.
         dev: Number of images to choose by.
         test: Number of images to judge by.
         size: Width and height of the images in pixels, at least 32.
         seed: Seed of everything random, 0 or more.
         progress: Whether to show a progress bar on standard error.
-
-    Returns:
-        The path of the folder.
 
     Raises:
         MiteError: A parameter is out of its range, or the folder holds something else.
@@ -74,8 +65,14 @@ def write_scenes(
         ['captions.jsonl', 'images', 'scenes.json', 'scenes.jsonl']
     """
     splits = {"train": train, "dev": dev, "test": test}
-    parameters = {"version": VERSION, **splits, "size": size, "seed": seed}
-    _check_parameters(splits, size, seed)
+    parameters = {"version": _VERSION, **splits, "size": size, "seed": seed}
+    if min(splits.values()) < 0 or not any(splits.values()):
+        numbers = ", ".join(f"{split}={number}" for split, number in splits.items())
+        raise MiteError(f"Cannot write {numbers} images. Expected 0 or more, and one at least.")
+    if size < SMALLEST:
+        raise MiteError(f"Cannot write images {size} pixels wide. Expected at least {SMALLEST}.")
+    if seed < 0:
+        raise MiteError(f"Cannot use seed {seed}. Expected 0 or more.")
     target = Path(path).resolve()
     if _is_written(target, parameters):
         return Path(path)
@@ -83,7 +80,8 @@ def write_scenes(
     draft = target.with_name(f".{target.name}.{uuid4().hex}.partial")
     try:
         (draft / "images").mkdir(parents=True)
-        _write(draft, splits, size, seed, progress)
+        with shown_progress("Drawing scenes", "images", quiet=not progress) as done:
+            _write(draft, splits, size, seed, done)
         (draft / "scenes.json").write_text(json.dumps(parameters, indent=2) + "\n")
         if target.exists():
             target.rmdir()
@@ -92,16 +90,6 @@ def write_scenes(
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return Path(path)
-
-
-def _check_parameters(splits: dict[str, int], size: int, seed: int) -> None:
-    if min(splits.values()) < 0 or not any(splits.values()):
-        numbers = ", ".join(f"{split}={number}" for split, number in splits.items())
-        raise MiteError(f"Cannot write {numbers} images. Expected 0 or more, and one at least.")
-    if size < SMALLEST:
-        raise MiteError(f"Cannot write images {size} pixels wide. Expected at least {SMALLEST}.")
-    if seed < 0:
-        raise MiteError(f"Cannot use seed {seed}. Expected 0 or more.")
 
 
 def _is_written(target: Path, parameters: dict[str, int]) -> bool:
@@ -122,62 +110,46 @@ def _is_written(target: Path, parameters: dict[str, int]) -> bool:
     expected = sum(parameters[split] for split in ("train", "dev", "test"))
     images = len(list((target / "images").glob("*.png")))
     if images != expected or not (target / "captions.jsonl").exists():
-        raise MiteError(
-            f"{target} is damaged: {images} of {expected} images. Delete it to write it anew."
-        )
+        damage = f"{images} of {expected} images"
+        raise MiteError(f"{target} is damaged: {damage}. Delete it to write it anew.")
     return True
 
 
-def _write(draft: Path, splits: dict[str, int], size: int, seed: int, progress: bool) -> None:
-    rows = track(
-        _rows(splits, seed),
-        description="Drawing scenes",
-        total=sum(splits.values()),
-        console=Console(stderr=True),
-        disable=not progress,
-    )
+def _write(draft: Path, splits: dict[str, int], size: int, seed: int, done: Report) -> None:
+    rows, total = _rows(splits, seed), sum(splits.values())
     with (
         (draft / "captions.jsonl").open("w", encoding="utf-8", newline="\n") as captions,
         (draft / "scenes.jsonl").open("w", encoding="utf-8", newline="\n") as scenes,
     ):
-        for scene, caption_row, scene_row in rows:
-            draw(scene, size).save(draft / caption_row["image"])
-            captions.write(json.dumps(caption_row) + "\n")
-            scenes.write(json.dumps(scene_row) + "\n")
+        for number, (scene, split, sentences, rules_out) in enumerate(rows, start=1):
+            row = {"image": f"images/{number:06d}.png"}
+            draw(scene, size).save(draft / row["image"])
+            captions.write(json.dumps(row | {"captions": sentences, "split": split}) + "\n")
+            told = {"split": split, **asdict(scene), "rules_out": rules_out}
+            scenes.write(json.dumps(row | told) + "\n")
+            done(number, total)
 
 
-def _rows(splits: dict[str, int], seed: int) -> Iterator[tuple[Scene, Row, Row]]:
-    """Yields each scene with its lines in `captions.jsonl` and `scenes.jsonl`."""
-    image_number = family_number = 0
+def _rows(
+    splits: dict[str, int], seed: int
+) -> Iterator[tuple[Scene, str, list[str], list[list[str]]]]:
+    """Yields each scene with its split, its captions and the kinds that each caption rules out."""
+    number = itertools.count()
     for split_number, (split, n) in enumerate(splits.items()):
         rng = np.random.default_rng((seed, split_number, 1))
         scenes = sample_scenes(n, (seed, split_number, 0))
-        for _, members in groupby(scenes, key=lambda scene: scene.family):
+        for _, members in itertools.groupby(scenes, key=lambda scene: scene.family):
+            family_number = next(number)
             family = [replace(scene, family=family_number) for scene in members]
-            family_number += 1
             for scene in family:
-                image_number += 1
-                image = f"images/{image_number:06d}.png"
                 others = [other for other in family if other is not scene]
-                captions = compose(scene, rng, unlike=others)
-                texts = [caption.text for caption in captions]
+                captions = describe(scene, rng, unlike=others)
                 rules_out = [[o.kind for o in others if not c.holds(o)] for c in captions]
-                yield (
-                    scene,
-                    {"image": image, "captions": texts, "split": split},
-                    {"image": image, "split": split, **asdict(scene), "rules_out": rules_out},
-                )
+                yield scene, split, [caption.text for caption in captions], rules_out
 
 
 class RuledOut(NamedTuple):
-    """A caption and a scene of which it is false.
-
-    Attributes:
-        caption: Row of the caption.
-        image: Row of the image.
-        kind: In what the scene differs from the caption's own, one of
-            `mite_tf.scenes.scene.KINDS` without `"base"`.
-    """
+    """Rows of a caption and of an image of which it is false; `kind` is what differs."""
 
     caption: int
     image: int
@@ -185,24 +157,13 @@ class RuledOut(NamedTuple):
 
 
 def ruled_out(table: CaptionedImages) -> list[RuledOut]:
-    """Pairs captions of rendered scenes with the near misses that they rule out.
+    """Pairs captions of rendered scenes, in their order, with the near misses that they rule out.
 
     Only scenes that differ in one known thing are paired: the base of a family with its near
-    misses, in both directions, but no two near misses with each other.
-
-    Args:
-        table: Rendered scenes, or a split of them.
-
-    Returns:
-        The pairs, in the order of the captions; none where the table's root holds no
-        `scenes.jsonl`, so that it is of other images.
+    misses, in both directions. There are none where the table's root holds no `scenes.jsonl`.
 
     Raises:
-        MiteError: If that file cannot be read, or does not fit the table.
-
-    Example:
-        >>> ruled_out(CaptionedImages.from_lists(["dog.jpg"], ["A dog runs."], ["test"]))
-        []
+        MiteError: That file cannot be read, or does not fit the table.
     """
     path = Path(table.root) / "scenes.jsonl"
     if not path.exists():

@@ -7,6 +7,7 @@ right and `y` downwards, as in an image.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TypeVar
 
 import numpy as np
@@ -21,50 +22,32 @@ BACKGROUNDS = ("white", "grey", "cream", "paper", "fading", "sunset", "meadow", 
 RELATIONS = ("left of", "right of", "above", "below", "inside", "on", "in front of", "behind")
 KINDS = ("base", "colour", "shape", "size", "relation", "count", "pattern")
 
-MOST_OBJECTS = 4
-"""No scene holds more objects than this: captions count them in words."""
+MOST_OBJECTS = 4  # captions count them in words
 
-RADIUS = {"small": 0.10, "large": 0.19}
-"""Radius of an object by its size, in image widths."""
-
-HOSTS = ("circle", "square")
-"""Shapes wide enough to carry a small object."""
-
-SOLID = ("circle", "square", "star", "heart")
-"""Shapes that are still recognised with a third of them hidden."""
-
+# Patterns that a person recognises on a shape: rings and crescents are too thin for some.
 PATTERNS_OF = dict.fromkeys(SHAPES, PATTERNS) | dict.fromkeys(
     ("ring", "crescent"), ("plain", "striped")
 )
-"""Patterns that a person recognises on a shape: rings and crescents are too thin for some."""
 
 Rng = np.random.Generator
 T = TypeVar("T")
 
+_RADIUS = {"small": 0.10, "large": 0.19}  # in image widths
+_HOSTS = {"ring": "inside", "circle": "on", "square": "on"}  # wide enough for a small object
+_SOLID = ("circle", "square", "star", "heart")  # recognised with a third of them hidden
 _CHOICES = {"shape": SHAPES, "colour": COLOURS, "size": SIZES, "pattern": PATTERNS}
 _INVERSE = {"right of": "left of", "below": "above", "behind": "in front of"}
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One shape of a scene.
+    """One shape of a scene, with one of `SHAPES`, `COLOURS`, `SIZES` and `PATTERNS`.
 
-    Args:
-        shape: One of `SHAPES`.
-        colour: One of `COLOURS`; the second colour of a pattern is always white.
-        size: `"small"` or `"large"`.
-        pattern: One of `PATTERNS`.
-        x: Centre from the left edge, 0 to 1.
-        y: Centre from the top edge, 0 to 1.
-        tilt: Rotation in degrees, clockwise.
+    Its centre is at `x` and `y`, and it is turned by `tilt` degrees clockwise. The second colour
+    of a pattern is always white.
 
     Raises:
         MiteError: An attribute is not one of the known values.
-
-    Example:
-        >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
-        >>> star.matches({"shape": "star", "size": "large"})
-        True
     """
 
     shape: str
@@ -82,7 +65,7 @@ class SceneObject:
     @property
     def radius(self) -> float:
         """Radius in image widths."""
-        return RADIUS[self.size]
+        return _RADIUS[self.size]
 
     @property
     def look(self) -> dict[str, str]:
@@ -96,20 +79,19 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects on a background, drawn in order: a later object covers an earlier one.
+    """Objects on a background.
 
     Scenes come in families: a base and near misses of it, each differing from the base in
     exactly the one thing that its `kind` names.
 
     Args:
-        objects: One to four objects, back to front.
+        objects: One to four objects, back to front: a later one covers an earlier one.
         background: One of `BACKGROUNDS`.
         family: Number of the family.
         kind: One of `KINDS`.
 
     Raises:
-        MiteError: The background or the kind is not one of the known values, or there are too
-            few or too many objects.
+        MiteError: The background or kind is unknown, or there are too few or many objects.
 
     Example:
         >>> star = SceneObject("star", "red", "large", "plain", x=0.25, y=0.5)
@@ -138,39 +120,26 @@ class Scene:
 
     def groups(self) -> list[list[int]]:
         """Returns the indices of the objects, those that look alike together."""
-        groups: list[list[int]] = []
+        groups: dict[tuple[str, ...], list[int]] = {}
         for index, thing in enumerate(self.objects):
-            for group in groups:
-                if self.objects[group[0]].look == thing.look:
-                    group.append(index)
-                    break
-            else:
-                groups.append([index])
-        return groups
+            groups.setdefault(tuple(thing.look.values()), []).append(index)
+        return list(groups.values())
 
     def relations(self) -> list[tuple[int, str, int]]:
         """Returns the relations that every observer would agree on.
 
-        Two objects apart from each other are related only when they stand in a row or in a
-        column; two that touch, only by what covers or holds what.
-
-        Returns:
-            Triples `(i, relation, j)`: object `i` is `relation` object `j`.
+        Two objects apart are related only when they stand in a row or in a column; two that
+        touch, only by what covers or holds what. `(i, relation, j)`: `i` is `relation` `j`.
         """
-        pairs = [(i, j) for i in range(len(self.objects)) for j in range(len(self.objects))]
-        found = ((i, self._clear_relation(i, j), j) for i, j in pairs if i != j)
+        pairs = permutations(range(len(self.objects)), 2)
+        found = ((i, self._clear_relation(i, j), j) for i, j in pairs)
         return [(i, relation, j) for i, relation, j in found if relation]
 
     def may_be(self, i: int, relation: str, j: int) -> bool:
-        """Returns whether a lenient observer could say that `i` is `relation` `j`.
+        """Returns whether a lenient observer could say that object `i` is `relation` object `j`.
 
         It is wider than `relations`, so that "not `may_be`" means plainly false: of two objects
         on a diagonal one may be said to be left of the other.
-
-        Args:
-            i: Index of the first object.
-            relation: One of `RELATIONS`.
-            j: Index of the second object.
         """
         _check("relation", relation, RELATIONS)
         if relation in _INVERSE:
@@ -190,10 +159,9 @@ class Scene:
         dx, dy = b.x - a.x, b.y - a.y
         distance = math.hypot(dx, dy)
         if distance < 0.02 and i > j and (a.size, b.size) == ("small", "large"):
-            hosts = {"ring": "inside"} | dict.fromkeys(HOSTS, "on")
-            return hosts.get(b.shape) if a.shape != "ring" else None
+            return _HOSTS.get(b.shape) if a.shape != "ring" else None
         if 0.19 < distance < 0.26 and {a.size, b.size} == {"large"}:
-            solid = a.shape in SOLID and b.shape in SOLID
+            solid = a.shape in _SOLID and b.shape in _SOLID
             return ("in front of" if i > j else "behind") if solid else None
         if abs(dx) >= 0.28 and abs(dy) <= 0.12:
             return "left of" if dx > 0 else "right of"
@@ -210,8 +178,6 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def pick(rng: Rng, items: Sequence[T]) -> T:
-    """Returns one of `items`, each with the same chance.
-
-    NumPy's `Generator.choice` would turn strings and tuples into arrays.
-    """
+    """Returns one of `items`, each with the same chance."""
+    # NumPy's `Generator.choice` would turn strings and tuples into arrays.
     return items[int(rng.integers(len(items)))]

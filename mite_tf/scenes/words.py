@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from mite_tf.scenes.scene import Rng, Scene, pick
 
-Look = dict[str, str]
-"""Some attributes of an object, by name."""
+Look = dict[str, str]  # some attributes of an object, by name
 
-WORDS: dict[str, tuple[str, ...]] = {
+# Each attribute, relation and background by its names; the first is the usual one.
+_WORDS: dict[str, tuple[str, ...]] = {
     # shapes
     "circle": ("circle", "disc"),
     "square": ("square", "box"),
@@ -51,30 +51,17 @@ WORDS: dict[str, tuple[str, ...]] = {
     "meadow": ("in a meadow", "on green grass under the sky"),
     "beach": ("on a beach", "where sand meets the sea"),
 }
-"""Each attribute, relation and background by its names; the first is the usual one."""
-
-PATTERN_TAILS = {
-    "striped": "with white stripes",
-    "dotted": "with white dots",
-    "checkered": "with white checks",
-}
+_MARKS = {"striped": "stripes", "dotted": "dots", "checkered": "checks"}
 NUMBERS = ("no", "one", "two", "three", "four")
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A noun phrase.
+    """A noun phrase."""
 
-    Args:
-        text: What introduces its object: "a red star", "two red stars".
-        known: What may also point to it: "the red star" at times, where no other is like it.
-        look: The attributes that the phrase commits to.
-        count: How many objects it speaks of.
-    """
-
-    text: str
-    known: str
-    look: Look
+    text: str  # introduces its object: "a red star", "two red stars"
+    known: str  # may also point to it: "the red star" at times, where no other is like it
+    look: Look  # the attributes that the phrase commits to
     count: int = 1
 
     @property
@@ -85,15 +72,14 @@ class Phrase:
 
 def word(name: str, rng: Rng) -> str:
     """Returns a word for an attribute, a relation or a background: the usual one mostly."""
-    words = WORDS.get(name, (name,))
+    words = _WORDS.get(name, (name,))
     return words[0] if rng.random() < 0.6 else pick(rng, words)
 
 
 def noun(look: Look, rng: Rng, plural: bool = False, tail: bool = False) -> str:
     """Names what has the attributes of `look`, without an article: "big red stars".
 
-    A missing shape is called a shape. With `tail` the pattern may follow the noun: "red star with
-    white stripes".
+    With `tail` the pattern may follow the noun: "red star with white stripes".
     """
     size, pattern, colour = (
         [word(look[name], rng)] if name in look else [] for name in ("size", "pattern", "colour")
@@ -101,8 +87,8 @@ def noun(look: Look, rng: Rng, plural: bool = False, tail: bool = False) -> str:
     head = word(look.get("shape", "shape"), rng)
     if plural:
         head += "es" if head.endswith(("s", "x")) else "s"
-    if tail and look.get("pattern") in PATTERN_TAILS and rng.random() < 0.3:
-        return " ".join([*size, *colour, head, PATTERN_TAILS[look["pattern"]]])
+    if tail and look.get("pattern") in _MARKS and rng.random() < 0.3:
+        return " ".join([*size, *colour, head, "with white", _MARKS[look["pattern"]]])
     middle = pattern + colour
     if look.get("pattern") != "plain" and rng.random() < 0.4:
         middle.reverse()

@@ -1,7 +1,14 @@
 """Texts to token ids: tokenisation inside the graph, and its vocabulary."""
 
-from mite_tf.text.tokenizer import PADDING, UNKNOWN, TokenTable, WordPieceTokenizer
-from mite_tf.text.vocabulary import learn_vocabulary, read_vocabulary, write_vocabulary
+from mite_tf.text.tokenizer import (
+    PADDING,
+    UNKNOWN,
+    TokenTable,
+    WordPieceTokenizer,
+    learn_vocabulary,
+    read_vocabulary,
+    write_vocabulary,
+)
 
 __all__ = [
     "PADDING",

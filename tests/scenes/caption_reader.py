@@ -119,7 +119,7 @@ def read(text: str) -> Reading:
 
 
 def joined(text: str) -> str:
-    """Make one word of each expression of several words."""
+    """Makes one word of each expression of several words."""
     return re.sub(r"with white (\w+)", r"with_white_\1", text).replace("plus sign", "plus_sign")
 
 
@@ -133,9 +133,7 @@ def relations_of(shape: str, mentions: list[Mention]) -> list[tuple[int, str, in
     some = r"N(?:(?:, N)* and N)?"
     clause = re.sub(r"(?:;|, and) there (?:is|are) N$", "", shape)
     for name, words in RELATIONS.items():
-        if re.fullmatch(rf"(?:{words}) N there is N", clause):
-            return [(1, name, 0)]
-        if re.fullmatch(rf"N (?:{REVERSED[name]})", clause):
+        if re.fullmatch(rf"(?:{words}) N there is N|N (?:{REVERSED[name]})", clause):
             return [(1, name, 0)]
         if re.fullmatch(rf"N (?:is |sits )?(?:{words}) N", clause):
             return [(0, name, 1)]

@@ -9,11 +9,7 @@ import pytest
 
 from mite_tf.scenes import Scene, SceneObject, draw, sample_scenes
 from mite_tf.scenes.drawing import RGB
-from mite_tf.scenes.scene import (
-    PATTERNS,
-    SHAPES,
-    SIZES,
-)
+from mite_tf.scenes.scene import PATTERNS, SHAPES, SIZES
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +22,19 @@ def pixels(scene: Scene, size: int = 96) -> np.ndarray:
 
 
 def differing(one: Scene, two: Scene) -> np.ndarray:
-    """Return where two drawings differ plainly, as a mask of 96 × 96 pixels."""
+    """Returns where two drawings differ plainly, as a mask of 96 × 96 pixels."""
     return np.abs(pixels(one) - pixels(two)).sum(axis=-1) > 60
 
 
-def without(scene: Scene, index: int) -> Scene:
-    """Move one object out of the image."""
-    gone = replace(scene.objects[index], x=-1.0)
-    return replace(scene, objects=(*scene.objects[:index], gone, *scene.objects[index + 1 :]))
-
-
 def visible(scene: Scene, index: int) -> np.ndarray:
-    return differing(scene, without(scene, index))
+    """Returns the pixels that change when one object is moved out of the image."""
+    objects = list(scene.objects)
+    objects[index] = replace(objects[index], x=-1.0)
+    return differing(scene, replace(scene, objects=tuple(objects)))
 
 
 def alone(thing: SceneObject) -> np.ndarray:
     return visible(Scene((thing,), "white"), 0)
-
-
-def test_drawing_is_deterministic():
-    scene = sample_scenes(1, seed=3)[0]
-    assert draw(scene).tobytes() == draw(scene).tobytes()
-    assert draw(scene).mode == "RGB"
-    assert draw(scene, size=64).size == (64, 64)
 
 
 def test_every_object_is_seen_in_its_colour(scenes):
@@ -83,14 +69,11 @@ def test_places_in_the_drawing_agree_with_the_relations(scenes):
         for i, name, j in scene.relations():
             dx, dy = middle(scene.objects[j]) - middle(scene.objects[i])
             if name == "left of":
-                assert dx > 20
-                assert abs(dx) > 1.5 * abs(dy)
+                assert dx > max(20, 1.5 * abs(dy))
             elif name == "above":
-                assert dy > 20
-                assert abs(dy) > 1.5 * abs(dx)
+                assert dy > max(20, 1.5 * abs(dx))
             elif name in ("inside", "on"):
-                assert abs(dx) < 6
-                assert abs(dy) < 6
+                assert max(abs(dx), abs(dy)) < 6
 
 
 def test_sizes_are_plainly_different():

@@ -7,15 +7,22 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from mite_tf.data import CaptionedImages, read
 from mite_tf.errors import MiteError
-from mite_tf.scenes import Scene, SceneObject, draw, write_scenes
+from mite_tf.scenes import RuledOut, Scene, SceneObject, draw, ruled_out, write_scenes
 from mite_tf.scenes import folder as scenes_folder
+from mite_tf.scenes.scene import KINDS
+
+DEMO = {"train": 24, "dev": 10, "test": 6, "size": 48, "seed": 1}
+
+
+def write(path, **options):
+    return write_scenes(path, **{"train": 0, "dev": 0, "test": 0} | options, progress=False)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("scenes") / "demo"
-    return write_scenes(path, train=24, dev=10, test=6, size=48, seed=1, progress=False)
+    return write(tmp_path_factory.mktemp("scenes") / "demo", **DEMO)
 
 
 def rows(path):
@@ -61,9 +68,8 @@ def test_captions_rule_out_each_other_kind_of_the_family(folder):
 
 
 def test_writing_is_deterministic(folder, tmp_path):
-    again = write_scenes(tmp_path / "a", train=24, dev=10, test=6, size=48, seed=1, progress=False)
-    assert contents(again) == contents(folder)
-    other = write_scenes(tmp_path / "b", train=24, dev=10, test=6, size=48, seed=2, progress=False)
+    assert contents(write(tmp_path / "a", **DEMO)) == contents(folder)
+    other = write(tmp_path / "b", **DEMO | {"seed": 2})
     assert (other / "captions.jsonl").read_bytes() != (folder / "captions.jsonl").read_bytes()
 
 
@@ -77,40 +83,35 @@ def test_splits_hold_different_scenes(folder):
 
 def test_same_parameters_use_the_folder_again(folder, monkeypatch):
     monkeypatch.setattr(scenes_folder, "draw", lambda *_: pytest.fail("drew again"))
-    path = write_scenes(folder, train=24, dev=10, test=6, size=48, seed=1, progress=False)
-    assert path == folder
+    assert write(folder, **DEMO) == folder
 
 
 def test_other_parameters_need_another_folder(folder):
     before = contents(folder)
     with pytest.raises(MiteError, match="Choose another folder, or delete it"):
-        write_scenes(folder, train=24, dev=10, test=6, size=64, seed=1, progress=False)
+        write(folder, **DEMO | {"size": 64})
     assert contents(folder) == before
 
 
 def test_a_damaged_folder_is_not_used(tmp_path):
-    path = write_scenes(tmp_path / "demo", train=4, dev=0, test=0, size=32, progress=False)
+    path = write(tmp_path / "demo", train=4, size=32)
     (path / "images" / "000002.png").unlink()
     with pytest.raises(MiteError, match="damaged: 3 of 4 images"):
-        write_scenes(path, train=4, dev=0, test=0, size=32, progress=False)
+        write(path, train=4, size=32)
 
 
-def test_a_foreign_folder_is_left_alone(tmp_path):
+@pytest.mark.parametrize("name", ["", "thesis.txt"])
+def test_a_foreign_folder_is_left_alone(tmp_path, name):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(MiteError, match="holds no rendered scenes"):
-        write_scenes(tmp_path, train=4, dev=0, test=0, progress=False)
-    with pytest.raises(MiteError, match="holds no rendered scenes"):
-        write_scenes(tmp_path / "thesis.txt", train=4, dev=0, test=0, progress=False)
-    assert contents(tmp_path) == {
-        p.relative_to(tmp_path): b"years of work" for p in [tmp_path / "thesis.txt"]
-    }
+        write(tmp_path / name, train=4)
+    assert list(contents(tmp_path).values()) == [b"years of work"]
 
 
 def test_an_empty_folder_is_filled(tmp_path):
     path = tmp_path / "deep" / "demo"
     path.mkdir(parents=True)
-    write_scenes(path, train=4, dev=0, test=0, size=32, progress=False)
-    assert (path / "scenes.json").exists()
+    assert (write(path, train=4, size=32) / "scenes.json").exists()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -125,16 +126,9 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(scenes_folder, "draw", failing)
     with pytest.raises(error):
-        write_scenes(tmp_path / "demo", train=8, dev=0, test=0, progress=False)
+        write(tmp_path / "demo", train=8)
     assert len(drawn) == 3
     assert list(tmp_path.iterdir()) == []
-
-
-def test_progress_goes_to_standard_error(tmp_path, capsys):
-    write_scenes(tmp_path / "demo", train=4, dev=0, test=0, size=32)
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert "Drawing scenes" in output.err
 
 
 @pytest.mark.parametrize(
@@ -150,3 +144,49 @@ def test_parameters_out_of_range(tmp_path, parameters, message):
     with pytest.raises(MiteError, match=message):
         write_scenes(tmp_path / "demo", **parameters)
     assert list(tmp_path.iterdir()) == []
+
+
+# A family of a base, a scene of another colour and one of another shape; and a base without any.
+SCENES = [
+    {"image": "a.png", "family": 0, "kind": "base", "rules_out": [["colour", "shape"], []]},
+    {"image": "b.png", "family": 0, "kind": "colour", "rules_out": [["base", "shape"]]},
+    {"image": "c.png", "family": 0, "kind": "shape", "rules_out": [["colour"], ["base"]]},
+    {"image": "d.png", "family": 1, "kind": "base", "rules_out": [[]]},
+]
+
+
+@pytest.fixture
+def table(tmp_path):
+    (tmp_path / "scenes.jsonl").write_text("\n".join(map(json.dumps, SCENES)))
+    captions = [[f"caption {i}" for i in range(len(scene["rules_out"]))] for scene in SCENES]
+    images = [scene["image"] for scene in SCENES]
+    return CaptionedImages.from_lists(images, captions, ["test"] * 4, root=tmp_path)
+
+
+def test_captions_are_paired_with_scenes_that_differ_in_one_thing(table):
+    assert ruled_out(table) == [
+        RuledOut(0, 1, "colour"),
+        RuledOut(0, 2, "shape"),
+        RuledOut(2, 0, "colour"),  # not with c.png, which differs in colour and shape
+        RuledOut(4, 0, "shape"),
+    ]
+
+
+def test_a_part_of_a_family_is_paired_as_far_as_it_is_there(table):
+    assert ruled_out(table[1:]) == []
+    assert ruled_out(table[:2]) == [RuledOut(0, 1, "colour"), RuledOut(2, 0, "colour")]
+
+
+def test_scenes_that_do_not_fit_the_table_are_named(table, tmp_path):
+    (tmp_path / "scenes.jsonl").write_text(json.dumps(SCENES[0]))
+    with pytest.raises(MiteError, match=r"scenes\.jsonl: does not describe the scenes"):
+        ruled_out(table)
+
+
+def test_rendered_scenes_rule_out_near_misses_of_every_kind(tmp_path):
+    table = read(write(tmp_path / "scenes", dev=60, size=32))
+    pairs = ruled_out(table)
+    assert {pair.kind for pair in pairs} == set(KINDS) - {"base"}
+    owner = table.caption_image
+    assert all(owner[pair.caption] // 4 == pair.image // 4 for pair in pairs)  # one family
+    assert all(owner[pair.caption] != pair.image for pair in pairs)

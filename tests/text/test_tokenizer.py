@@ -6,12 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mite_tf.errors import MiteError
-from mite_tf.text import (
-    WordPieceTokenizer,
-    learn_vocabulary,
-    read_vocabulary,
-    write_vocabulary,
-)
+from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary, write_vocabulary
 
 CAPTIONS = [
     "A black dog runs over the snow .",
@@ -45,8 +40,7 @@ def test_longest_match_first_with_pieces():
 def test_unicode_forms_and_case_are_the_same_word(tokenizer):
     composed, decomposed = "L\u00c4UFT stra\u00dfe", "la\u0308uft Stra\u00dfe"
     ids = ids_of(tokenizer, [composed, decomposed, "läuft straße"])
-    assert (ids[0] == ids[1]).all()
-    assert (ids[0] == ids[2]).all()
+    assert (ids == ids[0]).all()
 
 
 def test_case_is_kept_when_asked():
@@ -66,21 +60,16 @@ def test_minimum_count_keeps_rare_words_out_as_whole_words():
 
 
 def test_table_equals_the_layer_and_counts_truncated(tokenizer):
-    long = " ".join(["dog"] * 30)
-    captions = [*CAPTIONS, long, ""]
+    captions = [*CAPTIONS, "dog " * 30, ""]
     table = tokenizer.table(captions, block=3)
     assert table.truncated == 1
     assert table.ids.shape == (len(captions), 12)
     np.testing.assert_array_equal(table.ids, ids_of(tokenizer, captions))
 
 
-def test_serialised_layer_gives_the_same_ids(tokenizer):
+def test_a_serialised_layer_gives_the_same_ids_inside_a_graph(tokenizer):
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(tokenizer))
-    np.testing.assert_array_equal(ids_of(copy, CAPTIONS), ids_of(tokenizer, CAPTIONS))
-
-
-def test_runs_inside_a_graph(tokenizer):
-    graph = tf.function(tokenizer, input_signature=[tf.TensorSpec((None,), tf.string)])
+    graph = tf.function(copy, input_signature=[tf.TensorSpec((None,), tf.string)])
     np.testing.assert_array_equal(ids_of(graph, CAPTIONS), ids_of(tokenizer, CAPTIONS))
 
 

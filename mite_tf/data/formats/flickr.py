@@ -13,10 +13,7 @@ _LINE = re.compile(r"(?P<image>.+?)#\d+\t(?P<caption>.*)", re.DOTALL)
 
 
 def find_tokens(path: Path) -> list[Path]:
-    """Finds the token files in a folder or one level below it.
-
-    The lemmatised sentences that the original Flickr8k adds are not among them.
-    """
+    """Finds the token files, but not the lemmatised ones, in a folder or one level below it."""
     if path.is_file():
         return [path] if _is_tokens(path) else []
     here = [file for file in sorted(path.glob("*.token*")) if _is_tokens(file)]

@@ -16,23 +16,13 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Text(NamedTuple):
-    """The lines of a file, without their line feeds.
+    """The lines of a file, without their line feeds."""
 
-    Args:
-        lines: Each line; bytes that are not UTF-8 are kept as lone surrogates.
-        undecodable: Numbers of the lines that hold such bytes, counted from 1.
-    """
-
-    lines: list[str]
-    undecodable: frozenset[int]
+    lines: list[str]  # bytes that are not UTF-8 are kept as lone surrogates
+    undecodable: frozenset[int]  # numbers of the lines that hold such bytes, counted from 1
 
     def good(self) -> Iterator[tuple[int, str]]:
-        r"""Yields number and text of each line that is UTF-8 and not blank, without a final CR.
-
-        Example:
-            >>> list(Text(["one", "", "t\udce9", "two\r"], frozenset([3])).good())
-            [(1, 'one'), (4, 'two')]
-        """
+        """Yields number and text of each line that is UTF-8 and not blank, without a final CR."""
         for number, line in enumerate(self.lines, start=1):
             if line.strip() and number not in self.undecodable:
                 yield number, line.removesuffix("\r")

@@ -41,10 +41,9 @@ def find_tables(path: Path, suffixes: tuple[str, ...], delimiters: str) -> list[
 def read_tables(files: Sequence[Path], collector: Collector, delimiters: str) -> None:
     """Reads tables; several rows of one image join.
 
-    Comma-separated files follow RFC 4180: a cell that holds a comma, a quote or a line break
-    stands in quotes. In tab-separated files a line is a row, and quotes are taken away only where
-    they are well-formed. A file without the column `split` whose name ends in a split, such as
-    `train.csv`, is of that split.
+    Comma-separated files follow RFC 4180. In tab-separated files a line is a row, and quotes are
+    taken away only where they are well-formed. A file without the column `split` whose name ends
+    in a split, such as `train.csv`, is of that split.
     """
     for file in files:
         text = read_text(file, collector)
@@ -55,9 +54,8 @@ def read_tables(files: Sequence[Path], collector: Collector, delimiters: str) ->
 def _read_table(file: Path, text: Text, collector: Collector, delimiters: str) -> None:
     delimiter = _delimiter(text.lines[0], delimiters)
     if delimiter is None:
-        message = (
-            f"the header must name the columns image and caption; it is {quote(text.lines[0])}"
-        )
+        found = quote(text.lines[0])
+        message = f"the header must name the columns image and caption; it is {found}"
         collector.report("malformed-row", message, Place(str(file), 1))
         return
     columns = _columns(text.lines[0], delimiter)

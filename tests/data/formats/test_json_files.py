@@ -1,4 +1,4 @@
-"""COCO's caption files and Karpathy's data sets."""
+"""COCO's caption files, Karpathy's data sets, and JSON Lines."""
 
 import json
 
@@ -73,11 +73,6 @@ def test_bad_coco_records_are_told(write, told):
     assert "annotations[1] is for image 7" in table.problems[3].message
 
 
-def test_another_document_is_no_coco(write, told):
-    table = read(write({"captions_val.json": '{"images": [], "caption": 1}'}))
-    assert told(table) == [("malformed-row", "captions_val.json", None)]
-
-
 def karpathy(*images: object) -> str:
     return json.dumps({"dataset": "flickr8k", "images": images})
 
@@ -86,24 +81,18 @@ def test_a_karpathy_dataset(write, rows):
     dataset = karpathy(
         {"filename": "a.jpg", "split": "train", "sentences": [{"raw": "One."}, {"raw": "二"}]},
         {"filename": "b.jpg", "split": "restval", "sentences": [{"raw": "Two."}]},
-        {
-            "filename": "c.jpg",
-            "filepath": "val2014",
-            "split": "val",
-            "sentences": [{"raw": "Three."}],
-        },
+        {"filename": "c.jpg", "filepath": "val2014", "split": "val", "sentences": [{"raw": "3."}]},
     )
     files = {"dataset_flickr8k.json": dataset, "val2014/c.jpg": ""}
     assert rows(read(write(files))) == [
         ("a.jpg", ["One.", "二"], "train"),
         ("b.jpg", ["Two."], "train"),
-        ("val2014/c.jpg", ["Three."], "dev"),
+        ("val2014/c.jpg", ["3."], "dev"),
     ]
 
 
 def test_a_file_of_another_name_is_known_by_its_content(tmp_path, write):
-    dataset = karpathy({"filename": "a.jpg", "split": "test", "sentences": [{"raw": "A"}]})
-    write({"mine.json": dataset})
+    write({"mine.json": karpathy({"filename": "a.jpg", "sentences": [{"raw": "A"}]})})
     assert read(tmp_path / "mine.json").format == "karpathy"
 
 
@@ -124,10 +113,10 @@ def test_bad_karpathy_records_are_told(write, told, rows):
 
 
 @pytest.mark.parametrize("document", ["[]", '{"images": {}}', "3", "null", '""'])
-def test_another_document_is_no_dataset(write, document):
-    table = read(write({"dataset.json": document}))
-    assert len(table) == 0
-    assert len(table.problems) == 1
+@pytest.mark.parametrize("name", ["dataset.json", "captions_val.json"])
+def test_another_document_is_no_dataset(write, name, document):
+    table = read(write({name: document}))
+    assert (len(table), len(table.problems)) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +132,46 @@ def test_a_broken_file_is_told_with_its_line(write, told, content, kind, line, m
     table = read(write({"dataset_x.json": content}))
     assert told(table) == [(kind, "dataset_x.json", line)]
     assert message in table.problems[0].message
+
+
+def test_one_or_many_captions_a_line(write, rows):
+    lines = [
+        {"image": "a.jpg", "captions": ["One.", "二 🐕"], "split": "train"},
+        {"image": "b.jpg", "caption": "Three.", "split": "val", "source": "web"},
+        {"image": "a.jpg", "caption": ["Four."], "split": "train"},
+    ]
+    text = "\ufeff" + "\r\n\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    assert rows(read(write({"c.jsonl": text}))) == [
+        ("a.jpg", ["One.", "二 🐕", "Four."], "train"),
+        ("b.jpg", ["Three."], "dev"),
+    ]
+
+
+def test_bad_lines_are_told_and_left_out(write, told):
+    text = (
+        b'{"image": "a.jpg", "caption": "Fine."}\n'
+        b'{"image": "a.jpg", "caption": }\n'
+        b'["a.jpg", "List."]\n'
+        b'{"image": 5, "caption": "Number."}\n'
+        b'{"image": "b.jpg", "captions": [1]}\n'
+        b'{"image": "c.jpg"}\n'
+        b'{"image": "d.jpg", "caption": null}\n'
+        b'{"image": "e.jpg", "caption": "E.", "split": 1}\n'
+        b'{"image": "f.jpg", "caption": "\xff"}\n'
+        b'{"image": "\\ud800.jpg", "caption": "Half."}\n'
+    )
+    table = read(write({"c.jsonl": text}))
+    assert table.image_ids == ["a.jpg"]
+    assert told(table) == [
+        ("bad-encoding", "c.jsonl", 9),
+        ("broken-json", "c.jsonl", 2),
+        ("malformed-row", "c.jsonl", 3),
+        ("malformed-row", "c.jsonl", 4),
+        ("malformed-row", "c.jsonl", 5),
+        ("malformed-row", "c.jsonl", 7),
+        ("malformed-row", "c.jsonl", 8),
+        ("bad-encoding", "c.jsonl", 10),
+        ("no-captions", "c.jsonl", 6),
+    ]
+    assert "column 31" in table.problems[1].message
+    "\n".join(map(str, table.problems)).encode()

@@ -1,31 +1,22 @@
-"""COCO's captions and Karpathy's data sets: JSON documents with a list of images."""
+"""JSON: COCO's captions, Karpathy's data sets, and lines with an image and its captions each."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from mite_tf.data.collector import Collector, best_folder
-from mite_tf.data.formats.source_files import read_json
+from mite_tf.data.formats.source_files import read_json, read_text, report_json
 from mite_tf.data.problem import Place, quote
 from mite_tf.data.splits import split_in_name
 
 
-def find_coco(path: Path) -> list[Path]:
-    """Finds `captions_*.json` in a folder or in its `annotations`."""
-    return _find(path, "captions_", b'"caption"', folders=("", "annotations/"))
-
-
-def find_karpathy(path: Path) -> list[Path]:
-    """Finds `dataset*.json` in a folder."""
-    return _find(path, "dataset", b'"sentences"')
-
-
-def _find(path: Path, prefix: str, key: bytes, folders: Sequence[str] = ("",)) -> list[Path]:
+def find_documents(path: Path, prefixes: Sequence[str], key: bytes) -> list[Path]:
     """Finds files by the start of their names; a file that is itself given, also by a key in it."""
     if path.is_dir():
-        return sorted(file for folder in folders for file in path.glob(f"{folder}{prefix}*.json"))
+        return sorted(file for prefix in prefixes for file in path.glob(f"{prefix}*.json"))
     if path.suffix.lower() != ".json":
         return []
-    return [path] if path.name.startswith(prefix) or key in path.read_bytes() else []
+    return [path] if path.name.startswith(prefixes[0]) or key in path.read_bytes() else []
 
 
 def read_coco(files: Sequence[Path], collector: Collector) -> None:
@@ -38,9 +29,7 @@ def read_coco(files: Sequence[Path], collector: Collector) -> None:
             case {"images": list() as images, "annotations": list() as annotations}:
                 _read_coco(file, images, annotations, collector)
             case document if document is not None:
-                message = (
-                    "is no COCO file: expected an object with lists `images` and `annotations`"
-                )
+                message = "is no COCO file: expected an object with `images` and `annotations`"
                 collector.report("malformed-row", message, Place(str(file)))
 
 
@@ -56,7 +45,11 @@ def _read_coco(
             case _:
                 message = f"images[{number}] has no `id` and `file_name`: {quote(repr(image))}"
                 collector.report("malformed-row", message, where)
-    prefix = _prefix(file, list(names.values()), collector)
+    # Names come after the folder below the root that holds the images.
+    root, own = collector.root or collector.base, file.stem.removeprefix("captions_")
+    folders = [root / own, root / "images" / own, root / "images", root / "Images", root]
+    folder = best_folder(folders, list(names.values())).relative_to(root)
+    prefix = f"{folder.as_posix()}/" if folder.parts else ""
     for name in names.values():
         collector.image(f"{prefix}{name}", where, split_in_name(file.stem))
     for number, annotation in enumerate(annotations):
@@ -70,16 +63,6 @@ def _read_coco(
                 found = quote(repr(annotation))
                 message = f"annotations[{number}] has no `image_id` and `caption`: {found}"
                 collector.report("malformed-row", message, where)
-
-
-def _prefix(file: Path, names: list[str], collector: Collector) -> str:
-    """Returns what to put before the names: the folder below the root that holds the images."""
-    root = collector.root or collector.base
-    own = file.stem.removeprefix("captions_")
-    folder = best_folder(
-        [root / own, root / "images" / own, root / "images", root / "Images", root], names
-    )
-    return "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
 
 
 def read_karpathy(files: Sequence[Path], collector: Collector) -> None:
@@ -106,3 +89,43 @@ def _read_karpathy(label: str, image: object, where: Place, collector: Collector
     for sentence in sentences if isinstance(sentences, list) else []:
         text = sentence.get("raw") if isinstance(sentence, dict) else sentence
         collector.caption(name, text, where)
+
+
+def find_json_lines(path: Path) -> list[Path]:
+    """Finds `*.jsonl` and `*.ndjson` in a folder."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [file for file in files if file.suffix.lower() in (".jsonl", ".ndjson")]
+
+
+def read_json_lines(files: Sequence[Path], collector: Collector) -> None:
+    """Reads objects with `image`, `caption` or `captions` (a string or a list), and `split`.
+
+    Rows without `split` in a file whose name ends in a split, such as `train.jsonl`, are of that
+    split.
+    """
+    for file in files:
+        for number, line in read_text(file, collector).good():
+            where = Place(str(file), number)
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                report_json(error, where, collector)
+            else:
+                _read_row(row, where, split_in_name(file.stem), collector)
+
+
+def _read_row(row: object, where: Place, split: str | None, collector: Collector) -> None:
+    if not isinstance(row, dict) or not isinstance(row.get("image"), str):
+        message = f"expected an object with the text `image`, found {quote(repr(row))}"
+        collector.report("malformed-row", message, where)
+        return
+    own = row.get("split")
+    if own is not None and not isinstance(own, str):
+        message = f"{row['image']}: split {own!r} is no text"
+        collector.report("malformed-row", message, where)
+        return
+    collector.image(row["image"].strip(), where, own or split)
+    for key in ("caption", "captions"):
+        captions = row.get(key, [])
+        for caption in captions if isinstance(captions, list) else [captions]:
+            collector.caption(row["image"].strip(), caption, where, own or split)
