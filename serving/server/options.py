@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from google.protobuf import text_format
 
@@ -190,3 +191,19 @@ class ServerOptions:
         if self.batching is not None:
             return self.batching
         return read_batching(path) if path.is_file() else Batching()
+
+
+# no example: a type of keyword arguments; see `ServerOptions`.
+class ServerSettings(TypedDict, total=False):
+    """What `serve` and `start_server` take beside the export: the fields of `ServerOptions`."""
+
+    host: str
+    port: int
+    http_port: int | None
+    backend: str
+    batching: Batching | None
+    tls: TLS | None
+    max_message_bytes: int
+    max_image_pixels: int
+    poll_seconds: float
+    grace_seconds: float

@@ -11,24 +11,25 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
-from mite_tf.serving.server.options import ServerOptions
+from mite_tf.serving.server.options import ServerOptions, ServerSettings
 from mite_tf.serving.server.outcomes import log_to_stderr
 
 # New objects before a round of the garbage collector over them; Python's own number is a few
 # requests' worth.
 _NEW_OBJECTS = 10_000
-_FREE_PORTS = {"port": 0, "http_port": 0}
 _log = logging.getLogger("mite_tf.serving")
 
 
 # no example: it answers until it is stopped; see `start_server`.
-def serve(export: str | Path, *, log_level: str = "info", **options: Any) -> None:
+def serve(
+    export: str | Path, *, log_level: str = "info", **options: Unpack[ServerSettings]
+) -> None:
     """Serves both encoders of an export until SIGTERM or SIGINT.
 
     Answers `PredictionService` and `ModelService` of TensorFlow Serving over gRPC, its REST
@@ -69,7 +70,7 @@ def _spare_what_is_loaded() -> None:
 
 
 # no example: it takes an export folder, which needs an encoder.
-def start_server(export: str | Path, **options: Any) -> RunningServer:
+def start_server(export: str | Path, **options: Unpack[ServerSettings]) -> RunningServer:
     """Serves an export from a thread, for tests and notebooks.
 
     Args:
@@ -79,7 +80,9 @@ def start_server(export: str | Path, **options: Any) -> RunningServer:
     Returns:
         The server, when it answers; `stop()` or the end of a `with` block ends it.
     """
-    return RunningServer(ServerOptions(export=Path(export), **{**_FREE_PORTS, **options}))
+    settings: ServerSettings = {"port": 0, "http_port": 0}
+    settings.update(options)
+    return RunningServer(ServerOptions(export=Path(export), **settings))
 
 
 # no example: made by `start_server`.
