@@ -224,10 +224,8 @@ class MITE(keras.Model):
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> tuple[Any, Any]:
         """Returns the embeddings of the batch's images `[I, D]` and captions `[N, D]`."""
-        return (
-            self.embed_images(inputs, training=training),
-            self.text_encoder(inputs["token_ids"], training=training),
-        )
+        images = self.embed_images(inputs, training=training)
+        return images, self.text_encoder(inputs["token_ids"], training=training)
 
     def embed_images(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         """Returns image embeddings `[I, D]` from `features` or `pixels`, whichever is there."""
@@ -244,9 +242,8 @@ class MITE(keras.Model):
                 f"'features'. Received the keys: {sorted(inputs)}"
             )
         pixels = inputs["pixels"]
-        height = pixels.shape[1]
-        if height != backbone.input_shape[1]:
-            backbone = resized_backbone(backbone, height)
+        if pixels.shape[1] != backbone.input_shape[1]:
+            backbone = resized_backbone(backbone, pixels.shape[1])
         return backbone(pixels, training=False)
 
     def train_step(self, data: Any) -> dict[str, Any]:
