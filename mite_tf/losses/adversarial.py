@@ -51,21 +51,14 @@ class AdversarialLoss(ABC):
 
     @abstractmethod
     def discriminator_loss(
-        self,
-        discriminator: keras.Model,
-        image_embeddings: tf.Tensor,
-        text_embeddings: tf.Tensor,
+        self, discriminator: keras.Model, image_embeddings: tf.Tensor, text_embeddings: tf.Tensor
     ) -> tf.Tensor:
-        """Computes what the discriminator minimises, penalties included.
+        """Computes what the discriminator minimises, penalties included, as a float32 scalar.
 
         Args:
             discriminator: Called with `training=True`.
-            image_embeddings: Shape `[N, D]`, any float dtype, cut off from the encoders by
-                `stop_gradient`.
+            image_embeddings: Shape `[N, D]`, any float dtype, cut off by `stop_gradient`.
             text_embeddings: Shape `[M, D]`, likewise.
-
-        Returns:
-            Scalar, float32.
         """
 
     @abstractmethod
@@ -75,16 +68,12 @@ class AdversarialLoss(ABC):
         image_embeddings: tf.Tensor,
         text_embeddings: tf.Tensor,
     ) -> tf.Tensor:
-        """Computes what the encoders minimise.
+        """Computes what the encoders minimise, as a float32 scalar.
 
         Args:
-            discriminator: Called with `training=False`; its weights are for the caller to leave
-                as they are.
+            discriminator: Called with `training=False`; the caller leaves its weights alone.
             image_embeddings: Shape `[N, D]`, any float dtype.
             text_embeddings: Shape `[M, D]`, likewise.
-
-        Returns:
-            Scalar, float32.
         """
 
     @abstractmethod
@@ -100,14 +89,7 @@ class AdversarialLoss(ABC):
 def float32_pair(
     image_embeddings: tf.Tensor, text_embeddings: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Casts the embeddings of both modalities to float32.
-
-    Args:
-        image_embeddings: Shape `[N, D]`, any float dtype.
-        text_embeddings: Shape `[M, D]`, any float dtype.
-
-    Returns:
-        Both, float32.
+    """Casts the embeddings of both modalities, `[N, D]` and `[M, D]`, to float32.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -134,12 +116,6 @@ def modality_logits(
     training: bool,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Calls the discriminator once, on the embeddings of both modalities.
-
-    Args:
-        discriminator: From embeddings `[N, D]` to logits `[N, 1]`.
-        image_embeddings: Shape `[N, D]`, any float dtype.
-        text_embeddings: Shape `[M, D]`, any float dtype.
-        training: Whether the discriminator runs in training mode.
 
     Returns:
         The logits of the images, `[N]`, and of the texts, `[M]`, float32.
@@ -169,10 +145,6 @@ def squared_gradient_norms(discriminator: keras.Model, embeddings: tf.Tensor) ->
     """Computes how steeply the logit rises at each embedding, in training mode.
 
     The result is differentiable in the discriminator's weights, as a penalty has to be.
-
-    Args:
-        discriminator: From embeddings `[N, D]` to logits `[N, 1]`, each row by itself.
-        embeddings: Shape `[N, D]`, float32.
 
     Returns:
         The squared norm of the gradient of each logit in its own embedding, `[N]`, float32.

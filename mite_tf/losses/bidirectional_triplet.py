@@ -9,10 +9,7 @@ from keras import ops
 from mite_tf.errors import invalid_argument
 from mite_tf.losses.matching import MatchingLoss, negative_mask
 
-NEGATIVES = ("sum", "semi-hard", "hardest", "mix", "soft")
-
-# Stands in for similarities that do not count, far below any cosine, yet finite.
-_FAR_BELOW = -1e3
+_NEGATIVES = ("sum", "semi-hard", "hardest", "mix", "soft")
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")
@@ -40,9 +37,8 @@ class BidirectionalTriplet(MatchingLoss):
     Args:
         margin: Above 0 (`"soft"` allows 0). VSE++ uses 0.2 with cosine similarities.
         negatives: `"sum"`, `"semi-hard"`, `"hardest"`, `"mix"` or `"soft"`.
-        hardest_share: In [0, 1]; other than 0 only with `"mix"`. The attribute of that name is
-            a variable, so that a schedule can assign to it while a compiled step runs;
-            `get_config` returns its current value.
+        hardest_share: In [0, 1]; other than 0 only with `"mix"`. As an attribute it is a variable
+            that a schedule can assign to; `get_config` returns its current value.
         temperature: Above 0; how soft `"soft"` is.
         reduction: How Keras reduces the losses of the pairs; the default is their mean.
         name: Name of the loss.
@@ -76,8 +72,8 @@ class BidirectionalTriplet(MatchingLoss):
         name: str | None = "bidirectional_triplet",
     ):
         super().__init__(reduction=reduction, name=name)
-        if negatives not in NEGATIVES:
-            raise invalid_argument("negatives", negatives, f"one of {NEGATIVES}")
+        if negatives not in _NEGATIVES:
+            raise invalid_argument("negatives", negatives, f"one of {_NEGATIVES}")
         if not (margin > 0 or (margin == 0 and negatives == "soft")):
             raise invalid_argument("margin", margin, "a number above 0")
         if not temperature > 0:
@@ -101,15 +97,7 @@ class BidirectionalTriplet(MatchingLoss):
             self.hardest_share.assign(share)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Computes the loss of each pair.
-
-        Args:
-            y_true: Image ids, shape `[N]`.
-            y_pred: Similarities, shape `[N, N]`, float32.
-
-        Returns:
-            Shape `[N]`, float32.
-        """
+        """Computes the loss of each pair, `[N]`, of ids `[N]` and float32 similarities `[N, N]`."""
         negative = negative_mask(y_true)
         return self._one_way(y_pred, negative) + self._one_way(ops.transpose(y_pred), negative)
 
@@ -130,7 +118,6 @@ class BidirectionalTriplet(MatchingLoss):
                 return (1.0 - share) * every + share * hardest
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments as plain values."""
         return {
             **super().get_config(),
             "margin": self.margin,
@@ -146,15 +133,12 @@ def _sum_hinge(similarities: tf.Tensor, negative: tf.Tensor, margin: float) -> t
 
 
 def hardest_hinge(similarities: tf.Tensor, negative: tf.Tensor, margin: float) -> tf.Tensor:
-    """Computes the hinge of each row with its most similar negative.
+    """Computes the hinge of each row with its most similar negative; without any it is 0.
 
     Args:
         similarities: Shape `[N, N]`, float32; the pairs lie on the diagonal.
         negative: Shape `[N, N]`, boolean, see `negative_mask`.
         margin: The margin of the hinge.
-
-    Returns:
-        Shape `[N]`, float32; 0 for a row without negatives.
 
     Example:
         >>> similarities = ops.array([[0.9, 0.8], [0.1, 0.7]])
@@ -178,7 +162,7 @@ def _semi_hard_hinge(similarities: tf.Tensor, negative: tf.Tensor, margin: float
 def _soft_hinge(
     similarities: tf.Tensor, negative: tf.Tensor, margin: float, temperature: float
 ) -> tf.Tensor:
-    logits = ops.where(negative, similarities, _FAR_BELOW) / temperature
-    hardness = ops.logsumexp(logits, axis=1)
+    # -1e3 stands in for what does not count: far below any cosine, yet finite.
+    hardness = ops.logsumexp(ops.where(negative, similarities, -1e3) / temperature, axis=1)
     hinge = (margin - ops.diagonal(similarities)) / temperature + hardness
     return temperature * ops.softplus(hinge)

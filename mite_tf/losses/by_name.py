@@ -17,7 +17,7 @@ from mite_tf.losses.modality_classification import (
 from mite_tf.losses.siglip import SigLIP
 from mite_tf.losses.wasserstein import Wasserstein
 
-Loss = TypeVar("Loss")
+_Loss = TypeVar("_Loss")
 
 MATCHING: Mapping[str, type[MatchingLoss]] = {
     "triplet": BidirectionalTriplet,
@@ -40,9 +40,6 @@ def matching_loss(name: str, **arguments: Any) -> MatchingLoss:
         name: `"triplet"`, `"infonce"` or `"siglip"`.
         **arguments: Arguments of that class.
 
-    Returns:
-        The loss.
-
     Raises:
         ValueError: If there is no such loss, or it cannot use an argument.
 
@@ -61,9 +58,6 @@ def adversarial_loss(name: str, **arguments: Any) -> AdversarialLoss:
             `"wasserstein"` or `"mmd"`.
         **arguments: Arguments of that class.
 
-    Returns:
-        The loss.
-
     Raises:
         ValueError: If there is no such loss, or it cannot use an argument.
 
@@ -74,7 +68,7 @@ def adversarial_loss(name: str, **arguments: Any) -> AdversarialLoss:
     return _build(ADVERSARIAL, name, arguments)
 
 
-def _build(known: Mapping[str, type[Loss]], name: str, arguments: dict[str, Any]) -> Loss:
+def _build(known: Mapping[str, type[_Loss]], name: str, arguments: dict[str, Any]) -> _Loss:
     if name not in known:
         raise ValueError(f"Unknown loss {name!r}. Known: {', '.join(known)}")
     parameters = inspect.signature(known[name]).parameters

@@ -42,12 +42,7 @@ def similarity_gap(image_ids: tf.Tensor, similarities: tf.Tensor) -> tf.Tensor:
     Unlike a loss it means the same whatever the margin, the temperature and the batch size: near
     0, matching or not makes no difference, which is what collapsed embeddings look like.
 
-    Args:
-        image_ids: Shape `[N]`, an integer dtype.
-        similarities: Shape `[N, N]`, any float dtype; images in rows, captions in columns.
-
-    Returns:
-        Scalar, float32; for cosine similarities in [-2, 2].
+    Takes what `active_hinges` takes; gives a float32 scalar, for cosine similarities in [-2, 2].
 
     Example:
         >>> similarities = ops.array([[0.9, 0.2], [0.0, 0.7]])

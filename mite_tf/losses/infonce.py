@@ -49,15 +49,7 @@ class InfoNCE(MatchingLoss):
         self.temperature = temperature
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Computes the loss of each pair.
-
-        Args:
-            y_true: Image ids, shape `[N]`.
-            y_pred: Similarities, shape `[N, N]`, float32.
-
-        Returns:
-            Shape `[N]`, float32.
-        """
+        """Computes the loss of each pair, `[N]`, of ids `[N]` and float32 similarities `[N, N]`."""
         pairs = ops.eye(ops.shape(y_pred)[0], dtype="bool")
         candidate = pairs | negative_mask(y_true)
         logits = ops.where(candidate, y_pred / self.temperature, -float("inf"))
@@ -65,5 +57,4 @@ class InfoNCE(MatchingLoss):
         return normalizers / 2.0 - ops.diagonal(logits)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments as plain values."""
         return {**super().get_config(), "temperature": self.temperature}

@@ -59,17 +59,11 @@ class MatchingLoss(keras.losses.Loss):
         """
         image_ids, similarities = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         _check(image_ids, similarities)
-        return super().__call__(first_rows(image_ids), similarities, sample_weight)
+        return super().__call__(_first_rows(image_ids), similarities, sample_weight)
 
 
 def negative_mask(image_ids: tf.Tensor) -> tf.Tensor:
-    """Marks the image-caption combinations that do not match.
-
-    Args:
-        image_ids: Shape `[N]`.
-
-    Returns:
-        Shape `[N, N]`, boolean, symmetric: True where the two image ids differ.
+    """Marks, `[N, N]`, the image-caption combinations whose image ids, `[N]`, differ.
 
     Example:
         >>> negative_mask(ops.array([7, 7, 9])).numpy().astype(int)
@@ -80,21 +74,10 @@ def negative_mask(image_ids: tf.Tensor) -> tf.Tensor:
     return ops.not_equal(image_ids[:, None], image_ids[None, :])
 
 
-def first_rows(image_ids: tf.Tensor) -> tf.Tensor:
-    """Renames each image id to the first row that holds it.
+def _first_rows(image_ids: tf.Tensor) -> tf.Tensor:
+    """Renames each image id to the first row that holds it, int32 `[N]`.
 
-    Keras casts `y_true` to float32, where ids above 2**24 run into each other; row numbers are
-    exact there.
-
-    Args:
-        image_ids: Shape `[N]`, an integer dtype.
-
-    Returns:
-        Shape `[N]`, int32, in [0, N).
-
-    Example:
-        >>> first_rows(ops.array([16777217, 16777216, 16777217])).numpy()
-        array([0, 1, 0], dtype=int32)
+    Keras casts `y_true` to float32, where ids above 2**24 run into each other.
     """
     rows = ops.arange(ops.shape(image_ids)[0], dtype="int32")
     differs = negative_mask(image_ids)

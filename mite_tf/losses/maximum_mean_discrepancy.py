@@ -75,12 +75,8 @@ class MaximumMeanDiscrepancy(AdversarialLoss):
         x_squares = ops.sum(ops.square(x), axis=1)[:, None]
         y_squares = ops.sum(ops.square(y), axis=1)[None, :]
         squared_distances = x_squares + y_squares - 2.0 * ops.matmul(x, ops.transpose(y))
-        kernels = [
-            ops.mean(ops.exp(-squared_distances / (2.0 * bandwidth**2)))
-            for bandwidth in self.bandwidths
-        ]
+        kernels = [ops.mean(ops.exp(-squared_distances / (2.0 * b**2))) for b in self.bandwidths]
         return sum(kernels) / len(kernels)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments as plain values."""
         return {"bandwidths": list(self.bandwidths)}

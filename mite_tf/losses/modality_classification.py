@@ -54,10 +54,7 @@ class ModalityClassification(AdversarialLoss):
         self.r1_penalty = r1_penalty
 
     def discriminator_loss(
-        self,
-        discriminator: keras.Model,
-        image_embeddings: tf.Tensor,
-        text_embeddings: tf.Tensor,
+        self, discriminator: keras.Model, image_embeddings: tf.Tensor, text_embeddings: tf.Tensor
     ) -> tf.Tensor:
         """Computes the cross-entropy of the modality, plus the R1 penalty if there is one."""
         logits = modality_logits(discriminator, image_embeddings, text_embeddings, training=True)
@@ -69,7 +66,6 @@ class ModalityClassification(AdversarialLoss):
         return loss
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments as plain values."""
         return {"label_smoothing": self.label_smoothing, "r1_penalty": self.r1_penalty}
 
 
@@ -80,9 +76,6 @@ def cross_entropy(image_logits: tf.Tensor, text_logits: tf.Tensor, image_label: 
         image_logits: Shape `[N]`, float32.
         text_logits: Shape `[M]`, float32.
         image_label: Label of the images, in [0, 1]; that of the texts is the rest to 1.
-
-    Returns:
-        Scalar, float32.
 
     Example:
         >>> round(float(cross_entropy(ops.zeros(3), ops.zeros(2), image_label=1.0)), 4)  # log 2
@@ -100,13 +93,7 @@ class FlippedLabels(ModalityClassification):
     The encoders minimise the same cross-entropy as the discriminator with the labels swapped
     (smoothed alike). Its gradient is strongest where the discriminator is right.
 
-    Args:
-        label_smoothing: In [0, 0.5): images are labelled `1 - label_smoothing` and texts
-            `label_smoothing`. MUSE uses 0.1.
-        r1_penalty: At least 0; weight of the R1 penalty on the discriminator.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+    Arguments are those of `ModalityClassification`; MUSE smooths by 0.1.
 
     Reference:
         [Conneau et al., 2018, MUSE](https://arxiv.org/abs/1710.04087)
@@ -143,13 +130,7 @@ class GradientReversal(ModalityClassification):
     gradient-reversal layer passes to them. It fades where the discriminator is sure and right,
     which `FlippedLabels` avoids.
 
-    Args:
-        label_smoothing: In [0, 0.5): images are labelled `1 - label_smoothing` and texts
-            `label_smoothing`. The paper has none.
-        r1_penalty: At least 0; weight of the R1 penalty on the discriminator.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+    Arguments are those of `ModalityClassification`; the paper does not smooth.
 
     Reference:
         [Ganin et al., 2016](https://arxiv.org/abs/1505.07818)
@@ -184,14 +165,8 @@ class EntropyMaximization(ModalityClassification):
     least 0, and 0 when every logit is 0. It asks for indecision, where `FlippedLabels` asks for
     error.
 
-    Args:
-        label_smoothing: In [0, 0.5): images are labelled `1 - label_smoothing` and texts
-            `label_smoothing`. The entropy is flat where the discriminator is very sure; the
-            default keeps it from going there.
-        r1_penalty: At least 0; weight of the R1 penalty on the discriminator.
-
-    Raises:
-        ValueError: If an argument is outside its range.
+    Arguments are those of `ModalityClassification`. The entropy is flat where the discriminator
+    is very sure; the default smoothing keeps it from going there.
 
     Reference:
         ITMeetsAL (https://arxiv.org/abs/2104.04991), where the encoders maximise the entropy of

@@ -57,20 +57,11 @@ class SigLIP(MatchingLoss):
         self.bias = bias
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Computes the loss of each pair.
-
-        Args:
-            y_true: Image ids, shape `[N]`.
-            y_pred: Similarities, shape `[N, N]`, float32.
-
-        Returns:
-            Shape `[N]`, float32.
-        """
+        """Computes the loss of each pair, `[N]`, of ids `[N]` and float32 similarities `[N, N]`."""
         logits = y_pred / self.temperature + self.bias
         negatives = ops.where(negative_mask(y_true), ops.softplus(logits), 0.0)
         shared = (ops.sum(negatives, axis=0) + ops.sum(negatives, axis=1)) / 2.0
         return ops.softplus(-ops.diagonal(logits)) + shared
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments as plain values."""
         return {**super().get_config(), "temperature": self.temperature, "bias": self.bias}

@@ -57,10 +57,7 @@ class Wasserstein(AdversarialLoss):
         return [self.seed_generator.state]
 
     def discriminator_loss(
-        self,
-        discriminator: keras.Model,
-        image_embeddings: tf.Tensor,
-        text_embeddings: tf.Tensor,
+        self, discriminator: keras.Model, image_embeddings: tf.Tensor, text_embeddings: tf.Tensor
     ) -> tf.Tensor:
         """Computes minus the critic's estimate of the distance, plus the gradient penalty."""
         images, texts = modality_logits(
@@ -93,5 +90,4 @@ class Wasserstein(AdversarialLoss):
         return share * images[:pairs] + (1.0 - share) * texts[:pairs]
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments as plain values."""
         return {"gradient_penalty": self.gradient_penalty, "seed": self.seed}
