@@ -11,10 +11,7 @@ from mite_tf.losses import BidirectionalTriplet, MatchingLoss, matching_loss
 
 
 def matching_loss_of(loss: MatchingLoss | str | None) -> MatchingLoss:
-    """Returns the matching loss that `compile(loss=...)` names.
-
-    Args:
-        loss: A matching loss, its name, or None for the default.
+    """Returns the matching loss that `compile(loss=...)` names; None is the default.
 
     Raises:
         ValueError: If it is another loss.
@@ -61,18 +58,10 @@ def refuse_compile_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def batch_with_weights(x: Any, y: Any, arguments: dict[str, Any]) -> Any:
-    """Takes `sample_weight` from the arguments of `fit` or `evaluate` into the batch.
+    """Takes `sample_weight` from the arguments of `fit` or `evaluate` into the batch `x`.
 
     Keras drops the weights of a batch that has no targets, so they travel as its key
     `sample_weight`.
-
-    Args:
-        x: What is to be trained on.
-        y: Targets; there are none.
-        arguments: Further arguments, from which `sample_weight` is taken.
-
-    Returns:
-        `x`, with the weights where there are any.
 
     Raises:
         ValueError: If there are targets or class weights.
@@ -92,10 +81,7 @@ def batch_with_weights(x: Any, y: Any, arguments: dict[str, Any]) -> Any:
 
 
 def unpack(data: Any) -> tuple[dict[str, Any], Any]:
-    """Returns a batch and the weights of its captions, None without.
-
-    Args:
-        data: What `fit` hands to a step.
+    """Splits what `fit` hands to a step into a batch and the weights of its captions, if any.
 
     Raises:
         ValueError: If there are targets.

@@ -148,14 +148,10 @@ def file_backbone(
         path: A `.keras` file whose model maps pixels `[N, H, W, 3]` in 0-255 to a feature vector
             `[N, C]` or a feature map `[N, H, W, C]`.
         feature_map: Whether a map is wanted: a global pooling layer at the end is then cut off.
-        image_size: Height and width of the input in pixels, for another size than the file has;
-            convolutional networks allow it and often gain by a size above the one they were
-            trained at (Touvron et al., Fixing the train-test resolution discrepancy, NeurIPS 2019,
-            arXiv:1906.06423).
+        image_size: Height and width of the input in pixels, if not those of the file. Convolutional
+            networks allow it and often gain by a size above the one they were trained at (Touvron
+            et al., NeurIPS 2019, arXiv:1906.06423).
         name: Name of the model.
-
-    Returns:
-        The model, called `name`.
 
     Raises:
         MiteError: If the file is absent, is no Keras model, maps something else, or its layers
@@ -205,14 +201,7 @@ def file_backbone(
 
 
 def resized_backbone(backbone: keras.Model, image_size: int) -> keras.Model:
-    """Gives a backbone for images of another size, made of the same layers and weights.
-
-    Args:
-        backbone: Functional model from pixels `[N, H, W, 3]`.
-        image_size: Height and width of the input, in pixels.
-
-    Returns:
-        A model that shares every layer with `backbone`, so that training one trains the other.
+    """Gives a backbone for images of another size that shares every layer and weight.
 
     Raises:
         ValueError: If a layer depends on the size, such as a dense layer over a flattened map.
@@ -240,9 +229,6 @@ def load_backbone(
         weights: For `keras.applications`: `imagenet`, a file, or None.
         feature_map: Whether the head pools a feature map (a file's last pooling is cut off).
         width: Channels of the first stage of `small-cnn`.
-
-    Returns:
-        Functional model called `backbone`.
 
     Example:
         >>> load_backbone("small-cnn", image_size=64, weights=None, feature_map=True).output_shape

@@ -24,10 +24,6 @@ class ImageEncoder(keras.Model):
         head: Model from features to embeddings `[N, D]`, see `image_head`.
         name: Name of the model.
 
-    Attributes:
-        backbone: The backbone, or None.
-        head: The head.
-
     Raises:
         ValueError: If the backbone's features are not what the head takes.
 
@@ -47,7 +43,6 @@ class ImageEncoder(keras.Model):
         name: str = "image_encoder",
         **kwargs: Any,
     ) -> None:
-        # === Functional Model ===
         if backbone is None:
             inputs = keras.Input(head.input_shape[1:], name="features")
             embedding = head(inputs)
@@ -61,8 +56,6 @@ class ImageEncoder(keras.Model):
             inputs = keras.Input(backbone.input_shape[1:], name="pixels")
             embedding = head(backbone(inputs))
         super().__init__(inputs, embedding, name=name, **kwargs)
-
-        # === Config ===
         self.backbone = backbone
         self.head = head
 
@@ -96,10 +89,9 @@ def image_head(
         feature_shape: Shape of one image's features: `(C,)`, or `(H, W, C)` for a map.
         embedding_size: Size D of the embedding.
         hidden_size: Width of the residual network; 0 for a linear projection.
-        pooling: `average`, `max` or `generalized`, which forget where in the image a feature
-            was; or `flatten`, which keeps it, for small maps. A feature vector needs none.
-        power: Exponent of a power normalisation of the pooled features, see
-            `PowerNormalization`; 1 leaves them as they are.
+        pooling: `average`, `max` or `generalized`, which forget where a feature was; or `flatten`,
+            which keeps it, for small maps. A feature vector needs none.
+        power: Exponent of a `PowerNormalization` of the pooled features; 1 for none.
         dropout: Share of features dropped in training.
         standardize: Whether to standardise the embeddings over the batch, see `project`.
         name: Name of the model.
@@ -129,13 +121,7 @@ def image_head(
             vector = pooling_layer(pooling, name="pooling")(features)
     if power != 1:
         vector = PowerNormalization(power, name="power")(vector)
-    embedding = project(
-        vector,
-        embedding_size=embedding_size,
-        hidden_size=hidden_size,
-        dropout=dropout,
-        standardize=standardize,
-    )
+    embedding = project(vector, embedding_size, hidden_size, dropout, standardize)
     return keras.Model(features, embedding, name=name)
 
 
@@ -148,12 +134,6 @@ class PowerNormalization(keras.layers.Layer):
 
     Args:
         exponent: Power in (0, 1]; 0.5 is the usual signed square root.
-
-    Call arguments:
-        inputs: float tensor of any shape.
-
-    Returns:
-        Tensor of the same shape.
 
     Raises:
         ValueError: If the exponent is outside its range.

@@ -10,13 +10,7 @@ import keras
 def set_learning_rates(
     model: keras.Model, *, encoders: float, backbone: float, discriminator: float
 ) -> None:
-    """Sets the learning rates of all three optimizers of a `MITE`, each as it is given.
-
-    Args:
-        model: The compiled model.
-        encoders: That of the head and the text encoder.
-        backbone: That of the backbone.
-        discriminator: That of the discriminator.
+    """Sets the learning rates of all three optimizers of a compiled `MITE`, each as it is given.
 
     Example:
         >>> from types import SimpleNamespace
@@ -43,22 +37,14 @@ class SharedLearningRate(keras.callbacks.Callback):
     `keras.optimizers.schedules.LearningRateSchedule` changes by itself and is left alone.
 
     Example:
-        >>> import numpy as np
-        >>> from mite_tf.models import (
-        ...     MITE, ImageEncoder, bag_of_words_encoder, image_head, modality_discriminator,
-        ... )
-        >>> model = MITE(
-        ...     ImageEncoder(None, image_head((8,), embedding_size=4)),
-        ...     bag_of_words_encoder(50, embedding_size=4),
-        ...     modality_discriminator(4),
-        ... )
-        >>> model.compile(keras.optimizers.Adam(0.1))
-        >>> batch = {
-        ...     "features": np.ones((2, 8)), "image_id": np.arange(2),
-        ...     "token_ids": np.ones((2, 3), int), "caption_image_id": np.arange(2),
-        ... }
-        >>> halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
-        >>> _ = model.fit(batch, callbacks=[halve], verbose=0)
+        >>> from types import SimpleNamespace
+        >>> names = ("optimizer", "backbone_optimizer", "discriminator_optimizer")
+        >>> model = SimpleNamespace(**{name: keras.optimizers.Adam(0.1) for name in names})
+        >>> callback = SharedLearningRate()  # `MITE.fit` does this and what follows
+        >>> callback.set_model(model)
+        >>> callback.on_train_begin()
+        >>> model.optimizer.learning_rate = 0.05
+        >>> callback.on_train_batch_begin(0)
         >>> round(float(model.backbone_optimizer.learning_rate), 3)
         0.05
     """

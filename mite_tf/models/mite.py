@@ -119,11 +119,11 @@ class MITE(keras.Model):
             loss: Matching loss over the similarities of a batch, or its name, see
                 `mite_tf.losses.matching_loss`; `BidirectionalTriplet()` by default.
             adversarial_loss: `AdversarialLoss`; `FlippedLabels()` by default.
-            discriminator_optimizer: That of the discriminator; Adam 1e-4 with beta_1 0.5 by
-                default, the value that adversarial recipes since DCGAN share.
+            discriminator_optimizer: That of the discriminator; Adam 1e-4 by default, with beta_1
+                0.5 as in adversarial recipes since DCGAN.
             backbone_optimizer: That of the backbone; a copy of `optimizer` by default.
-            jit_compile: Whether XLA compiles the step. Off: on a CPU it has been up to twelve
-                times slower. Compiled, a step does not check that a caption's image is there.
+            jit_compile: Whether XLA compiles the step; up to twelve times slower on a CPU.
+                Compiled, a step does not check that a caption's image is there.
             **kwargs: `run_eagerly`, `steps_per_execution` and `auto_scale_loss` of
                 `keras.Model.compile`.
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mite_tf.losses import AdversarialLoss, MatchingLoss, active_hinges, similarity_gap
 
+# Image embeddings `[I, D]` and caption embeddings `[N, D]`.
 Embeddings = tuple[tf.Tensor, tf.Tensor]
 Measures = dict[str, tf.Tensor]
 
@@ -24,7 +25,7 @@ def match(
     Args:
         loss: The loss.
         batch: A batch, of which `image_id` `[I]` and `caption_image_id` `[N]` are read.
-        embeddings: Image embeddings `[I, D]` and caption embeddings `[N, D]`.
+        embeddings: Those of the images and the captions.
         caption_weights: Weights of the captions, `[N]`.
 
     Returns:
@@ -43,7 +44,7 @@ def match(
     """
     images, captions = embeddings
     ids = batch["caption_image_id"]
-    pairs = tf.gather(images, rows_of_images(ids, batch["image_id"]))
+    pairs = tf.gather(images, _rows_of_images(ids, batch["image_id"]))
     similarities = tf.matmul(pairs, captions, transpose_b=True)
     value = loss(ids, similarities, caption_weights)
     alike = tf.fill(tf.shape(similarities), tf.reduce_mean(similarities))
@@ -60,11 +61,6 @@ def play(
     loss: AdversarialLoss, discriminator: keras.Model, embeddings: Embeddings
 ) -> tuple[tf.Tensor, Measures]:
     """Computes the adversarial loss of the encoders.
-
-    Args:
-        loss: The loss.
-        discriminator: Model from embeddings to logits, positive for images.
-        embeddings: Image embeddings `[I, D]` and caption embeddings `[N, D]`.
 
     Returns:
         The loss, a scalar, and by name the loss and how often the discriminator is right, each
@@ -86,23 +82,8 @@ def play(
     return value, {"adversarial_loss": value, "discriminator_accuracy": tf.reduce_mean(right)}
 
 
-def rows_of_images(caption_image_ids: tf.Tensor, image_ids: tf.Tensor) -> tf.Tensor:
-    """Finds the row of each caption's image in a batch.
-
-    Args:
-        caption_image_ids: Integers `[N]`.
-        image_ids: Integers `[I]`, each once.
-
-    Returns:
-        int64 `[N]`, in [0, I).
-
-    Raises:
-        InvalidArgumentError: If an image is not there; XLA leaves this check out.
-
-    Example:
-        >>> rows_of_images(tf.constant([9, 4, 9]), tf.constant([4, 9])).numpy().tolist()
-        [1, 0, 1]
-    """
+def _rows_of_images(caption_image_ids: tf.Tensor, image_ids: tf.Tensor) -> tf.Tensor:
+    """Row of each caption's image in a batch, int64 `[N]`; XLA leaves the check out."""
     belongs = caption_image_ids[:, None] == image_ids[None, :]
     absent = tf.boolean_mask(caption_image_ids, ~tf.reduce_any(belongs, axis=1))
     tf.debugging.Assert(

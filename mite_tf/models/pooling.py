@@ -21,11 +21,9 @@ class _SetPooling(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        vectors = (
-            ops.reshape(inputs, (-1, math.prod(inputs.shape[1:-1]), inputs.shape[-1]))
-            if (len(inputs.shape) > 3)
-            else inputs
-        )
+        vectors = inputs
+        if len(inputs.shape) > 3:
+            vectors = ops.reshape(inputs, (-1, math.prod(inputs.shape[1:-1]), inputs.shape[-1]))
         if mask is None:
             mask = ops.ones_like(vectors[:, :, 0])
         return self.pool(vectors, ops.cast(mask, vectors.dtype))
@@ -84,11 +82,10 @@ class GeneralizedPooling(_SetPooling):
     """Generalised pooling operator (GPO): a learned weighting of each channel's sorted values.
 
     The values of a channel are sorted in descending order and summed with weights that depend
-    on the rank and on the number of values alone. The weights come from a small network over
-    sinusoidal encodings of the rank counted from the top and from the bottom, followed by a
-    softmax; weight on rank 0 alone is max pooling, equal weights are average pooling, with which
-    it starts. (The paper generates the weights with a bidirectional GRU over the ranks. A dense
-    network gives the same family and exports to every runtime without a loop.)
+    on the rank and on the number of values alone: all on rank 0 is max pooling, equal ones are
+    average pooling, with which it starts. They come from a small network over sinusoidal encodings
+    of the rank from the top and from the bottom, and a softmax. (The paper has a bidirectional GRU
+    over the ranks; a dense network exports to every runtime without a loop.)
 
     Args:
         units: Width of the network that makes the weights.
@@ -144,18 +141,15 @@ class GeneralizedPooling(_SetPooling):
         return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "encoding_size": self.encoding_size,
-        }
+        own = {"units": self.units, "encoding_size": self.encoding_size}
+        return {**super().get_config(), **own}
 
 
 def _drop_to_lowest(vectors: Any, mask: Any) -> Any:
     return ops.where(mask[:, :, None] > 0, vectors, ops.cast(_LOWEST, vectors.dtype))
 
 
-POOLING = {"average": AveragePooling, "max": MaxPooling, "generalized": GeneralizedPooling}
+_POOLING = {"average": AveragePooling, "max": MaxPooling, "generalized": GeneralizedPooling}
 
 
 def pooling_layer(kind: str, **kwargs: Any) -> keras.layers.Layer:
@@ -168,6 +162,6 @@ def pooling_layer(kind: str, **kwargs: Any) -> keras.layers.Layer:
         >>> pooling_layer("max", name="pooling").name
         'pooling'
     """
-    if kind not in POOLING:
-        raise ValueError(f"Unknown pooling. Expected one of {sorted(POOLING)}. Received: {kind!r}")
-    return POOLING[kind](**kwargs)
+    if kind not in _POOLING:
+        raise ValueError(f"Unknown pooling. Expected one of {sorted(_POOLING)}. Received: {kind!r}")
+    return _POOLING[kind](**kwargs)

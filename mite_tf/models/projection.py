@@ -8,12 +8,7 @@ import keras
 
 
 def project(
-    vector: Any,
-    *,
-    embedding_size: int,
-    hidden_size: int,
-    dropout: float,
-    standardize: bool = False,
+    vector: Any, embedding_size: int, hidden_size: int, dropout: float, standardize: bool = False
 ) -> Any:
     """Adds a residual projection and unit normalisation to a functional model.
 
@@ -27,8 +22,8 @@ def project(
         hidden_size: Width of the network; 0 leaves the linear path alone.
         dropout: Share of inputs dropped, before the projection and inside the network.
         standardize: Whether each coordinate is standardised over the batch before the norm (in
-            use: by running statistics). It takes away what all embeddings of a modality have in
-            common, on which encoders that start from scratch otherwise collapse.
+            use: by running statistics). It removes what all embeddings of a modality share, on
+            which encoders that start from scratch otherwise collapse.
 
     Returns:
         Keras tensor `[N, D]`, float32, rows of unit Euclidean norm.

@@ -47,13 +47,7 @@ def bag_of_words_encoder(
     """
     token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
     pooled = pooling_layer(pooling, name="pooling")(words, mask=mask)
-    embedding = project(
-        pooled,
-        embedding_size=embedding_size,
-        hidden_size=hidden_size,
-        dropout=dropout,
-        standardize=standardize,
-    )
+    embedding = project(pooled, embedding_size, hidden_size, dropout, standardize)
     return keras.Model(token_ids, embedding, name=name)
 
 
@@ -85,13 +79,7 @@ def recurrent_encoder(
         keras.layers.GRU(embedding_size, return_sequences=True), merge_mode="ave", name="gru"
     )(words, mask=mask)
     pooled = pooling_layer(pooling, name="pooling")(states, mask=mask)
-    embedding = project(
-        pooled,
-        embedding_size=embedding_size,
-        hidden_size=hidden_size,
-        dropout=dropout,
-        standardize=standardize,
-    )
+    embedding = project(pooled, embedding_size, hidden_size, dropout, standardize)
     return keras.Model(token_ids, embedding, name=name)
 
 
@@ -112,22 +100,9 @@ def transformer_encoder(
 ) -> keras.Model:
     """Builds a small pre-norm Transformer, pooled over its words.
 
-    Args:
-        vocabulary_size: Number of token ids; 0 is padding.
-        word_size: Width of the Transformer.
-        embedding_size: Size D of the embedding.
-        hidden_size: Width of the residual projection after pooling; 0 for a linear one.
-        pooling: `average`, `max` or `generalized`.
-        dropout: Share dropped, in the blocks and before the projection.
-        word_dropout: Share of whole words left out in training.
-        layers: Number of blocks.
-        heads: Attention heads of a block; `word_size` must be a multiple of it.
-        max_length: Longest caption in tokens; that of the tokenizer.
-        standardize: Whether to standardise the embeddings over the batch, see `project`.
-        name: Name of the model.
-
-    Returns:
-        Functional model from `token_ids` int32 `[N, L <= max_length]` to float32 `[N, D]`.
+    It has so many `layers`, each with so many attention `heads` and `word_size` wide, and takes
+    captions of up to `max_length` tokens, the tokenizer's. `dropout` is in the blocks too. The
+    result and all other arguments are those of `bag_of_words_encoder`.
 
     Raises:
         ValueError: If `word_size` is not a multiple of `heads`.
@@ -148,13 +123,7 @@ def transformer_encoder(
         x = _transformer_block(x, mask, heads=heads, dropout=dropout, name=f"block_{number}")
     x = keras.layers.LayerNormalization(name="last_norm")(x)
     pooled = pooling_layer(pooling, name="pooling")(x, mask=mask)
-    embedding = project(
-        pooled,
-        embedding_size=embedding_size,
-        hidden_size=hidden_size,
-        dropout=dropout,
-        standardize=standardize,
-    )
+    embedding = project(pooled, embedding_size, hidden_size, dropout, standardize)
     return keras.Model(token_ids, embedding, name=name)
 
 
@@ -189,13 +158,7 @@ class PositionEmbedding(keras.layers.Layer):
     """Adds a learned vector for each position.
 
     Args:
-        max_length: Number of positions; a longer input is an error.
-
-    Call arguments:
-        inputs: float tensor `[N, L <= max_length, C]`.
-
-    Returns:
-        float tensor `[N, L, C]`.
+        max_length: Number of positions; a longer input `[N, L, C]` is an error.
 
     Example:
         >>> PositionEmbedding(max_length=48)(ops.zeros((2, 7, 16))).shape

@@ -30,9 +30,8 @@ class Checkpoint(keras.callbacks.Callback):
         values: Returns plain values to keep beside them.
         save_minutes: Minutes between two saves within an epoch.
         interruption: Tells whether to save and stop after a batch.
-        beginning: File of the state that the training begins from, while there is no file of
-            its own. All that belongs to the adversary stays as it is then, since another
-            training may have had another one; see `mite_tf.runs.beginning`.
+        beginning: File of the state to begin from without a file of its own. The adversary, which
+            may be another one, then stays as it is; see `mite_tf.runs.beginning`.
     """
 
     def __init__(
@@ -111,8 +110,7 @@ class Checkpoint(keras.callbacks.Callback):
         if not all(np.isfinite(variable.numpy()).all() for variable in learned):
             return
         counts = {"epoch": self.epoch, "step": self.step, "adversary": self._adversary}
-        values = {**counts, **self._values()}
-        write_state(self.path, self._variables, values)
+        write_state(self.path, self._variables, {**counts, **self._values()})
         if self.beginning is not None:
             self.beginning.unlink(missing_ok=True)
         self._saved = time.monotonic()

@@ -33,16 +33,10 @@ from mite_tf.training.state import read_state, write_state
 class Finding:
     """One way in which a training fails, and what to do about it.
 
-    Attributes:
-        kind: `collapse`, `divergence`, `not finite`, `winning discriminator`, `losing
-            discriminator` or `rotation`.
-        epoch: Epoch after which it was reported, from 1.
-        since: First epoch that showed it.
-        stage: Stage of that epoch; empty without stages.
-        what: What is happening.
-        advice: What to change, by the keys of the configuration.
-        done: What the guard did about it; empty if nothing.
-        stops: Whether training stops.
+    Its `kind` is `collapse`, `divergence`, `not finite`, `winning discriminator`, `losing
+    discriminator` or `rotation`; it was reported after `epoch`, from 1, and first seen in the
+    epoch `since`, of a `stage` if there are any. `what` is happening, `advice` names the
+    configuration's keys to change, and `done` tells what the guard did, if anything.
 
     Example:
         >>> print(Finding(
@@ -72,10 +66,8 @@ def print_finding(finding: Finding) -> None:
     """Prints a finding, unless training stops with an error that says the same.
 
     Example:
-        >>> finding = Finding(
-        ...     kind="collapse", epoch=5, since=3, stage="", what="", advice="", stops=True
-        ... )
-        >>> print_finding(finding)  # prints nothing: the error that stops training says the same
+        >>> told = {"kind": "collapse", "stage": "", "what": "", "advice": ""}
+        >>> print_finding(Finding(epoch=5, since=3, stops=True, **told))  # prints nothing
     """
     if not finding.stops:
         CONSOLE.print(f"Warning: {finding}", style="yellow", markup=False, soft_wrap=True)
@@ -90,19 +82,19 @@ class Guard(keras.callbacks.Callback):
     with a fresh probe, so they need `probe_accuracy` in the logs; list `RetrievalMonitor` before
     the guard. Each failure is told once, when it has lasted for some epochs.
 
+    With the action `act` it does something first, for the rest of the stage. After a collapse, a
+    divergence or a loss that is not finite it goes back to the best state of the stage (to its
+    beginning if no epoch was good yet) and halves the learning rates; for a discriminator that
+    wins or is run round it halves the adversarial weight. With `warn` a loss that is not finite
+    stops training too, as nothing can be learned any more.
+
     Args:
-        action: `off` looks away; `warn` tells; `stop` stops training too; `act` does something
-            first. After a collapse, a divergence or a loss that is not finite it goes back to the
-            best state of the stage (to its beginning if no epoch was good yet) and halves the
-            learning rates; for a discriminator that wins or is run round it halves the
-            adversarial weight; each for the rest of the stage. A loss that is not finite stops
-            training unless the action is `act`, as nothing can be learned any more.
+        action: `off` looks away; `warn` tells; `stop` stops training too; `act` acts first.
         limits: From which values on an epoch looks like a failure.
         attempts: How many times in a stage `act` does something before it stops training.
-        schedule: The `StageSchedule` of the same `fit`, if there is one; it carries halved rates
-            and weights on.
-        further_variables: Variables that going back restores besides those of the model and its
-            optimizers, such as `WeightAveraging.state`.
+        schedule: The `StageSchedule` of the same `fit`, which carries halved rates and weights on.
+        further_variables: What going back restores besides model and optimizers, such as
+            `WeightAveraging.state`.
         good_state: File for the state to go back to; a temporary one by default.
         on_finding: Called with each finding; prints it by default.
 
@@ -210,14 +202,8 @@ class Guard(keras.callbacks.Callback):
             self._good.keep()
 
     def _finding(self, kind: str, first: Row, told: tuple[str, str]) -> Finding:
-        return Finding(
-            kind=kind,
-            epoch=self._epoch,
-            since=first["epoch"],
-            stage=first["stage"],
-            what=told[0],
-            advice=told[1],
-        )
+        begun = {"since": first["epoch"], "stage": first["stage"]}
+        return Finding(kind=kind, epoch=self._epoch, what=told[0], advice=told[1], **begun)
 
     def _is_best(self) -> bool:
         """Whether the last epoch is the best of its stage, and worth going back to."""
@@ -276,18 +262,9 @@ _SETTINGS = ("learning_rate", "adversarial_weight")
 
 
 class _GoodState:
-    """Keeps all that a `MITE` model has learned, and brings it back.
+    """Keeps all that a `MITE` has learned in a file that a resumed training finds again."""
 
-    Args:
-        model: The compiled model.
-        further_variables: Variables besides the model's, such as averages of its weights.
-        path: File to keep it in, so that a training that is killed and resumed finds it; a
-            temporary one by default.
-    """
-
-    def __init__(
-        self, model: Any, further_variables: Sequence[Any] = (), path: Path | None = None
-    ) -> None:
+    def __init__(self, model: Any, further_variables: Sequence[Any], path: Path | None) -> None:
         variables = [
             *model.variables,
             *model.optimizer.variables,
@@ -300,12 +277,10 @@ class _GoodState:
             folder = tempfile.mkdtemp()
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             path = Path(folder, "good.npz")
-        self.path = path
+        self._kept = path
 
     def keep(self) -> None:
-        """Keeps the state as it is now, instead of the one before."""
-        write_state(self.path, self._variables, {})
+        write_state(self._kept, self._variables, {})
 
     def bring_back(self) -> None:
-        """Puts the kept state back."""
-        read_state(self.path, self._variables)
+        read_state(self._kept, self._variables)

@@ -26,25 +26,16 @@ class RetrievalMonitor(keras.callbacks.Callback):
         embed: Returns the split's `Embeddings` by the model as it stands.
         weights: Returns a context in which the weights to judge are in place, such as
             `WeightAveraging.lent`.
-        on_best: Called inside that context with the epoch, its stage and the evaluation, when
-            the epoch is the best of its stage so far.
+        on_best: Called there with the epoch, its stage and the evaluation, when it is the best.
         select_by: Which epoch is the best: the one with the highest `rsum`, or the `last`.
-        probe_every: Epochs from one `probe_accuracy` to the next, each a fresh probe of about
-            half a second, see `quick_probe_accuracy`; 0 for none. A split of fewer than five
-            images has none either.
+        probe_every: Epochs between fresh probes of half a second, see `quick_probe_accuracy`; 0
+            for none. A split of fewer than five images has none either.
 
     Example:
-        >>> from mite_tf.models import (
-        ...     MITE, ImageEncoder, bag_of_words_encoder, image_head, modality_discriminator,
-        ... )
-        >>> model = MITE(
-        ...     ImageEncoder(None, image_head((8,), embedding_size=4)),
-        ...     bag_of_words_encoder(50, embedding_size=4),
-        ...     modality_discriminator(4),
-        ... )
-        >>> model.compile("adam")
+        >>> from types import SimpleNamespace
+        >>> from mite_tf.losses import BidirectionalTriplet
         >>> monitor = RetrievalMonitor(lambda: Embeddings(np.eye(4), np.eye(4), np.arange(4)))
-        >>> monitor.set_model(model)
+        >>> monitor.set_model(SimpleNamespace(matching_loss=BidirectionalTriplet()))
         >>> logs = {}
         >>> monitor.on_epoch_end(0, logs)
         >>> logs["rsum"], logs["val_loss"]
@@ -76,10 +67,8 @@ class RetrievalMonitor(keras.callbacks.Callback):
             evaluation = evaluate_embeddings(*embeddings, probe=False)
             for direction in ("image_to_text", "text_to_image"):
                 ranking = getattr(evaluation, direction)
-                logs |= {
-                    f"{direction}_{key}": getattr(ranking, key)
-                    for key in ("r1", "r5", "r10", "median_rank")
-                }
+                for key in ("r1", "r5", "r10", "median_rank"):
+                    logs[f"{direction}_{key}"] = getattr(ranking, key)
             logs["rsum"] = evaluation.rsum
             logs.setdefault("val_loss", self._matching_loss(embeddings))
             logs["centroid_gap"] = evaluation.invariance["centroid_gap"]

@@ -23,8 +23,7 @@ class StageSchedule(keras.callbacks.Callback):
     Args:
         stages: The stages, in order; those of 0 epochs are left out.
         steps_per_epoch: Batches of an epoch; taken from `fit` by default.
-        first_step: Batches of the epoch that `fit` starts with which an earlier, interrupted
-            `fit` has already seen.
+        first_step: Batches of the first epoch that an interrupted `fit` has already seen.
 
     Attributes:
         rate_factor: Multiplies all learning rates; 1 unless a `Guard` lowers it.
@@ -42,11 +41,7 @@ class StageSchedule(keras.callbacks.Callback):
     """
 
     def __init__(
-        self,
-        stages: Sequence[Stage],
-        *,
-        steps_per_epoch: int | None = None,
-        first_step: int = 0,
+        self, stages: Sequence[Stage], *, steps_per_epoch: int | None = None, first_step: int = 0
     ) -> None:
         super().__init__()
         names = [stage.name for stage in stages]
@@ -108,7 +103,9 @@ class StageSchedule(keras.callbacks.Callback):
         assert stage is not None
         steps = self.steps_per_epoch or self.params.get("steps") or 1
         epoch = self._epoch + (self.first_step + batch) / steps
-        self._take_change_by_others()
+        set_by_others = float(model.optimizer.learning_rate)
+        if self._rate and set_by_others and set_by_others != self._rate:
+            self.callback_factor *= set_by_others / self._rate
         factor = self.rate_factor * self.callback_factor
         rate = factor * stage.rate_at(epoch) * stage.learning_rate
         set_learning_rates(
@@ -123,11 +120,6 @@ class StageSchedule(keras.callbacks.Callback):
             self.weight_factor * stage.value_at("adversarial_weight", epoch)
         )
         model.matching_loss.set_hardest_share(stage.value_at("hardest_share", epoch))
-
-    def _take_change_by_others(self) -> None:
-        rate = float(self.model.optimizer.learning_rate)
-        if self._rate and rate and rate != self._rate:
-            self.callback_factor *= rate / self._rate
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.first_step = 0

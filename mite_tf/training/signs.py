@@ -14,34 +14,22 @@ from mite_tf.losses import ModalityClassification
 # The measurements of an epoch, and what was trained in it.
 Row = Mapping[str, Any]
 
-_MEASURED = (
-    "matching_loss",
-    "loss_if_alike",
-    "similarity_gap",
-    "adversarial_loss",
-    "discriminator_loss",
-    "discriminator_accuracy",
-    "probe_accuracy",
-    "rsum",
-)
+_LOSSES = ("matching_loss", "loss_if_alike", "adversarial_loss", "discriminator_loss")
+_MEASURED = (*_LOSSES, "similarity_gap", "discriminator_accuracy", "probe_accuracy", "rsum")
 
 
 # no example: it reads a model in training, see `Guard`
 def row_of(
     model: Any, epoch: int, steps: int, logs: Mapping[str, Any], before: Sequence[Row]
 ) -> dict[str, Any]:
-    """Takes from an epoch what the signs of failure are read from.
+    """Takes from an epoch what the signs of failure are read from, as JSON values by name.
 
     Args:
         model: The `MITE` model in training.
         epoch: Number of the epoch, from 1.
         steps: Batches of the training so far.
         logs: Logs of the epoch.
-        before: The rows of earlier epochs; where the probe is not trained at each, the last one's
-            accuracy in the stage stands in.
-
-    Returns:
-        JSON values by name.
+        before: The rows of earlier epochs; the last probe of a stage stands in for absent ones.
     """
     learned = model.adversarial_loss
     row = {
@@ -71,13 +59,8 @@ def in_stage(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["stage"] == rows[-1]["stage"]]
 
 
-def key_of(row: Row, name: str) -> str:
-    """Returns the configuration key of a stage's value, or its bare name without stages.
-
-    Example:
-        >>> key_of({"stage": "align"}, "learning_rate"), key_of({"stage": ""}, "learning_rate")
-        ('stages.align.learning_rate', 'learning_rate')
-    """
+def _key_of(row: Row, name: str) -> str:
+    """The configuration key of a stage's value, or its bare name without stages."""
     return f"stages.{row['stage']}.{name}" if row["stage"] else name
 
 
@@ -86,28 +69,20 @@ class Limits:
     """From which value on an epoch looks like that of a failing training.
 
     Args:
-        patience: Epochs in a row that have to look so. A healthy training passes each of these
-            values for an epoch or two: at its start, or as the adversary sets in.
-        settling_steps: Batches of a training in which nothing counts as a collapse: encoders from
-            scratch start out with embeddings that are nearly alike.
-        collapsed_gap: Matching pairs this little more similar than others have not been told
-            apart: 0.1 is half of the usual margin.
-        collapsed_loss: The loss then lies this near, as a share, to what it is when all
-            embeddings are alike. It tells a collapse from noise, whose loss is higher.
+        patience: Epochs in a row that have to look so. A healthy training does for one or two.
+        settling_steps: First batches, in which embeddings from scratch are nearly alike anyway.
+        collapsed_gap: Pairs this little more similar than others: half of the usual margin.
+        collapsed_loss: The loss then lies this near, as a share, to that of embeddings all alike.
+            The loss of mere noise is higher.
         diverged: The matching loss is this many times its lowest in the stage, and above that of
             embeddings that are all alike: what had been learned is lost.
         high_probe: A fresh probe right this often finds the modalities lying apart.
-        steady: A probe that has fallen by more than this since the last epoch, or an adversarial
-            loss by this share, shows that the game goes well, whoever leads: two standard errors
-            of the probe for 1,000 images.
-        sure: A discriminator right this often has won. One that is damped, as it should be, stays
-            at about 0.9 while the modalities come together.
-        guessing: Against encoders that learn too, one right no more often than this hardly does
-            better than chance, 0.5.
-        behind: While the encoders rest, one that learns at all comes nearer than this to the
-            accuracy of a fresh probe.
-        worse_than_guessing: A discriminator whose loss is this many times that of guessing takes
-            steps too large to learn anything.
+        steady: A probe that falls by more than this in an epoch, or an adversarial loss by this
+            share, shows that the game goes well: two standard errors of a probe of 1,000 images.
+        sure: A discriminator right this often has won; a damped one stays at about 0.9.
+        guessing: Against encoders that learn too, one right no more often hardly beats chance.
+        behind: While the encoders rest, one that learns comes nearer than this to a fresh probe.
+        worse_than_guessing: A loss this many times that of guessing is due to too large steps.
 
     Example:
         >>> Limits(patience=5).collapsed_gap
@@ -128,13 +103,7 @@ class Limits:
 
 
 class Sign(NamedTuple):
-    """A way to fail that shows at the end of an epoch.
-
-    Attributes:
-        kind: Its name.
-        seen: Whether the last of some epochs shows it.
-        told: What to say of that epoch: what is happening, and what to change.
-        remedy: What helps without a change of the configuration, if anything does.
+    """A way to fail: whether the last of some epochs shows it, what to say of it, what helps.
 
     Example:
         >>> [sign.kind for sign in SIGNS][:2]
@@ -214,8 +183,8 @@ def _tell_winning(row: Row) -> tuple[str, str]:
         f"the discriminator wins: it is right in {row['discriminator_accuracy']:.0%}, the "
         f"adversarial loss does not fall ({row['adversarial_loss']:.3f}), and a fresh probe is "
         f"still right in {row['probe_accuracy']:.0%}",
-        f"raise adversarial_loss.r1_penalty, or lower {key_of(row, 'discriminator_learning_rate')}"
-        f" or {key_of(row, 'discriminator_steps')}",
+        f"raise adversarial_loss.r1_penalty, or lower {_key_of(row, 'discriminator_learning_rate')}"
+        f" or {_key_of(row, 'discriminator_steps')}",
     )
 
 
@@ -236,8 +205,8 @@ def _tell_losing(row: Row) -> tuple[str, str]:
         f"the discriminator learns nothing: it is right in {row['discriminator_accuracy']:.0%}"
         f"{probe if 'probe_accuracy' in row else ''}, and its loss is "
         f"{row['discriminator_loss']:.3g}",
-        f"change {key_of(row, 'discriminator_learning_rate')} (lower it if the loss is above 0.69, "
-        "which is that of guessing), or enlarge discriminator.hidden_sizes",
+        f"change {_key_of(row, 'discriminator_learning_rate')} (lower it if the loss is above "
+        "0.69, which is that of guessing), or enlarge discriminator.hidden_sizes",
     )
 
 
@@ -255,8 +224,8 @@ def _tell_rotation(row: Row) -> tuple[str, str]:
     return (
         "the encoders run in circles round the discriminator: it is right in only "
         f"{row['discriminator_accuracy']:.0%}, yet a fresh probe in {row['probe_accuracy']:.0%}",
-        f"lower {key_of(row, 'adversarial_weight')}, or raise adversarial_loss.r1_penalty or "
-        f"{key_of(row, 'discriminator_steps')}",
+        f"lower {_key_of(row, 'adversarial_weight')}, or raise adversarial_loss.r1_penalty or "
+        f"{_key_of(row, 'discriminator_steps')}",
     )
 
 
@@ -270,8 +239,8 @@ def _probe_steadily_high(rows: Sequence[Row], limits: Limits) -> bool:
 
 
 def _lower_steps(row: Row) -> str:
-    weight = f" or {key_of(row, 'adversarial_weight')}" if row["adversarial_weight"] else ""
-    return f"lower {key_of(row, 'learning_rate')}{weight}"
+    weight = f" or {_key_of(row, 'adversarial_weight')}" if row["adversarial_weight"] else ""
+    return f"lower {_key_of(row, 'learning_rate')}{weight}"
 
 
 SIGNS = (
@@ -285,16 +254,10 @@ SIGNS = (
 
 # no example: it reads a model in training, see `Guard`
 def not_finite(model: Any, logs: Mapping[str, Any], *, weights: bool) -> str:
-    """Names the first quantity in training that is NaN or infinite.
+    """Names the first log of a step, or weight, that is NaN or infinite; empty if all is finite.
 
-    Args:
-        model: The `MITE` model in training.
-        logs: Logs of a training step.
-        weights: Whether to look at the weights too, which takes longer. They become so only
-            after the losses of a batch were computed, and some activations hide it even then.
-
-    Returns:
-        The name of a log or the path of a weight; empty if all is finite.
+    Looking at the `weights` too takes longer. They become so only after the losses of a batch were
+    computed, and some activations hide it even then.
     """
     watched = ["matching_loss", "matching_gradient_norm"] if model.trains_encoders else []
     if model.discriminator_steps:
@@ -314,8 +277,8 @@ def tell_not_finite(broken: str, batch: int, row: Row) -> tuple[str, str]:
         >>> tell_not_finite("matching_loss", 6, {"stage": ""})[0]
         'matching_loss is not a finite number after batch 6'
     """
-    advice = f"lower {key_of(row, 'learning_rate')}, and look for such values in the features"
+    advice = f"lower {_key_of(row, 'learning_rate')}, and look for such values in the features"
     if "adversarial" in broken or "discriminator" in broken:
-        weight = key_of(row, "adversarial_weight")
-        advice = f"lower {key_of(row, 'discriminator_learning_rate')} or {weight}"
+        weight = _key_of(row, "adversarial_weight")
+        advice = f"lower {_key_of(row, 'discriminator_learning_rate')} or {weight}"
     return f"{broken} is not a finite number after batch {batch}", advice

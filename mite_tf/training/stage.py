@@ -36,18 +36,17 @@ class Stage:
         decay: Course of the learning rates after that: `constant`; `cosine` down to
             `final_rate_factor`; or `step`: to `final_rate_factor` at half of the stage.
         final_rate_factor: Learning rate at the end, as a multiple of the peak.
-        hardest_share: Share of the hardest negative in the triplet loss, the rest being the sum
-            over all negatives: a number, or points (epoch in the stage, value).
+        hardest_share: Share of the hardest negative in the triplet loss, beside the sum over all:
+            a number, or points (epoch in the stage, value).
         adversarial_weight: Weight of the adversarial loss: a number, or points.
         batch_size: Images in a batch.
         captions_per_image: Captions of each image in a batch. With pixels, more of them spread
             the cost of an image over several pairs.
-        views: For features: how many of the cached views are drawn from, counted from the whole
-            frame; 2 leaves out the random crops, 0 takes all.
-        image_size: For pixels: height and width to train at; 0 for the size in use,
-            `backbone.image_size`. Objects look larger in random crops than in whole frames, so that
-            a smaller size in training, which is faster too, fits a larger one in use (Touvron et
-            al., NeurIPS 2019, arXiv:1906.06423).
+        views: For features: number of cached views to draw from, the whole frame first; 2 leaves
+            out the random crops, 0 takes all.
+        image_size: For pixels: height and width to train at; 0 for `backbone.image_size`. A
+            smaller size is faster and, with random crops, in which objects look larger, fits a
+            larger one in use (Touvron et al., NeurIPS 2019, arXiv:1906.06423).
         smallest_crop: For pixels: smallest share of the frame that a random crop keeps.
         flip: For pixels: whether to mirror at random.
 

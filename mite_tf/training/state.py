@@ -17,16 +17,11 @@ from mite_tf.files import written_beside
 
 # no example: see `read_state`
 def write_state(path: str | Path, variables: Sequence[Any], values: dict[str, Any]) -> None:
-    """Writes variables and plain values into one file, whole or not at all.
+    """Writes variables and JSON values into one `.npz` file, whole or not at all.
 
-    Args:
-        path: File to write, `.npz`.
-        variables: Keras or TensorFlow variables, in an order that is the same at reading.
-        values: JSON values.
+    Reading takes the variables in the same order.
     """
-    arrays: dict[str, Any] = {
-        f"variable_{i}": variable.numpy() for i, variable in enumerate(variables)
-    }
+    arrays: dict[str, Any] = {f"variable_{i}": each.numpy() for i, each in enumerate(variables)}
     with written_beside(path, "wb") as file:
         np.savez(file, values=np.array(json.dumps(values)), **arrays)
 
