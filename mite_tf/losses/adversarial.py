@@ -12,10 +12,9 @@ class AdversarialLoss(ABC):
     """Base class of what the modality discriminator and the encoders minimise in their contest.
 
     A discriminator is any Keras model from embeddings `[N, D]` to logits `[N, 1]`, positive
-    where it takes an embedding for an image's, negative where for a caption's. It sees the
-    images and the captions of a batch in one call. Both losses are float32 scalars, whatever
-    the dtype of the embeddings, and each modality weighs one half in them, whatever its number
-    of embeddings.
+    where it takes an embedding for an image's. It sees the images and the captions of a batch in
+    one call. Both losses are float32 scalars whatever the dtype of the embeddings, and each
+    modality weighs one half in them, whatever its number of embeddings.
 
     To add a variant: subclass, implement both losses, return the constructor's arguments from
     `get_config`, and decorate the class with
@@ -23,10 +22,8 @@ class AdversarialLoss(ABC):
     files, name it in `mite_tf/losses/by_name.py`. A variant whose discriminator learns by
     cross-entropy starts from `ModalityClassification` and adds the encoders' loss alone.
 
-    Attributes:
-        uses_discriminator: False for a variant that compares the embeddings directly: its
-            `encoder_loss` then accepts None for a discriminator, and its `discriminator_loss`
-            raises.
+    A variant that compares the embeddings directly sets `uses_discriminator` to False: its
+    `encoder_loss` accepts None for a discriminator, and its `discriminator_loss` raises.
 
     Example:
         >>> class MeanDistance(AdversarialLoss):

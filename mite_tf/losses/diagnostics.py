@@ -29,10 +29,8 @@ def active_hinges(image_ids: tf.Tensor, similarities: tf.Tensor, margin: float =
     """
     similarities = ops.cast(similarities, "float32")
     negative = negative_mask(ops.convert_to_tensor(image_ids))
-    hinges = [
-        hardest_hinge(similarities, negative, margin),
-        hardest_hinge(ops.transpose(similarities), negative, margin),
-    ]
+    ways = (similarities, ops.transpose(similarities))
+    hinges = [hardest_hinge(each, negative, margin) for each in ways]
     return ops.mean(ops.cast(ops.concatenate(hinges) > 0, "float32"))
 
 

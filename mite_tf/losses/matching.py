@@ -43,16 +43,12 @@ class MatchingLoss(keras.losses.Loss):
     def __call__(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Computes the reduced loss.
+        """Computes the reduced loss, a float32 scalar; shape `[N]` with `reduction=None`.
 
         Args:
             y_true: Image ids, shape `[N]`, an integer dtype.
-            y_pred: Similarities, shape `[N, N]`, any float dtype; `y_pred[n, m]` is the
-                similarity of image n to caption m.
+            y_pred: Similarities `[N, N]` of image n to caption m, any float dtype.
             sample_weight: Weights of the pairs, shape `[N]`.
-
-        Returns:
-            The loss, float32: a scalar, or shape `[N]` with `reduction=None`.
 
         Raises:
             ValueError: If the shapes do not fit, or the ids are not integers.

@@ -38,13 +38,12 @@ def small_cnn(*, image_size: int = 96, width: int = 32, name: str = "backbone") 
     normalisation instead of batch normalisation: it is the same in training and in use.
 
     Args:
-        image_size: Height and width of the input, in pixels.
+        image_size: Height and width S of the input, in pixels.
         width: Channels of the first stage.
         name: Name of the model.
 
     Returns:
-        Functional model from pixels `[N, S, S, 3]` in 0-255 to a feature map
-        `[N, S/16, S/16, 8 * width]`.
+        Model from pixels `[N, S, S, 3]` in 0-255 to a map `[N, S/16, S/16, 8 * width]`.
 
     Example:
         >>> small_cnn(image_size=64, width=16).output_shape
@@ -87,8 +86,7 @@ def application_backbone(
         name: Name of the model.
 
     Returns:
-        Functional model from pixels `[N, S, S, 3]` in 0-255 to a feature map `[N, H, W, C]`, or
-        to a vector `[N, C]`.
+        Model from pixels `[N, S, S, 3]` in 0-255 to features `[N, H, W, C]` or `[N, C]`.
 
     Raises:
         MiteError: If Keras has no such model, or its weights cannot be had.

@@ -47,11 +47,9 @@ class MITE(keras.Model):
     validation they are called `val_loss` and so on.
 
     The matching loss sees embeddings under dropout; discriminator and adversarial loss see those
-    without it, which are the ones to be made alike: dropout's noise is larger than most of what
-    tells the modalities apart. Head and text encoder run twice for that, the backbone once.
-
-    The backbone runs in inference mode always, so its batch-normalisation statistics stay as
-    they were pretrained.
+    without it, since its noise is larger than most of what tells the modalities apart. Head and
+    text encoder run twice for that, the backbone once. It always runs in inference mode, so its
+    batch-normalisation statistics stay as they were pretrained.
 
     Args:
         image_encoder: Image encoder.
@@ -128,9 +126,8 @@ class MITE(keras.Model):
                 `keras.Model.compile`.
 
         Raises:
-            ValueError: If `loss` is not a matching loss, if `metrics`, `weighted_metrics` or
-                `loss_weights` are given, or if the global policy is `mixed_float16`, whose loss
-                scaling the three optimizers do not share; use `mixed_bfloat16`.
+            ValueError: If `loss` is not a matching loss, `metrics`, `weighted_metrics` or
+                `loss_weights` are given, or the policy is `mixed_float16`: use `mixed_bfloat16`.
         """
         refuse_compile_arguments(kwargs)
         loss = matching_loss_of(loss)

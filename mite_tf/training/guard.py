@@ -207,13 +207,10 @@ class Guard(keras.callbacks.Callback):
 
     def _is_best(self) -> bool:
         """Whether the last epoch is the best of its stage, and worth going back to."""
-
-        def merit(row: Row) -> float:
-            return row.get("rsum", -row["matching_loss"])
-
         last = self._rows[-1]
         learned = not last["trains_encoders"] or last["similarity_gap"] > self.limits.collapsed_gap
-        return learned and merit(last) == max(map(merit, in_stage(self._rows)))
+        merits = [row.get("rsum", -row["matching_loss"]) for row in in_stage(self._rows)]
+        return learned and merits[-1] == max(merits)
 
     def _take(self, finding: Finding, remedy: str, *, fatal: bool = False) -> None:
         """Records a finding and does what `action` says."""

@@ -26,22 +26,20 @@ class Stage:
         epochs: Length; an epoch goes over all captions.
         inputs: `features`, computed once by the frozen backbone, or `pixels`.
         trains_encoders: Whether image head and text encoder are updated.
-        backbone_share: Share of the backbone's variables, counted from its output, that are
-            updated too; above 0 needs pixels.
+        backbone_share: Share of the backbone updated, from its output; above 0 needs pixels.
         discriminator_steps: Updates of the discriminator in each step.
         learning_rate: Peak learning rate of head and text encoder.
         backbone_rate_factor: Learning rate of the backbone, as a multiple of `learning_rate`.
         discriminator_learning_rate: Learning rate of the discriminator.
         warmup_epochs: Epochs over which the learning rates rise from zero.
-        decay: Course of the learning rates after that: `constant`; `cosine` down to
-            `final_rate_factor`; or `step`: to `final_rate_factor` at half of the stage.
+        decay: Their course after that: `constant`; `cosine` down to `final_rate_factor`; or `step`,
+            to it at half of the stage.
         final_rate_factor: Learning rate at the end, as a multiple of the peak.
         hardest_share: Share of the hardest negative in the triplet loss, beside the sum over all:
             a number, or points (epoch in the stage, value).
         adversarial_weight: Weight of the adversarial loss: a number, or points.
         batch_size: Images in a batch.
-        captions_per_image: Captions of each image in a batch. With pixels, more of them spread
-            the cost of an image over several pairs.
+        captions_per_image: Captions of each; more of them spread the cost of an image in pixels.
         views: For features: number of cached views to draw from, the whole frame first; 2 leaves
             out the random crops, 0 takes all.
         image_size: For pixels: height and width to train at; 0 for `backbone.image_size`. A
