@@ -13,6 +13,7 @@ from mite_tf.losses import (
     MaximumMeanDiscrepancy,
     Wasserstein,
 )
+from tests.losses.conftest import linear
 
 WITH_DISCRIMINATOR = [
     FlippedLabels(label_smoothing=0.1, r1_penalty=2.0),
@@ -25,13 +26,6 @@ ALL = [*WITH_DISCRIMINATOR, MaximumMeanDiscrepancy(bandwidths=(0.5, 1.0))]
 
 def variants(losses):
     return pytest.mark.parametrize("loss", losses, ids=lambda loss: type(loss).__name__)
-
-
-def linear(weights, bias=0.0, dtype=None):
-    discriminator = keras.Sequential([keras.layers.Dense(1, dtype=dtype)])
-    discriminator.build((None, len(weights)))
-    discriminator.set_weights([np.array(weights, "float32")[:, None], np.array([bias], "float32")])
-    return discriminator
 
 
 def nonlinear(dropout=0.0):
@@ -72,16 +66,11 @@ def test_losses_are_float32_scalars_on_half_precision_embeddings(loss):
     exact = tf.cast(images, "float32"), tf.cast(texts, "float32")
     discriminator = linear([0.5, -1.0, 2.0], 0.25)
 
-    value = loss.encoder_loss(discriminator, images, texts)
-    assert value.dtype == "float32"
-    assert value.shape == ()
-    np.testing.assert_array_equal(value, loss.encoder_loss(discriminator, *exact))
-    if loss.uses_discriminator:
-        value = loss.discriminator_loss(discriminator, images, texts)
-        assert value.dtype == "float32"
-        assert value.shape == ()
+    for method in (loss.encoder_loss, loss.discriminator_loss)[: 1 + loss.uses_discriminator]:
+        value = method(discriminator, images, texts)
+        assert (value.dtype, value.shape) == ("float32", ())
         # A linear discriminator is as steep at one point as at another.
-        np.testing.assert_allclose(value, loss.discriminator_loss(discriminator, *exact), rtol=1e-6)
+        np.testing.assert_allclose(value, method(discriminator, *exact), rtol=1e-6)
 
 
 @variants(WITH_DISCRIMINATOR)
@@ -162,17 +151,9 @@ def test_repeating_the_images_changes_nothing(loss):
     images, texts = embeddings()
     twice = tf.concat([images, images], 0)
     discriminator = linear([0.5, -1.0, 2.0], 0.25)
-    np.testing.assert_allclose(
-        loss.encoder_loss(discriminator, twice, texts),
-        loss.encoder_loss(discriminator, images, texts),
-        rtol=1e-5,
-    )
-    if loss.uses_discriminator:
-        np.testing.assert_allclose(
-            loss.discriminator_loss(discriminator, twice, texts),
-            loss.discriminator_loss(discriminator, images, texts),
-            rtol=1e-5,
-        )
+    for method in (loss.encoder_loss, loss.discriminator_loss)[: 1 + loss.uses_discriminator]:
+        once = method(discriminator, images, texts)
+        np.testing.assert_allclose(method(discriminator, twice, texts), once, rtol=1e-5)
 
 
 @variants(ALL)
@@ -213,10 +194,7 @@ def test_a_discriminator_with_two_outputs_is_refused(loss):
 
 
 def test_the_interface_asks_a_variant_for_three_methods():
-    assert AdversarialLoss.__abstractmethods__ == {
-        "discriminator_loss",
-        "encoder_loss",
-        "get_config",
-    }
+    methods = {"discriminator_loss", "encoder_loss", "get_config"}
+    assert AdversarialLoss.__abstractmethods__ == methods
     assert all(loss.uses_discriminator for loss in WITH_DISCRIMINATOR)
     assert not MaximumMeanDiscrepancy.uses_discriminator

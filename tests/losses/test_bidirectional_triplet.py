@@ -26,22 +26,6 @@ def test_equals_the_hinges_computed_by_hand(negatives, expected):
     np.testing.assert_allclose(loss(IDS, SIMILARITIES), expected, atol=1e-6)
 
 
-def test_sum_and_hardest_differ_when_two_negatives_violate_the_margin():
-    # Row 0: 0.2 - 0.5 + (0.6, 0.4) = 0.3, 0.1; every other similarity is far below its pair.
-    similarities = np.array([[0.5, 0.6, 0.4], [0.0, 0.9, 0.0], [0.0, 0.0, 0.9]], "float32")
-    for negatives, expected in (("sum", 0.4), ("hardest", 0.3)):
-        loss = BidirectionalTriplet(0.2, negatives, reduction=None)
-        np.testing.assert_allclose(loss(IDS, similarities)[0], expected, atol=1e-6)
-
-
-def test_semi_hard_falls_back_on_the_easiest_negative():
-    # Both negatives of row 0 beat the pair's 0.1; the easier one is 0.3: 0.2 - 0.1 + 0.3 = 0.4.
-    # Column 0 has 0.0 below the pair: 0.2 - 0.1 + 0.0 = 0.1.
-    similarities = np.array([[0.1, 0.3, 0.6], [0.0, 0.9, 0.0], [0.0, 0.0, 0.9]], "float32")
-    loss = BidirectionalTriplet(0.2, "semi-hard", reduction=None)
-    np.testing.assert_allclose(loss(IDS, similarities)[0], 0.5, atol=1e-6)
-
-
 def test_soft_hinge_by_hand():
     # Row 0: 0.1 * log(1 + e^((0.2 - 0.5 + 0.6) / 0.1) + e^((0.2 - 0.5 + 0.1) / 0.1))
     #      = 0.1 * log(1 + e^3 + e^-2); column 0: 0.1 * log(1 + e^-1 + e^1.5).
@@ -102,18 +86,3 @@ def test_active_hinges_masks_by_image_id():
     ids = np.array([2**40, 2**40, 2**40 + 1])
     assert float(active_hinges(ids, SIMILARITIES, 0.2)) == pytest.approx(1 / 6)
     assert float(active_hinges(np.array([4]), np.array([[0.3]], "float16"), 0.2)) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"margin": 0}, "`margin`.*above 0.*margin=0"),
-        ({"margin": float("nan")}, "`margin`.*margin=nan"),
-        ({"negatives": "hard"}, "`negatives`.*'semi-hard'.*negatives='hard'"),
-        ({"negatives": "mix", "hardest_share": 1.5}, r"`hardest_share`.*\[0, 1\].*=1.5"),
-        ({"negatives": "sum", "hardest_share": 0.5}, "`hardest_share`.*negatives='sum'.*=0.5"),
-    ],
-)
-def test_arguments_out_of_range_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        BidirectionalTriplet(**arguments)

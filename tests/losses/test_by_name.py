@@ -17,14 +17,9 @@ ADVERSARIAL = {
 }
 
 
-@pytest.mark.parametrize(("name", "kind"), MATCHING.items())
-def test_every_matching_loss_has_a_name(name, kind):
-    assert type(matching_loss(name)) is kind
-
-
-@pytest.mark.parametrize(("name", "kind"), ADVERSARIAL.items())
-def test_every_adversarial_loss_has_a_name(name, kind):
-    assert type(adversarial_loss(name)) is kind
+def test_every_loss_has_a_name():
+    assert {name: type(matching_loss(name)) for name in MATCHING} == MATCHING
+    assert {name: type(adversarial_loss(name)) for name in ADVERSARIAL} == ADVERSARIAL
 
 
 def test_arguments_reach_the_loss():
@@ -45,6 +40,29 @@ def test_an_unknown_argument_is_answered_with_the_known_ones():
         matching_loss("triplet", marign=0.2)
 
 
-def test_a_wrong_value_is_answered_by_the_loss():
-    with pytest.raises(ValueError, match="`label_smoothing`"):
-        adversarial_loss("flipped-labels", label_smoothing=2)
+CLASSIFYING = ("flipped-labels", "gradient-reversal", "entropy-maximization")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("triplet", {"margin": 0}, "`margin`.*above 0.*margin=0"),
+        ("triplet", {"margin": float("nan")}, "`margin`.*margin=nan"),
+        ("triplet", {"temperature": 0}, "`temperature`.*above 0"),
+        ("triplet", {"negatives": "hard"}, "`negatives`.*'semi-hard'.*negatives='hard'"),
+        ("triplet", {"negatives": "mix", "hardest_share": 1.5}, r"`hardest_share`.*\[0, 1\].*1.5"),
+        ("triplet", {"hardest_share": 0.5}, "`hardest_share`.*negatives='sum'.*=0.5"),
+        ("infonce", {"temperature": 0}, "`temperature`.*above 0.*temperature=0"),
+        ("siglip", {"temperature": -1}, "`temperature`.*above 0.*temperature=-1"),
+        ("wasserstein", {"gradient_penalty": -10}, "`gradient_penalty`.*at least 0.*=-10"),
+        ("mmd", {"bandwidths": ()}, "`bandwidths`.*above 0.*bandwidths="),
+        ("mmd", {"bandwidths": (1.0, 0.0)}, "`bandwidths`.*above 0.*bandwidths="),
+        *((n, {"label_smoothing": 0.5}, r"`label_smoothing`.*\[0, 0.5\)") for n in CLASSIFYING),
+        *((n, {"label_smoothing": -0.1}, "`label_smoothing`.*=-0.1") for n in CLASSIFYING),
+        *((n, {"r1_penalty": -1.0}, "`r1_penalty`.*at least 0.*=-1.0") for n in CLASSIFYING),
+    ],
+)
+def test_arguments_out_of_range_are_named_by_the_loss(name, arguments, message):
+    build = matching_loss if name in MATCHING else adversarial_loss
+    with pytest.raises(ValueError, match=message):
+        build(name, **arguments)

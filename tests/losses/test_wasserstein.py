@@ -1,16 +1,8 @@
-import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from mite_tf.losses import Wasserstein
-
-
-def linear(weights):
-    critic = keras.Sequential([keras.layers.Dense(1, use_bias=False)])
-    critic.build((None, len(weights)))
-    critic.set_weights([np.array(weights, "float32")[:, None]])
-    return critic
+from tests.losses.conftest import linear
 
 
 def quadratic(inputs, training):
@@ -72,8 +64,3 @@ def test_the_seed_decides_the_points_and_each_step_draws_new_ones():
     again = [float(compiled(quadratic, IMAGES, TEXTS)) for _ in range(3)]
     np.testing.assert_allclose(draws, again, rtol=1e-5)
     assert len(set(draws)) == 3
-
-
-def test_arguments_out_of_range_are_named():
-    with pytest.raises(ValueError, match=r"`gradient_penalty`.*at least 0.*=-10"):
-        Wasserstein(gradient_penalty=-10)

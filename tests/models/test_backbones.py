@@ -38,7 +38,7 @@ def test_file_backbone_takes_other_sizes_where_its_layers_do(tmp_path):
     flat = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten()])
     flat.add(keras.layers.Dense(2))
     flat.save(tmp_path / "flat.keras")
-    with pytest.raises(MiteError, match=r"do not allow images of 48 px.*model\.image_size to 32"):
+    with pytest.raises(MiteError, match=r"allow images of 48 px.*backbone\.image_size to 32"):
         file_backbone(tmp_path / "flat.keras", feature_map=False, image_size=48)
 
 
