@@ -59,7 +59,7 @@ class MatchingLoss(keras.losses.Loss):
 
 
 def negative_mask(image_ids: tf.Tensor) -> tf.Tensor:
-    """Marks, `[N, N]`, the image-caption combinations whose image ids, `[N]`, differ.
+    """Marks in `[N, N]` the image-caption combinations whose image ids `[N]` differ.
 
     Example:
         >>> negative_mask(ops.array([7, 7, 9])).numpy().astype(int)

@@ -40,7 +40,7 @@ class SharedLearningRate(keras.callbacks.Callback):
         >>> from types import SimpleNamespace
         >>> names = ("optimizer", "backbone_optimizer", "discriminator_optimizer")
         >>> model = SimpleNamespace(**{name: keras.optimizers.Adam(0.1) for name in names})
-        >>> callback = SharedLearningRate()  # `MITE.fit` does this and what follows
+        >>> callback = SharedLearningRate()
         >>> callback.set_model(model)
         >>> callback.on_train_begin()
         >>> model.optimizer.learning_rate = 0.05

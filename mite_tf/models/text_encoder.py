@@ -100,9 +100,9 @@ def transformer_encoder(
 ) -> keras.Model:
     """Builds a small pre-norm Transformer, pooled over its words.
 
-    It has so many `layers`, each with so many attention `heads` and `word_size` wide, and takes
-    captions of up to `max_length` tokens, the tokenizer's. `dropout` is in the blocks too. The
-    result and all other arguments are those of `bag_of_words_encoder`.
+    It is a stack of `layers` blocks, `word_size` wide, with `heads` attention heads each, for
+    captions of up to `max_length` tokens (that of the tokenizer). `dropout` is in the blocks too.
+    The result and all other arguments are those of `bag_of_words_encoder`.
 
     Raises:
         ValueError: If `word_size` is not a multiple of `heads`.

@@ -30,8 +30,8 @@ class Checkpoint(keras.callbacks.Callback):
         values: Returns plain values to keep beside them.
         save_minutes: Minutes between two saves within an epoch.
         interruption: Tells whether to save and stop after a batch.
-        beginning: File of the state to begin from without a file of its own. The adversary, which
-            may be another one, then stays as it is; see `mite_tf.runs.beginning`.
+        beginning: File of another training's state to begin from while `path` is absent. Its
+            adversary may be another one and is left out; see `mite_tf.runs.beginning`.
     """
 
     def __init__(

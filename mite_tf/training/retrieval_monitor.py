@@ -26,7 +26,7 @@ class RetrievalMonitor(keras.callbacks.Callback):
         embed: Returns the split's `Embeddings` by the model as it stands.
         weights: Returns a context in which the weights to judge are in place, such as
             `WeightAveraging.lent`.
-        on_best: Called there with the epoch, its stage and the evaluation, when it is the best.
+        on_best: Called there with the epoch, its stage and the evaluation, when it is the best yet.
         select_by: Which epoch is the best: the one with the highest `rsum`, or the `last`.
         probe_every: Epochs between fresh probes of half a second, see `quick_probe_accuracy`; 0
             for none. A split of fewer than five images has none either.

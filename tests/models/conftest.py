@@ -15,7 +15,7 @@ from mite_tf.models import (
 WORDS, SIZE, FEATURES = 60, 16, 12
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_mite():
     """Builds the same small model at every call; from pixels, or from feature vectors."""
 
@@ -43,7 +43,7 @@ def make_mite():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_batch():
     def make(images=6, captions_per_image=1, pixels=False, seed=0):
         random = np.random.default_rng(seed)
