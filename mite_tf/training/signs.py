@@ -200,11 +200,11 @@ def _loses(rows: Sequence[Row], limits: Limits) -> bool:
 
 
 def _tell_losing(row: Row) -> tuple[str, str]:
-    probe = f", where a fresh probe is in {row['probe_accuracy']:.0%}"
+    probe = row.get("probe_accuracy")
+    compared = "" if probe is None else f", where a fresh probe is in {probe:.0%}"
     return (
         f"the discriminator learns nothing: it is right in {row['discriminator_accuracy']:.0%}"
-        f"{probe if 'probe_accuracy' in row else ''}, and its loss is "
-        f"{row['discriminator_loss']:.3g}",
+        f"{compared}, and its loss is {row['discriminator_loss']:.3g}",
         f"change {_key_of(row, 'discriminator_learning_rate')} (lower it if the loss is above "
         "0.69, which is that of guessing), or enlarge discriminator.hidden_sizes",
     )

@@ -7,16 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+from mite_tf import models
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings
 from mite_tf.losses import BidirectionalTriplet, FlippedLabels
-from mite_tf.models import (
-    MITE,
-    ImageEncoder,
-    bag_of_words_encoder,
-    image_head,
-    modality_discriminator,
-)
 from mite_tf.runs import Run, train
 from mite_tf.training import Checkpoint, Guard, Limits, RetrievalMonitor, StageSchedule
 from mite_tf.training.signs import SIGNS, streak
@@ -30,11 +24,8 @@ def pairs(count, seed):
     random = np.random.default_rng(seed)
     words = random.integers(1, 60, (count, 6)).astype(np.int32)
     features = WORDS[words].mean(axis=1) + random.normal(0, 0.1, (count, 16))
-    ids = np.arange(count)
-    return {
-        "features": features.astype(np.float32), "image_id": ids,
-        "token_ids": words, "caption_image_id": ids,
-    }  # fmt: skip
+    ids = {"image_id": np.arange(count), "caption_image_id": np.arange(count)}
+    return {"features": features.astype(np.float32), "token_ids": words, **ids}
 
 
 DEV = pairs(200, 1)
@@ -45,10 +36,10 @@ def make_model(
 ):
     keras.utils.set_random_seed(0)
     plain = {"dropout": 0.0, "embedding_size": 16}
-    model = MITE(
-        ImageEncoder(None, image_head((16,), hidden_size=16, **plain)),
-        bag_of_words_encoder(60, word_size=16, hidden_size=0, **plain),
-        modality_discriminator(16, hidden_sizes=(32, 32), input_dropout=0.0),
+    model = models.MITE(
+        models.ImageEncoder(None, models.image_head((16,), hidden_size=16, **plain)),
+        models.bag_of_words_encoder(60, word_size=16, hidden_size=0, **plain),
+        models.modality_discriminator(16, hidden_sizes=(32, 32), input_dropout=0.0),
     )
     model.compile(
         keras.optimizers.AdamW(rate, global_clipnorm=2.0),
@@ -105,7 +96,7 @@ def kinds(guard):
 )
 def test_a_healthy_training_gives_no_alarm(settings):
     guard = Guard()
-    history = fit(make_model(**settings), guard, epochs=7)
+    history = fit(make_model(**settings), guard, epochs=7, probe=2)
     assert guard.findings == []
     assert history["rsum"][-1] > 400
 
@@ -129,18 +120,13 @@ class TestCollapse:
         halvings = len(guard.findings)
         assert float(model.optimizer.learning_rate) == pytest.approx(0.4 / 2**halvings)
 
-    def test_the_first_steps_of_a_training_do_not_count(self):
-        rows = [COLLAPSED | {"steps": 99}, COLLAPSED]
-        assert streak(SIGNS[0], rows, Limits()) == 1
-
     def test_stopping_raises_the_sentence(self):
+        guard = Guard("stop", limits=Limits(settling_steps=-1, patience=1))
+        guard.set_model(make_model(steps=0))
+        guard.on_epoch_begin(0)
         with pytest.raises(MiteError, match=r"have collapsed.*lower learning_rate.*train anew"):
-            fit(
-                make_model(negatives="hardest", rate=0.4),
-                Guard("stop", limits=EARLY),
-                epochs=9,
-                probe=False,
-            )
+            guard.on_epoch_end(0, COLLAPSED)
+        assert kinds(guard) == ["collapse"]
 
 
 def test_a_loss_that_diverges_leads_back_to_the_best_epoch():
@@ -189,29 +175,27 @@ class TestNotFinite:
         assert kinds(guard) == ["not finite"] * 3
 
 
-# Far too weak an adversary for a discriminator that takes five large steps at a time.
-WINNING = {
-    "weight": 1e-3, "steps": 5, "discriminator_rate": 1e-2, "negatives": "hardest", "rate": 1e-3,
-}  # fmt: skip
-# A strong one, and nothing that damps the discriminator.
-CIRCLING = {"weight": 1.0}
-
-
 class TestAdversary:
     def test_a_discriminator_that_wins(self):
+        # Far too weak an adversary for a discriminator that takes five large steps at a time.
+        model = make_model(
+            weight=1e-3, steps=5, discriminator_rate=1e-2, negatives="hardest", rate=1e-3
+        )
         guard = Guard(on_finding=lambda finding: None)
-        fit(make_model(**WINNING), guard, 6)
+        fit(model, guard, 6)
         assert kinds(guard) == ["winning discriminator"]
         assert "r1_penalty" in guard.findings[0].advice
 
-    @pytest.mark.parametrize("rate", [1e-7, 1e3], ids=["too small", "too large"])
-    def test_a_discriminator_that_learns_nothing(self, rate):
-        guard = Guard(on_finding=lambda finding: None)
-        fit(make_model(discriminator_rate=rate, trains_encoders=False), guard, 4)
-        assert kinds(guard) == ["losing discriminator"]
+    def test_a_discriminator_that_learns_nothing(self):
+        model = make_model(trains_encoders=False)
+        for rate, probe in ((1e-7, True), (1e3, False)):  # too small, too large
+            model.discriminator_optimizer.learning_rate = rate
+            guard = Guard(on_finding=lambda finding: None)
+            fit(model, guard, 4, probe=probe)
+            assert kinds(guard) == ["losing discriminator"]
 
     def test_encoders_that_run_in_circles(self):
-        model = make_model(**CIRCLING)
+        model = make_model(weight=1.0)  # a strong one, and nothing damps the discriminator
         guard = Guard("act", on_finding=lambda finding: None)
         history = fit(model, guard, 8)
         assert kinds(guard) == ["rotation"]
@@ -238,17 +222,21 @@ COLLAPSED = {
     "stage": "", "acted": False, "steps": 500, "trains_encoders": True, "similarity_gap": 0.01,
     "matching_loss": 0.4, "loss_if_alike": 0.4,
 }  # fmt: skip
-FINE = COLLAPSED | {"similarity_gap": 0.3, "matching_loss": 0.2}
 
 
 class TestPatience:
-    def test_a_streak_is_broken_by_an_epoch_without_the_sign(self):
-        rows = [COLLAPSED, COLLAPSED, FINE, COLLAPSED]
-        assert [streak(SIGNS[0], rows[:n], Limits()) for n in range(5)] == [0, 1, 2, 0, 1]
-
-    def test_a_streak_starts_anew_after_an_action(self):
-        rows = [COLLAPSED, COLLAPSED | {"acted": True}, COLLAPSED]
-        assert streak(SIGNS[0], rows, Limits()) == 1
+    @pytest.mark.parametrize(
+        ("rows", "streaks"),
+        [
+            ([{}, {}, {"similarity_gap": 0.3, "matching_loss": 0.2}, {}], [0, 1, 2, 0, 1]),
+            ([{}, {"acted": True}, {}], [0, 1, 0, 1]),  # it starts anew after an action
+            ([{"steps": 99}, {}], [0, 0, 1]),  # the first steps of a training do not count
+        ],
+    )
+    def test_a_streak_is_of_epochs_in_a_row(self, rows, streaks):
+        rows = [COLLAPSED | row for row in rows]
+        found = [streak(SIGNS[0], rows[:count], Limits()) for count in range(len(rows) + 1)]
+        assert found == streaks
 
     def test_an_unknown_action_is_refused(self):
         with pytest.raises(ValueError, match="action='pray'"):

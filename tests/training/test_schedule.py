@@ -1,37 +1,11 @@
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 
 from mite_tf.losses import BidirectionalTriplet
-from mite_tf.models import (
-    MITE,
-    ImageEncoder,
-    bag_of_words_encoder,
-    image_head,
-    modality_discriminator,
-)
 from mite_tf.training import Stage, StageSchedule, WeightAveraging
-
-
-def small_mite():
-    keras.utils.set_random_seed(0)
-    mite = MITE(
-        ImageEncoder(None, image_head((6,), embedding_size=8, hidden_size=0, dropout=0)),
-        bag_of_words_encoder(20, word_size=8, embedding_size=8, hidden_size=0, dropout=0),
-        modality_discriminator(8, hidden_sizes=(4,)),
-    )
-    mite.compile("adamw", loss=BidirectionalTriplet(negatives="mix"))
-    return mite
-
-
-def batch(images=8):
-    random = np.random.default_rng(0)
-    return {
-        "features": random.random((images, 6), np.float32),
-        "image_id": np.arange(images),
-        "token_ids": random.integers(1, 20, (images, 5)),
-        "caption_image_id": np.arange(images),
-    }
 
 
 class Watch(keras.callbacks.Callback):
@@ -41,15 +15,9 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, step, logs=None):
         model = self.model
-        self.seen.append(
-            (
-                round(float(model.optimizer.learning_rate), 6),
-                round(float(model.adversarial_weight), 6),
-                round(float(model.matching_loss.hardest_share), 6),
-                model.trains_encoders,
-                model.discriminator_steps,
-            )
-        )
+        rate, share = model.optimizer.learning_rate, model.matching_loss.hardest_share
+        numbers = [round(float(each), 6) for each in (rate, model.adversarial_weight, share)]
+        self.seen.append((*numbers, model.trains_encoders, model.discriminator_steps))
 
 
 STAGES = [
@@ -66,37 +34,36 @@ STAGES = [
 ]  # fmt: skip
 
 
-def test_one_fit_goes_through_all_stages():
-    model, watch = small_mite(), Watch()
+@pytest.fixture
+def make_fit(make_mite, make_batch):
+    def make():
+        model = make_mite(matching=BidirectionalTriplet(negatives="mix"))
+        return model, partial(
+            model.fit, make_batch(images=8), batch_size=4, verbose=0, shuffle=False
+        )
+
+    return make
+
+
+def test_one_fit_goes_through_all_stages(make_fit):
+    (_, fit), watch = make_fit(), Watch()
     schedule = StageSchedule(STAGES)
-    history = model.fit(
-        batch(), batch_size=4, epochs=schedule.epochs, callbacks=[schedule, watch],
-        verbose=0, shuffle=False,
-    )  # fmt: skip
+    history = fit(epochs=schedule.epochs, callbacks=[schedule, watch])
     assert history.history["stage"] == ["align"] * 2 + ["classify"] + ["adversarial"] * 2
     assert [seen[:3] for seen in watch.seen if seen[3]] == [
-        (0.1, 0.0, 0.0),
-        (0.1, 0.0, 0.25),
-        (0.1, 0.0, 0.5),
-        (0.1, 0.0, 0.75),
-        (0.2, 0.0, 1.0),
-        (0.2, 0.2, 1.0),
-        (0.1, 0.4, 1.0),
-        (0.1, 0.4, 1.0),
-    ]
+        (0.1, 0.0, 0.0), (0.1, 0.0, 0.25), (0.1, 0.0, 0.5), (0.1, 0.0, 0.75),
+        (0.2, 0.0, 1.0), (0.2, 0.2, 1.0), (0.1, 0.4, 1.0), (0.1, 0.4, 1.0),
+    ]  # fmt: skip
     assert [seen[3:] for seen in watch.seen[::2]] == [
         (True, 0), (True, 0), (False, 3), (True, 1), (True, 1),
     ]  # fmt: skip
 
 
-def test_several_fits_are_the_same_as_one():
+def test_several_fits_are_the_same_as_one(make_fit):
     def weights(fits):
-        model, schedule = small_mite(), StageSchedule(STAGES)
+        (model, fit), schedule = make_fit(), StageSchedule(STAGES)
         for first, last in fits:
-            model.fit(
-                batch(), batch_size=4, initial_epoch=first, epochs=last, callbacks=[schedule],
-                verbose=0, shuffle=False,
-            )  # fmt: skip
+            fit(initial_epoch=first, epochs=last, callbacks=[schedule])
         return [v.numpy() for v in model.trainable_variables]
 
     for one, many in zip(weights([(0, 5)]), weights([(0, 1), (1, 4), (4, 5)]), strict=True):
