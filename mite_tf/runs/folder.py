@@ -118,13 +118,9 @@ class RunFolder:
         return read_values(self.state)["epoch"] if self.state.exists() else -1
 
     def stage_before_adversary(self, stage: str | None = None) -> str:
-        """Returns the last stage before the adversary that leads up to a stage.
+        """Returns the last stage before the adversary that leads up to a stage, or to the end.
 
-        Args:
-            stage: Name of a stage; the last one by default.
-
-        Returns:
-            Its name; empty if no adversary has taken part by then.
+        The name is empty if no adversary has taken part by then.
         """
         stages = [each for each in self.config.stages if each.name in self.best_folders()]
         for number, each in enumerate(stages):
@@ -144,11 +140,7 @@ class RunFolder:
     ) -> None:
         """Makes the folder with what a run begins with; it appears complete or not at all.
 
-        Args:
-            config: The configuration.
-            vocabulary: The vocabulary.
-            info: What `run.json` is to hold.
-            beginning: A finished run whose end is where this one begins, see `train`.
+        `beginning` is a finished run whose end is where this one begins, see `train`.
         """
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         beside.mkdir(parents=True)
@@ -202,16 +194,10 @@ class RunFolder:
             )
         return folders[stage]
 
-    def keep_best(self, epoch: int, stage: str, save: Callable[[Path], object]) -> Path:
-        """Replaces the best encoders of a stage.
+    def keep_best(self, epoch: int, stage: str, save: Callable[[Path], object]) -> None:
+        """Replaces the best encoders of a stage; a kill before the end leaves the old ones.
 
-        Args:
-            epoch: Number of the epoch, from 0.
-            stage: Name of the stage.
-            save: Called with a folder to write the encoders into.
-
-        Returns:
-            The folder, complete when this returns; a kill before that leaves the old one.
+        `epoch` counts from 0, and `save` is called with a folder to write the encoders into.
         """
         target = self.path / "best" / f"{epoch + 1:04d}-{stage}"
         unfinished = target.with_name(f"unfinished-{target.name}")
@@ -223,7 +209,6 @@ class RunFolder:
         unfinished.rename(target)
         if old is not None and old != target:
             shutil.rmtree(old)
-        return target
 
     def write_warnings(self, sentences: Sequence[str]) -> None:
         """Replaces the warnings; with none to write, there is no file."""

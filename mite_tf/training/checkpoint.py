@@ -32,7 +32,7 @@ class Checkpoint(keras.callbacks.Callback):
         interruption: Tells whether to save and stop after a batch.
         beginning: File of the state that the training begins from, while there is no file of
             its own. All that belongs to the adversary stays as it is then, since another
-            training may have had another one; see `mite_tf.runs.beginning`.
+            training may have had another one; see `mite_tf.runs.train`.
     """
 
     def __init__(
