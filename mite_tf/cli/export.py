@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_verb
+from mite_tf.cli.options import Verbs, add_verb, chosen
 from mite_tf.quiet import load_tensorflow
 
 
@@ -41,13 +41,7 @@ def _export(options: argparse.Namespace) -> None:
     from mite_tf.export.formats import DEFAULT_FORMATS
     from mite_tf.runs.export_run import export_run
 
-    manifest = export_run(
-        options.run,
-        options.out,
-        formats=options.formats or DEFAULT_FORMATS,
-        int8=options.int8,
-        data=options.data,
-        split=options.split,
-        stage=options.stage,
-    )
+    given = chosen(options, "int8 data split stage")
+    given["formats"] = options.formats or DEFAULT_FORMATS
+    manifest = export_run(options.run, options.out, **given)
     print(f"{options.out}: version {manifest.version}, verified; see MODEL_CARD.md in it")

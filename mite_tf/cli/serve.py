@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mite_tf.cli.options import Verbs, add_verb
+from mite_tf.cli.options import Verbs, add_verb, chosen
 from mite_tf.errors import MiteError
 
 if TYPE_CHECKING:
@@ -80,15 +80,12 @@ def _serve(options: argparse.Namespace) -> None:
 
     serve(
         options.export,
-        host=options.host,
-        port=options.port,
         http_port=None if options.http_port < 0 else options.http_port,
-        backend=options.backend,
         batching=_batching(options),
         tls=_tls(options),
         max_message_bytes=options.max_message_mib << 20,
         max_image_pixels=options.max_image_megapixels * 1_000_000,
-        log_level=options.log_level,
+        **chosen(options, "host port backend log_level"),
     )
 
 
@@ -96,8 +93,7 @@ def _batching(options: argparse.Namespace) -> Batching | None:
     from mite_tf.serving.server import ServerOptions, read_batching
 
     if options.no_batching:
-        own = ServerOptions(export=Path(options.export)).choose_batching()
-        return replace(own, gather=False)
+        return replace(ServerOptions(export=Path(options.export)).choose_batching(), gather=False)
     if options.batching_parameters_file:
         return read_batching(options.batching_parameters_file)
     return None

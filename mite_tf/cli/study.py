@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_recipe, add_verb
+from mite_tf.cli.options import Verbs, add_recipe, add_verb, chosen
 from mite_tf.quiet import load_tensorflow
 
 
@@ -51,16 +51,10 @@ def _study(options: argparse.Namespace) -> None:
         options.out,
         config=options.config or "flickr8k",
         variants=options.variants.split(","),
-        seeds=options.seeds,
-        first_seed=options.first_seed,
         overrides=parse_overrides(options.set),
-        variants_file=options.variants_file,
-        split=options.split,
-        stage=options.stage,
-        against=options.against,
-        format=options.format,
-        root=options.root,
-        skip_bad=options.skip_bad,
         feature_cache=options.cache,
+        **chosen(
+            options, "seeds first_seed variants_file split stage against format root skip_bad"
+        ),
     )
     print(f"{folder.path / 'study.html'}: the report; study.md and study.json hold the same")

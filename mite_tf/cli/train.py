@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_recipe, add_verb
+from mite_tf.cli.options import Verbs, add_recipe, add_verb, chosen
 from mite_tf.quiet import load_tensorflow
 
 
@@ -34,12 +34,8 @@ def _train(options: argparse.Namespace) -> None:
     run = train(
         options.path,
         options.run,
-        config=options.config,
         overrides=parse_overrides(options.set),
-        format=options.format,
-        root=options.root,
-        skip_bad=options.skip_bad,
-        resume=options.resume,
         feature_cache=options.cache,
+        **chosen(options, "config format root skip_bad resume"),
     )
     print(f"{run.path}: trained; the best encoders are in {run.best()}")
