@@ -46,12 +46,13 @@ def add_source(verb: argparse.ArgumentParser) -> None:
 
 def add_recipe(verb: argparse.ArgumentParser) -> None:
     """Adds how a training is configured."""
-    verb.add_argument(
+    option = verb.add_argument
+    option(
         "--config",
         metavar="NAME|FILE",
         help="flickr8k (default), flickr30k, coco, scenes, or a TOML file",
     )
-    verb.add_argument(
+    option(
         "--set",
         action="append",
         default=[],
@@ -59,12 +60,10 @@ def add_recipe(verb: argparse.ArgumentParser) -> None:
         help="replace a value of the configuration, such as stages.align.epochs=5; repeatable",
     )
     add_source(verb)
-    verb.add_argument(
+    option(
         "--skip-bad", action="store_true", help="go on without images and captions that are broken"
     )
-    verb.add_argument(
-        "--cache", metavar="DIR", help="folder of backbone features, to share between runs"
-    )
+    option("--cache", metavar="DIR", help="folder of backbone features, to share between runs")
 
 
 def add_client(options: argparse._ActionsContainer) -> None:

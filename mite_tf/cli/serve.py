@@ -25,19 +25,20 @@ def add(verbs: Verbs) -> None:
         "  mite serve exports/first --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem\n"
         "  mite serve exports/first --batching-parameters-file batching.config",
     )
-    verb.add_argument("export", help="export folder; newer versions in it are taken up")
-    verb.add_argument(
+    option = verb.add_argument
+    option("export", help="export folder; newer versions in it are taken up")
+    option(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default 127.0.0.1)"
     )
-    verb.add_argument("--port", type=int, default=8500, help="of gRPC (default 8500)")
-    verb.add_argument(
+    option("--port", type=int, default=8500, help="of gRPC (default 8500)")
+    option(
         "--http-port",
         type=int,
         default=8501,
         metavar="PORT",
         help="of REST and metrics (default 8501; -1 for none)",
     )
-    verb.add_argument(
+    option(
         "--backend",
         default="auto",
         metavar="NAME",
@@ -52,22 +53,22 @@ def add(verbs: Verbs) -> None:
     batching.add_argument(
         "--no-batching", action="store_true", help="give each request a call of its own"
     )
-    verb.add_argument("--tls-cert", metavar="FILE", help="certificate of the server (PEM)")
-    verb.add_argument("--tls-key", metavar="FILE", help="its private key (PEM)")
-    verb.add_argument(
+    option("--tls-cert", metavar="FILE", help="certificate of the server (PEM)")
+    option("--tls-key", metavar="FILE", help="its private key (PEM)")
+    option(
         "--tls-client-ca", metavar="FILE", help="ask clients for a certificate of this authority"
     )
-    verb.add_argument(
+    option(
         "--max-message-mib", type=int, default=64, metavar="N", help="largest request (default 64)"
     )
-    verb.add_argument(
+    option(
         "--max-image-megapixels",
         type=int,
         default=64,
         metavar="N",
         help="largest image (default 64)",
     )
-    verb.add_argument(
+    option(
         "--log-level",
         default="info",
         choices=("debug", "info", "warning", "error"),

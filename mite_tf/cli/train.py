@@ -18,11 +18,10 @@ def add(verbs: Verbs) -> None:
         "mite train photos --config flickr8k --run runs/first \\\n"
         "      --set backbone.name=efficientnet.keras --set stages.finetune.epochs=0",
     )
-    train.add_argument("path", help="folder or file of captioned images, splits train and dev")
-    train.add_argument("--run", required=True, metavar="DIR", help="folder for the result")
-    train.add_argument(
-        "--resume", action="store_true", help="go on with the run in DIR where it was stopped"
-    )
+    option = train.add_argument
+    option("path", help="folder or file of captioned images, splits train and dev")
+    option("--run", required=True, metavar="DIR", help="folder for the result")
+    option("--resume", action="store_true", help="go on with the run in DIR where it was stopped")
     add_recipe(train)
     train.set_defaults(stopped=" Go on with the same command and --resume.")
 

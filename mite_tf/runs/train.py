@@ -81,14 +81,10 @@ def train(
     folder = Run(run)
     started = (folder.path / "run.json").exists()
     if folder.path.exists() and any(folder.path.iterdir()) and not (resume and started):
-        raise MiteError(
-            f"{folder.path}: "
-            + (
-                "holds a run already. Go on with it with --resume, or name another folder."
-                if started
-                else "is not empty and holds no run to resume. Name another folder."
-            )
-        )
+        problem = "is not empty and holds no run to resume. Name another folder."
+        if started:
+            problem = "holds a run already. Go on with it with --resume, or name another folder."
+        raise MiteError(f"{folder.path}: {problem}")
     settings = _settings(folder if started else None, config, overrides)
     table = usable_data(data, settings, format, root, skip_bad, quiet)
     info = _describe(table, data, format, root)
