@@ -1,4 +1,4 @@
-"""From captioned images to a run: the main job."""
+"""From captioned images to a run, from the beginning or from the end of another run."""
 
 from __future__ import annotations
 
