@@ -64,15 +64,11 @@ class Encoders:
         self,
         paths: Sequence[str | Path],
         *,
-        batch_size: int = 64,
         on_progress: Progress | None = None,
     ) -> np.ndarray:
         """Embeds image files.
 
-        Args:
-            paths: Image files.
-            batch_size: Images handed to the network at a time.
-            on_progress: Called with the number of images done and of all, now and then.
+        `on_progress` is called with the number of images done and of all, now and then.
 
         Returns:
             float32 `[N, D]`, unit norm.
@@ -111,23 +107,21 @@ class Encoders:
                 return str(path)
         return None
 
-    def embed_features(self, features: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
+    def embed_features(self, features: np.ndarray) -> np.ndarray:
         """Embeds backbone features `[N, ...]`; returns float32 `[N, D]`."""
-        blocks = [
-            self._embed_features(np.asarray(features[i : i + batch_size], np.float32)).numpy()
-            for i in range(0, len(features), batch_size)
-        ]
-        return np.concatenate(blocks) if blocks else self._none()
+        return self._in_blocks(self._embed_features, features, np.float32)
 
-    def embed_text(self, texts: Sequence[str], *, batch_size: int = 512) -> np.ndarray:
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         """Embeds texts; returns float32 `[N, D]`, unit norm."""
-        return self.embed_ids(self.tokenizer.table(texts).ids, batch_size=batch_size)
+        return self.embed_ids(self.tokenizer.table(texts).ids)
 
-    def embed_ids(self, token_ids: np.ndarray, *, batch_size: int = 512) -> np.ndarray:
+    def embed_ids(self, token_ids: np.ndarray) -> np.ndarray:
         """Embeds token ids `[N, L]`, padded with 0; returns float32 `[N, D]`."""
+        return self._in_blocks(self._embed_ids, token_ids, np.int32)
+
+    def _in_blocks(self, network: Any, rows: np.ndarray, dtype: Any) -> np.ndarray:
         blocks = [
-            self._embed_ids(token_ids[i : i + batch_size]).numpy()
-            for i in range(0, len(token_ids), batch_size)
+            network(np.asarray(rows[i : i + 512], dtype)).numpy() for i in range(0, len(rows), 512)
         ]
         return np.concatenate(blocks) if blocks else self._none()
 
@@ -138,13 +132,7 @@ class Encoders:
         features: PrecomputedFeatures | None = None,
         on_progress: Progress | None = None,
     ) -> Embeddings:
-        """Embeds all images and captions of a table.
-
-        Args:
-            table: Captioned images.
-            features: Features of the images, for encoders that start there.
-            on_progress: Called with the number of images done and of all, now and then.
-        """
+        """Embeds all images and captions of a table; `features` for encoders that start there."""
         if features is None:
             images = self.embed_images(table.paths, on_progress=on_progress)
         else:
@@ -161,13 +149,9 @@ class Encoders:
         self.image_encoder.save(folder / "image_encoder.keras")
         self.text_encoder.save(folder / "text_encoder.keras")
         write_vocabulary(folder / "vocabulary.txt", self.tokenizer.vocabulary)
-        settings: dict[str, Any] = {
-            "tokenizer": {
-                "max_length": self.tokenizer.max_length,
-                "lower_case": self.tokenizer.lower_case,
-            },
-            "preprocessing": self.preprocessing and self.preprocessing.to_dict(),
-        }
+        of_text = {name: getattr(self.tokenizer, name) for name in ("max_length", "lower_case")}
+        of_images = self.preprocessing and self.preprocessing.to_dict()
+        settings = {"tokenizer": of_text, "preprocessing": of_images}
         (folder / "encoders.json").write_text(json.dumps(settings, indent=2) + "\n")
 
     @classmethod

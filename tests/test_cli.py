@@ -12,12 +12,9 @@ def photos(tmp_path):
     for split in ("train", "dev"):
         (folder / split).mkdir(parents=True)
         for number in range(3):
-            Image.new("RGB", (20, 20), (80 * number, 0, 0)).save(folder / split / f"{number}.jpg")
+            colour = (80 * number, 0, 9 * len(split))  # no picture in both splits
+            Image.new("RGB", (20, 20), colour).save(folder / split / f"{number}.jpg")
             (folder / split / f"{number}.txt").write_text(f"picture {number} of {split}\n")
-            if split == "dev":  # not the same bytes as in train
-                Image.new("RGB", (20, 20), (0, 80 * number, 9)).save(
-                    folder / split / f"{number}.jpg"
-                )
     return folder
 
 
@@ -34,27 +31,15 @@ def test_help_and_import_load_no_tensorflow(run_python):
     assert "mite train photos" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "verb",
-    [
-        ["data", "check"],
-        ["data", "scenes"],
-        ["train"],
-        ["evaluate"],
-        ["search"],
-        ["study"],
-        ["export"],
-        ["verify"],
-        ["serve"],
-        ["loadtest"],
-        ["demo"],
-    ],
-)
+VERBS = ["train", "evaluate", "search", "study", "export", "verify", "serve", "loadtest", "demo"]
+
+
+@pytest.mark.parametrize("verb", ["data check", "data scenes", *VERBS])
 def test_every_verb_has_help_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main([*verb, "--help"])
+        main([*verb.split(), "--help"])
     assert stopped.value.code == 0
-    assert f"example:\n  mite {' '.join(verb)}" in capsys.readouterr().out
+    assert f"example:\n  mite {verb}" in capsys.readouterr().out
 
 
 def test_data_check_counts_and_reports(photos, tmp_path, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mite_tf.cli.options import Verbs, add_source, add_verb
+from mite_tf.cli.options import Verbs, add_source, add_verb, chosen
 
 
 def add(verbs: Verbs) -> None:
@@ -53,5 +53,4 @@ def _check(options: argparse.Namespace) -> int:
 def _scenes(options: argparse.Namespace) -> None:
     from mite_tf.scenes import write_scenes
 
-    sizes = {split: getattr(options, split) for split in ("train", "dev", "test")}
-    print(write_scenes(options.path, **sizes, size=options.size, seed=options.seed))
+    print(write_scenes(options.path, **chosen(options, "train dev test size seed")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_source, add_verb
+from mite_tf.cli.options import Verbs, add_source, add_verb, chosen
 from mite_tf.quiet import load_tensorflow
 
 
@@ -43,17 +43,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from mite_tf.reports import print_table
     from mite_tf.runs import evaluate
 
-    evaluation = evaluate(
-        options.run,
-        options.data,
-        split=options.split,
-        stage=options.stage,
-        protocol=options.protocol,
-        format=options.format,
-        root=options.root,
-        html=options.html,
-        projection=options.projection,
-    )
+    given = chosen(options, "split stage protocol format root html projection")
+    evaluation = evaluate(options.run, options.data, **given)
     print_table({options.run: evaluation})
     if options.json:
         evaluation.write_json(options.json)

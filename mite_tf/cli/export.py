@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_verb
+from mite_tf.cli.options import Verbs, add_verb, chosen
 from mite_tf.quiet import load_tensorflow
 
 
@@ -17,23 +17,20 @@ def add(verbs: Verbs) -> None:
         "write a trained run as SavedModel and ONNX, and verify them",
         "mite export runs/first --out exports/first --int8",
     )
-    export.add_argument("run", help="run folder")
-    export.add_argument("--out", required=True, metavar="DIR", help="folder for the export")
-    export.add_argument(
+    option = export.add_argument
+    option("run", help="run folder")
+    option("--out", required=True, metavar="DIR", help="folder for the export")
+    option(
         "--format",
         dest="formats",
         type=lambda names: names.split(","),
         metavar="A,B",
         help="of savedmodel, onnx, litert, openvino (default savedmodel,onnx)",
     )
-    export.add_argument(
-        "--int8", action="store_true", help="write the ONNX files with 8-bit weights too"
-    )
-    export.add_argument(
-        "--data", metavar="PATH", help="captioned images of the run (default: where they were)"
-    )
-    export.add_argument("--split", default="dev", help="split to measure recall on (default dev)")
-    export.add_argument("--stage", help="encoders of this stage (default: the last)")
+    option("--int8", action="store_true", help="write the ONNX files with 8-bit weights too")
+    option("--data", metavar="PATH", help="captioned images of the run (default: where they were)")
+    option("--split", default="dev", help="split to measure recall on (default dev)")
+    option("--stage", help="encoders of this stage (default: the last)")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -41,13 +38,7 @@ def _export(options: argparse.Namespace) -> None:
     from mite_tf.export.formats import DEFAULT_FORMATS
     from mite_tf.runs.export_run import export_run
 
-    manifest = export_run(
-        options.run,
-        options.out,
-        formats=options.formats or DEFAULT_FORMATS,
-        int8=options.int8,
-        data=options.data,
-        split=options.split,
-        stage=options.stage,
-    )
+    given = chosen(options, "int8 data split stage")
+    given["formats"] = options.formats or DEFAULT_FORMATS
+    manifest = export_run(options.run, options.out, **given)
     print(f"{options.out}: version {manifest.version}, verified; see MODEL_CARD.md in it")

@@ -5,16 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mite_tf.cli.options import Verbs, add_verb
-from mite_tf.errors import MiteError
+from mite_tf.cli.options import Verbs, add_client, add_verb, chosen, client_of
 from mite_tf.extras import from_extra
 from mite_tf.files import written_beside
-
-if TYPE_CHECKING:
-    from mite_tf.serving import ClientTLS
 
 
 def add(verbs: Verbs) -> None:
@@ -48,12 +43,7 @@ def add(verbs: Verbs) -> None:
     )
     option("--deadline", type=float, default=10.0, metavar="S", help="per request (default 10)")
     option("--processes", type=int, metavar="N", help="client processes (default: by the cores)")
-    option("--tls", action="store_true", help="encrypt; implied by the next four")
-    option("--ca", metavar="FILE", help="authorities to trust (PEM)")
-    option("--cert", metavar="FILE", help="certificate of the client (PEM)")
-    option("--key", metavar="FILE", help="its private key (PEM)")
-    option("--server-name", metavar="NAME", help="name in the server's certificate")
-    option("--token-file", metavar="FILE", help="holds a bearer token")
+    add_client(verb)
     option(
         "--sweep",
         type=_numbers,
@@ -80,9 +70,8 @@ def _loadtest(options: argparse.Namespace) -> int:
     with from_extra("serving", "mite loadtest"):
         from mite_tf.serving import loadtest
 
-    names = ("warmup", "model", "signature", "batch", "inputs", "deadline", "processes", "rate")
-    load = {name: getattr(options, name) for name in names}
-    load |= {"tls": _tls(options), "token": _token(options)}
+    load = chosen(options, "warmup model signature batch inputs deadline processes rate")
+    load |= client_of(options)
     if options.sweep is not None:
         sweep = loadtest.load_sweep(
             options.host,
@@ -112,23 +101,6 @@ def _finish(options: argparse.Namespace, found: Any, plot: Callable[[Any], Any])
         with written_beside(options.plot, "wb") as file:
             file.write(to_png(plot(found)))
     return 130 if found.interrupted else int(found.error_rate > options.max_error_rate)
-
-
-def _tls(options: argparse.Namespace) -> ClientTLS | bool:
-    from mite_tf.serving import ClientTLS
-
-    given = {"ca": options.ca, "certificate": options.cert, "key": options.key}
-    given["server_name"] = options.server_name
-    return ClientTLS(**given) if any(given.values()) else bool(options.tls)
-
-
-def _token(options: argparse.Namespace) -> str | None:
-    if options.token_file is None:
-        return None
-    try:
-        return Path(options.token_file).read_text("utf-8").strip()
-    except OSError as error:
-        raise MiteError(f"{options.token_file}: cannot be read: {error.strerror}.") from error
 
 
 def _numbers(text: str) -> list[int]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mite_tf.errors import MiteError
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-FORMATS = ("flickr", "karpathy", "coco", "csv", "tsv", "jsonl", "folder")
+_FORMATS = ("flickr", "karpathy", "coco", "csv", "tsv", "jsonl", "folder")
 
 
 def add_verb(
@@ -30,20 +33,26 @@ def add_verb(
     return verb
 
 
+def chosen(options: argparse.Namespace, names: str) -> dict[str, Any]:
+    """Returns the options of these names, separated by spaces, as keyword arguments."""
+    return {name: getattr(options, name) for name in names.split()}
+
+
 def add_source(verb: argparse.ArgumentParser) -> None:
     """Adds how captioned images are read."""
-    verb.add_argument("--format", choices=FORMATS, help="format of the data; looked up by default")
+    verb.add_argument("--format", choices=_FORMATS, help="format of the data; looked up by default")
     verb.add_argument("--root", metavar="DIR", help="folder that image paths are relative to")
 
 
 def add_recipe(verb: argparse.ArgumentParser) -> None:
     """Adds how a training is configured."""
-    verb.add_argument(
+    option = verb.add_argument
+    option(
         "--config",
         metavar="NAME|FILE",
         help="flickr8k (default), flickr30k, coco, scenes, or a TOML file",
     )
-    verb.add_argument(
+    option(
         "--set",
         action="append",
         default=[],
@@ -51,9 +60,32 @@ def add_recipe(verb: argparse.ArgumentParser) -> None:
         help="replace a value of the configuration, such as stages.align.epochs=5; repeatable",
     )
     add_source(verb)
-    verb.add_argument(
+    option(
         "--skip-bad", action="store_true", help="go on without images and captions that are broken"
     )
-    verb.add_argument(
-        "--cache", metavar="DIR", help="folder of backbone features, to share between runs"
-    )
+    option("--cache", metavar="DIR", help="folder of backbone features, to share between runs")
+
+
+def add_client(options: argparse._ActionsContainer) -> None:
+    """Adds how a client proves itself to a server, and the server to it."""
+    add = options.add_argument
+    add("--token-file", type=Path, metavar="FILE", help="file with a bearer token")
+    add("--tls", action="store_true", help="connect by TLS, as any option below does too")
+    add("--ca", metavar="PEM", help="authorities to trust")
+    add("--cert", metavar="PEM", help="certificate of this client, for mutual TLS")
+    add("--key", metavar="PEM", help="private key of that certificate")
+    add("--server-name", metavar="NAME", help="name in the server's certificate")
+
+
+def client_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns what `add_client` has added as the arguments `tls` and `token`."""
+    from mite_tf.serving import ClientTLS
+
+    given = chosen(options, "ca key server_name") | {"certificate": options.cert}
+    tls = ClientTLS(**given) if options.tls or any(given.values()) else None
+    if options.token_file is None:
+        return {"tls": tls, "token": None}
+    try:
+        return {"tls": tls, "token": options.token_file.read_text("utf-8").strip()}
+    except OSError as error:
+        raise MiteError(f"{options.token_file}: cannot be read: {error.strerror}.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_source, add_verb
+from mite_tf.cli.options import Verbs, add_source, add_verb, chosen
 from mite_tf.quiet import load_tensorflow
 
 
@@ -32,17 +32,6 @@ def _search(options: argparse.Namespace) -> None:
     load_tensorflow()
     from mite_tf.runs import search
 
-    hits = search(
-        options.run,
-        options.data,
-        options.query,
-        image=options.image,
-        split=options.split,
-        stage=options.stage,
-        top=options.top,
-        format=options.format,
-        root=options.root,
-        html=options.html,
-    )
-    for hit in hits:
+    given = chosen(options, "query image split stage top format root html")
+    for hit in search(options.run, options.data, **given):
         print(f"{hit.score:6.3f}  {hit.id}")

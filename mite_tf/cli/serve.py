@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mite_tf.cli.options import Verbs, add_verb
+from mite_tf.cli.options import Verbs, add_verb, chosen
 from mite_tf.errors import MiteError
 
 if TYPE_CHECKING:
@@ -25,19 +25,20 @@ def add(verbs: Verbs) -> None:
         "  mite serve exports/first --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem\n"
         "  mite serve exports/first --batching-parameters-file batching.config",
     )
-    verb.add_argument("export", help="export folder; newer versions in it are taken up")
-    verb.add_argument(
+    option = verb.add_argument
+    option("export", help="export folder; newer versions in it are taken up")
+    option(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default 127.0.0.1)"
     )
-    verb.add_argument("--port", type=int, default=8500, help="of gRPC (default 8500)")
-    verb.add_argument(
+    option("--port", type=int, default=8500, help="of gRPC (default 8500)")
+    option(
         "--http-port",
         type=int,
         default=8501,
         metavar="PORT",
         help="of REST and metrics (default 8501; -1 for none)",
     )
-    verb.add_argument(
+    option(
         "--backend",
         default="auto",
         metavar="NAME",
@@ -52,22 +53,22 @@ def add(verbs: Verbs) -> None:
     batching.add_argument(
         "--no-batching", action="store_true", help="give each request a call of its own"
     )
-    verb.add_argument("--tls-cert", metavar="FILE", help="certificate of the server (PEM)")
-    verb.add_argument("--tls-key", metavar="FILE", help="its private key (PEM)")
-    verb.add_argument(
+    option("--tls-cert", metavar="FILE", help="certificate of the server (PEM)")
+    option("--tls-key", metavar="FILE", help="its private key (PEM)")
+    option(
         "--tls-client-ca", metavar="FILE", help="ask clients for a certificate of this authority"
     )
-    verb.add_argument(
+    option(
         "--max-message-mib", type=int, default=64, metavar="N", help="largest request (default 64)"
     )
-    verb.add_argument(
+    option(
         "--max-image-megapixels",
         type=int,
         default=64,
         metavar="N",
         help="largest image (default 64)",
     )
-    verb.add_argument(
+    option(
         "--log-level",
         default="info",
         choices=("debug", "info", "warning", "error"),
@@ -80,15 +81,12 @@ def _serve(options: argparse.Namespace) -> None:
 
     serve(
         options.export,
-        host=options.host,
-        port=options.port,
         http_port=None if options.http_port < 0 else options.http_port,
-        backend=options.backend,
         batching=_batching(options),
         tls=_tls(options),
         max_message_bytes=options.max_message_mib << 20,
         max_image_pixels=options.max_image_megapixels * 1_000_000,
-        log_level=options.log_level,
+        **chosen(options, "host port backend log_level"),
     )
 
 
@@ -96,8 +94,7 @@ def _batching(options: argparse.Namespace) -> Batching | None:
     from mite_tf.serving.server import ServerOptions, read_batching
 
     if options.no_batching:
-        own = ServerOptions(export=Path(options.export)).choose_batching()
-        return replace(own, gather=False)
+        return replace(ServerOptions(export=Path(options.export)).choose_batching(), gather=False)
     if options.batching_parameters_file:
         return read_batching(options.batching_parameters_file)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_recipe, add_verb
+from mite_tf.cli.options import Verbs, add_recipe, add_verb, chosen
 from mite_tf.quiet import load_tensorflow
 
 
@@ -17,26 +17,25 @@ def add(verbs: Verbs) -> None:
         "train variants with several seeds each, compare them, and write a report",
         "mite study photos --variants baseline,mite,mmd --seeds 5 --out studies/first",
     )
-    study.add_argument("path", help="folder or file of captioned images, splits train and dev")
-    study.add_argument("--out", required=True, metavar="DIR", help="folder for the study")
-    study.add_argument(
+    option = study.add_argument
+    option("path", help="folder or file of captioned images, splits train and dev")
+    option("--out", required=True, metavar="DIR", help="folder for the study")
+    option(
         "--variants",
         default="baseline,mite",
         metavar="NAME,...",
         help="what to compare (default baseline,mite), such as gradient-reversal, wasserstein, mmd",
     )
-    study.add_argument("--variants-file", metavar="FILE", help="TOML file with variants of yours")
-    study.add_argument(
+    option("--variants-file", metavar="FILE", help="TOML file with variants of yours")
+    option(
         "--seeds", type=int, default=5, metavar="N", help="trainings of each variant (default 5)"
     )
-    study.add_argument(
+    option(
         "--first-seed", type=int, default=0, metavar="K", help="seeds count up from K (default 0)"
     )
-    study.add_argument("--split", default="dev", help="split to measure on (default dev)")
-    study.add_argument("--stage", help="compare after this stage (default: the last)")
-    study.add_argument(
-        "--against", metavar="NAME", help="variant to compare with (default baseline)"
-    )
+    option("--split", default="dev", help="split to measure on (default dev)")
+    option("--stage", help="compare after this stage (default: the last)")
+    option("--against", metavar="NAME", help="variant to compare with (default baseline)")
     add_recipe(study)
     study.set_defaults(stopped=" Go on with the same command.")
 
@@ -51,16 +50,10 @@ def _study(options: argparse.Namespace) -> None:
         options.out,
         config=options.config or "flickr8k",
         variants=options.variants.split(","),
-        seeds=options.seeds,
-        first_seed=options.first_seed,
         overrides=parse_overrides(options.set),
-        variants_file=options.variants_file,
-        split=options.split,
-        stage=options.stage,
-        against=options.against,
-        format=options.format,
-        root=options.root,
-        skip_bad=options.skip_bad,
         feature_cache=options.cache,
+        **chosen(
+            options, "seeds first_seed variants_file split stage against format root skip_bad"
+        ),
     )
     print(f"{folder.path / 'study.html'}: the report; study.md and study.json hold the same")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_recipe, add_verb
+from mite_tf.cli.options import Verbs, add_recipe, add_verb, chosen
 from mite_tf.quiet import load_tensorflow
 
 
@@ -18,11 +18,10 @@ def add(verbs: Verbs) -> None:
         "mite train photos --config flickr8k --run runs/first \\\n"
         "      --set backbone.name=efficientnet.keras --set stages.finetune.epochs=0",
     )
-    train.add_argument("path", help="folder or file of captioned images, splits train and dev")
-    train.add_argument("--run", required=True, metavar="DIR", help="folder for the result")
-    train.add_argument(
-        "--resume", action="store_true", help="go on with the run in DIR where it was stopped"
-    )
+    option = train.add_argument
+    option("path", help="folder or file of captioned images, splits train and dev")
+    option("--run", required=True, metavar="DIR", help="folder for the result")
+    option("--resume", action="store_true", help="go on with the run in DIR where it was stopped")
     add_recipe(train)
     train.set_defaults(stopped=" Go on with the same command and --resume.")
 
@@ -34,12 +33,8 @@ def _train(options: argparse.Namespace) -> None:
     run = train(
         options.path,
         options.run,
-        config=options.config,
         overrides=parse_overrides(options.set),
-        format=options.format,
-        root=options.root,
-        skip_bad=options.skip_bad,
-        resume=options.resume,
         feature_cache=options.cache,
+        **chosen(options, "config format root skip_bad resume"),
     )
     print(f"{run.path}: trained; the best encoders are in {run.best()}")

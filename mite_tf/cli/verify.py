@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mite_tf.cli.options import Verbs, add_verb
+from mite_tf.cli.options import Verbs, add_client, add_verb, chosen, client_of
 from mite_tf.errors import MiteError
 from mite_tf.quiet import load_tensorflow
 
@@ -36,12 +35,7 @@ def add(verbs: Verbs) -> None:
     add("--tolerance", type=float, metavar="D", help="greatest difference of a number (1e-4)")
     add("--timeout", type=float, metavar="S", help="seconds for one request (10)")
     add("--wait", type=float, metavar="S", help="seconds until the models must be loaded (30)")
-    add("--token-file", type=Path, metavar="FILE", help="file with a bearer token")
-    add("--tls", action="store_true", help="connect by TLS, as any option below does too")
-    add("--ca", type=Path, metavar="PEM", help="authority of the server's certificate")
-    add("--cert", type=Path, metavar="PEM", help="certificate of this client, for mutual TLS")
-    add("--key", type=Path, metavar="PEM", help="private key of that certificate")
-    add("--server-name", metavar="NAME", help="name in the server's certificate")
+    add_client(server)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -65,28 +59,14 @@ def _of_folder(options: argparse.Namespace) -> list[Check]:
 
 
 def _of_server(options: argparse.Namespace) -> list[Check]:
-    from mite_tf.serving import ClientTLS, verify_server
+    from mite_tf.serving import verify_server
 
-    tls, token = None, None
-    if options.tls or options.ca or options.cert or options.key or options.server_name:
-        tls = ClientTLS(
-            ca=options.ca,
-            certificate=options.cert,
-            key=options.key,
-            server_name=options.server_name,
-        )
-    if options.token_file:
-        try:
-            token = options.token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise MiteError(f"{options.token_file}: cannot be read: {error.strerror}.") from error
-    limits = {name: getattr(options, name) for name in ("tolerance", "timeout", "wait")}
+    limits = chosen(options, "tolerance timeout wait")
     return verify_server(
         options.export,
         options.server,
         http=options.http,
-        tls=tls,
-        token=token,
         version_label=options.label,
+        **client_of(options),
         **{name: value for name, value in limits.items() if value is not None},
     )

@@ -1,8 +1,7 @@
 """The run folder, and what is done with one: train, embed, evaluate, search, export."""
 
 from mite_tf.runs.build import build_model
-from mite_tf.runs.config import Config, config_names, load_config
-from mite_tf.runs.config_keys import parse_overrides
+from mite_tf.runs.config import Config, config_names, load_config, parse_overrides
 from mite_tf.runs.evaluate import embed, evaluate
 from mite_tf.runs.export_run import export_run
 from mite_tf.runs.folder import RunFolder

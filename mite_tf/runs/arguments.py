@@ -43,9 +43,7 @@ class ArgumentsOf:
     """
 
     def __init__(
-        self,
-        constructors: Callable[..., Any] | Mapping[str, Callable[..., Any]],
-        **ranges: Any,
+        self, constructors: Callable[..., Any] | Mapping[str, Callable[..., Any]], **ranges: Any
     ) -> None:
         self.named = isinstance(constructors, Mapping)
         by_name = constructors if isinstance(constructors, Mapping) else {"": constructors}

@@ -8,13 +8,7 @@ import keras
 
 from mite_tf.errors import MiteError
 from mite_tf.losses import adversarial_loss, matching_loss
-from mite_tf.models import (
-    MITE,
-    ImageEncoder,
-    image_head,
-    load_backbone,
-    modality_discriminator,
-)
+from mite_tf.models import MITE, ImageEncoder, image_head, load_backbone, modality_discriminator
 from mite_tf.models.text_encoder import TEXT_ENCODERS
 from mite_tf.runs.config import Config
 
@@ -22,16 +16,12 @@ from mite_tf.runs.config import Config
 def build_model(
     config: Config, vocabulary_size: int, feature_shape: tuple[int, ...] | None = None
 ) -> MITE:
-    """Builds and compiles the model that a configuration describes.
+    """Builds and compiles the model that a configuration describes; the same from every call.
 
     Args:
-        config: The configuration.
+        config: The configuration, whose seed is set.
         vocabulary_size: Number of token ids.
-        feature_shape: Shape of one image's features where `backbone.name` is `features`, that
-            is, where they come precomputed.
-
-    Returns:
-        A compiled `MITE`; the seed has been set, so the same call gives the same weights.
+        feature_shape: Shape of one image's features where they come precomputed.
 
     Raises:
         MiteError: If the backbone or a loss cannot be built as configured.

@@ -1,9 +1,11 @@
-"""The configuration of a training: frozen values, read from and written to TOML."""
+"""The configuration of a training: frozen values, read from TOML and replaced by dotted keys."""
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, field, replace
 from importlib import resources
 from pathlib import Path
@@ -15,12 +17,38 @@ from pydantic.dataclasses import dataclass
 
 from mite_tf.errors import MiteError
 from mite_tf.runs.arguments import ARGUMENTS
-from mite_tf.runs.config_keys import override, refuse_old_keys
 from mite_tf.training import Stage
 
 _STRICT = ConfigDict(extra="forbid", validate_default=True)
 _Share = Annotated[float, Field(ge=0, lt=1)]
 _Count = Annotated[int, Field(ge=1)]
+
+# Keys of an earlier form. A section stands for all keys in it.
+_RENAMED = {
+    "text": "tokenizer",
+    "model.embedding_size": "embedding.size",
+    "model.standardize": "embedding.standardize",
+    "model.backbone": "backbone.name",
+    "model.features": "backbone.features",
+    "model.weights": "backbone.weights",
+    "model.image_size": "backbone.image_size",
+    "model.cnn_width": "backbone.width",
+    "model.image_pooling": "image_head.pooling",
+    "model.image_power": "image_head.power",
+    "model.image_hidden_size": "image_head.hidden_size",
+    "model.image_dropout": "image_head.dropout",
+    "model.text_encoder": "text_encoder.name",
+    "model.word_size": "text_encoder.word_size",
+    "model.text_pooling": "text_encoder.pooling",
+    "model.text_hidden_size": "text_encoder.hidden_size",
+    "model.text_dropout": "text_encoder.dropout",
+    "model.word_dropout": "text_encoder.word_dropout",
+    "discriminator.beta_1": "discriminator_optimizer.beta_1",
+    "loss.matching": "loss",
+    "loss.adversarial": "adversarial_loss",
+    "training.weight_decay": "optimizer.weight_decay",
+    "training.clip_norm": "optimizer.clip_norm",
+}
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -35,12 +63,7 @@ class TokenizerConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class EmbeddingConfig:
-    """What both encoders share.
-
-    Args:
-        size: Size of the embeddings.
-        standardize: Whether they are standardised over the batch; see `project`.
-    """
+    """What both encoders share: the size of the embeddings, and whether `project` standardises."""
 
     size: Annotated[int, Field(ge=2)] = 512
     standardize: bool = False
@@ -51,9 +74,8 @@ class BackboneConfig:
     """The backbone of the image encoder; see `load_backbone`.
 
     Args:
-        name: `small-cnn`, a model of `keras.applications`, or the path of a `.keras` file.
-            `features` for an image encoder without backbone, whose features were computed
-            beforehand; see `PrecomputedFeatures`.
+        name: `small-cnn`, a model of `keras.applications`, or the path of a `.keras` file;
+            `features` for an image encoder without backbone, see `PrecomputedFeatures`.
         features: The file of these features.
         weights: For `keras.applications`: `imagenet`, `none`, or a file.
         image_size: Height and width of images in use, in pixels.
@@ -69,12 +91,7 @@ class BackboneConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class OptimizerConfig:
-    """AdamW, which trains the encoders.
-
-    Args:
-        weight_decay: Decoupled weight decay.
-        clip_norm: Largest norm of the gradient; that of the discriminator too.
-    """
+    """AdamW, which trains the encoders; `clip_norm` holds for the discriminator too."""
 
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     clip_norm: Annotated[float, Field(gt=0)] = 2.0
@@ -98,15 +115,14 @@ class TrainingConfig:
         views: Views of each training image whose features are cached: whole frame, mirror
             image, then random crops.
         smallest_crop: Smallest share of the frame that a cached crop keeps.
-        select_by: Which epoch of a stage counts as its best: the one with the highest `rsum` on
-            dev, or the `last`, which looks at nothing. A modality gap gains some recall, so that
-            `rsum` prefers epochs before the adversary has closed it.
-        guard: What happens when training fails: the guard warns (`warn`), stops training
-            (`stop`), or tries a remedy first (`act`); `off` switches it off. See `Guard`.
-        probe_every: Epochs from one measurement of `probe_accuracy` on dev to the next; 0 for
-            none. The guard judges the adversary by it.
-        save_minutes: A resumable state is written at the end of every epoch, and within long
-            epochs as often as this.
+        select_by: Which epoch of a stage is its best: the one with the highest `rsum` on dev, or
+            the `last`. A modality gap gains some recall, so that `rsum` prefers epochs before the
+            adversary has closed it.
+        guard: Whether it warns (`warn`) when training fails, stops it (`stop`), or tries a remedy
+            first (`act`); see `Guard`.
+        probe_every: Epochs between measurements of `probe_accuracy` on dev, by which the guard
+            judges the adversary; 0 for none.
+        save_minutes: How often a resumable state is written within an epoch, besides at its end.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -168,14 +184,10 @@ class Config:
         )
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Config:
-        """Returns the same with some values replaced, by dotted keys as `load_config` takes them.
-
-        Raises:
-            MiteError: If a key or value is wrong.
-        """
+        """Returns the same with some values replaced, by dotted keys as in `load_config`."""
         values = tomllib.loads(self.to_toml())
         for key, value in overrides.items():
-            override(values, key, value)
+            _override(values, key, value)
         return _validated(", ".join(overrides), values)
 
     def to_toml(self) -> str:
@@ -195,11 +207,8 @@ def load_config(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     Args:
         name_or_file: Name of a packaged configuration, or the path of a TOML file.
         overrides: Dotted keys and values that replace those of the file, such as
-            `{"embedding.size": 256, "stages.align.epochs": 5}`. A stage is addressed by its
-            name. Strings are read as TOML values where they are such.
-
-    Returns:
-        The configuration.
+            `{"embedding.size": 256, "stages.align.epochs": 5}`. Strings are read as TOML values
+            where they are such.
 
     Raises:
         MiteError: If there is no such configuration, or a key or value in it is wrong.
@@ -219,9 +228,11 @@ def load_config(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise MiteError(f"{name_or_file}: not valid TOML: {error}") from error
-    refuse_old_keys(name_or_file, values)
+    if renamed := {key: now for key in _dotted(values) if (now := _renamed(key))}:
+        lines = "".join(f"\n  {key} is now {now}" for key, now in renamed.items())
+        raise MiteError(f"{name_or_file}: the configuration uses old keys; rename them:{lines}")
     for key, value in (overrides or {}).items():
-        override(values, key, value)
+        _override(values, key, value)
     return _validated(name_or_file, values)
 
 
@@ -257,3 +268,61 @@ def _explain(source: str | Path, values: dict[str, Any], error: ValidationError)
             message += f" (given: {item['input']!r})"
         lines.append(f"  {'.'.join(place)}: {message}")
     return f"{source}: the configuration is not valid:\n" + "\n".join(lines)
+
+
+def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
+    """Turns `["a.b=1", ...]`, as given on the command line, into `{"a.b": "1"}`."""
+    overrides = {}
+    for assignment in assignments:
+        key, equals, value = (part.strip() for part in assignment.partition("="))
+        if not equals or not key:
+            raise MiteError(
+                f"--set {assignment}: expected KEY=VALUE, such as embedding.size=256 "
+                "or stages.align.epochs=5."
+            )
+        overrides[key] = value
+    return overrides
+
+
+def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Replaces one value, in place. A stage is addressed by its name: `stages.align.epochs`."""
+    if now := _renamed(dotted):
+        raise MiteError(f"{dotted}: this key is now {now}.")
+    *parents, last = dotted.split(".")
+    table: Any = values
+    for parent in parents:
+        if isinstance(table, list):
+            named = [item for item in table if item.get("name") == parent]
+            if not named:
+                names = ", ".join(str(item.get("name")) for item in table)
+                raise MiteError(f"{dotted}: no stage is called {parent!r}; there are {names}.")
+            table = named[0]
+        elif isinstance(table, dict):
+            table = table.setdefault(parent, {})
+        if not isinstance(table, (dict, list)):
+            raise MiteError(f"{dotted}: {parent!r} is a value and holds no further keys.")
+    if isinstance(table, list):
+        raise MiteError(f"{dotted}: name a key of the stage, such as {dotted}.epochs.")
+    if isinstance(value, str):
+        with suppress(tomllib.TOMLDecodeError):  # a bare word or path: not quoted in a shell
+            value = tomllib.loads(f"value = {value}")["value"]
+    table[last] = value
+
+
+def _renamed(key: str) -> str | None:
+    """What a key of an earlier form is called now; None for any other key."""
+    if re.fullmatch(r"stages\..+\.(backbone_rate|final_rate)", key):
+        return f"{key}_factor"
+    for old, now in _RENAMED.items():
+        if key == old or key.startswith(f"{old}."):
+            return now + key.removeprefix(old)
+    return None
+
+
+def _dotted(values: dict[str, Any]) -> Iterator[str]:
+    for section, keys in values.items():
+        tables = {section: keys}
+        if isinstance(keys, list):
+            tables = {f"{section}.{stage.get('name')}": stage for stage in keys}
+        for name, table in tables.items():
+            yield from (f"{name}.{key}" for key in table) if isinstance(table, dict) else ()

@@ -34,9 +34,6 @@ def embed(
         root: Folder that image paths of `data` are relative to.
         quiet: Whether to show no progress.
 
-    Returns:
-        The embeddings.
-
     Raises:
         MiteError: If run, data, split or stage are not there, or an image cannot be read.
     """
@@ -72,9 +69,6 @@ def evaluate(
             after it, it shows those from before beside them.
         projection: How the page draws both modalities in two dimensions, `pca` or `umap`.
         quiet: Whether to show no progress.
-
-    Returns:
-        The evaluation.
 
     Raises:
         MiteError: As for `embed`, or if the split does not fit the protocol, or UMAP is asked for
@@ -122,8 +116,7 @@ def embed_table(
     run: RunFolder, encoders: Encoders, table: CaptionedImages, *, quiet: bool
 ) -> Embeddings:
     """Embeds a table with encoders of a run, from files or from the features that it names."""
-    features = None
-    if encoders.preprocessing is None:
-        features = PrecomputedFeatures(run.config.backbone.features)
+    from_files = encoders.preprocessing is not None
+    features = None if from_files else PrecomputedFeatures(run.config.backbone.features)
     with progress("Embedding", "images", quiet=quiet) as report:
         return encoders.embed(table, features=features, on_progress=report)

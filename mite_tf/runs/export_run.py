@@ -41,9 +41,6 @@ def export_run(
         stage: Export the best encoders of this stage; of the last one by default.
         quiet: Whether to print nothing.
 
-    Returns:
-        The manifest of the export.
-
     Raises:
         MiteError: If the run or the data is missing, or as for `mite_tf.export.export`.
     """

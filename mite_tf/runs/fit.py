@@ -39,15 +39,6 @@ def fit_stages(
 ) -> None:
     """Runs `model.fit` epoch by epoch, from the last saved state to the end of the schedule.
 
-    Args:
-        model: Compiled model, as `build_model` gives it.
-        inputs: Batches and measurements of each stage.
-        config: The configuration.
-        folder: The run, for state, history and best encoders.
-        interruption: Tells when to save and stop.
-        callbacks: Callbacks of the user; see `train`.
-        quiet: Whether to show no progress.
-
     Raises:
         KeyboardInterrupt: If stopped; the state has been saved then.
         MiteError: If the guard stops a training that fails; the last good state has been saved.
@@ -140,14 +131,8 @@ class _Broken(Exception):
 class _UserCallbacks(keras.callbacks.Callback):
     """Callbacks of the user, to whom a training in many calls of `fit` is a single one.
 
-    At the end of an epoch they find the averaged weights in the model, those that the epoch's
-    measurements belong to, so that what they save or bring back is what was measured.
-
-    Args:
-        callbacks: The callbacks.
-        model: The model in training.
-        epochs: Epochs of the whole training.
-        weights: Returns a context in which the weights that are measured are in place.
+    At the end of an epoch `weights`, a context, puts the averaged weights in place, so that what
+    they save or bring back is what was measured.
     """
 
     def __init__(

@@ -45,42 +45,18 @@ class RunFolder:
 
     def __init__(self, path: str | Path | RunFolder) -> None:
         self.path = Path(path)
+        self.vocabulary = self.path / "vocabulary.txt"
+        self.history_file = self.path / "history.csv"
+        self.warnings_file = self.path / "warnings.txt"
+        self.state = self.path / "checkpoint" / "state.npz"
+        self.good_state = self.state.with_name("good.npz")
+        self.beginning = self.state.with_name("beginning.npz")
 
     def __fspath__(self) -> str:
         return str(self.path)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
-
-    @property
-    def state(self) -> Path:
-        """File of the resumable state."""
-        return self.path / "checkpoint" / "state.npz"
-
-    @property
-    def beginning(self) -> Path:
-        """File of the state that the run begins from, until there is one of its own."""
-        return self.state.with_name("beginning.npz")
-
-    @property
-    def good_state(self) -> Path:
-        """File of the state that a guard goes back to."""
-        return self.state.with_name("good.npz")
-
-    @property
-    def vocabulary(self) -> Path:
-        """File of the vocabulary, one entry a line."""
-        return self.path / "vocabulary.txt"
-
-    @property
-    def history_file(self) -> Path:
-        """CSV file with one row an epoch."""
-        return self.path / "history.csv"
-
-    @property
-    def warnings_file(self) -> Path:
-        """Text file with what the guard found, if it found anything."""
-        return self.path / "warnings.txt"
 
     @property
     def config(self) -> Config:
@@ -102,29 +78,22 @@ class RunFolder:
         """Whether the training is over: through all of its stages, or ended by a callback."""
         if not self.state.exists():
             return False
-        return self.ended_early or self._epochs == sum(s.epochs for s in self.config.stages)
+        saved = read_values(self.state)
+        return saved["ended"] or saved["epoch"] == self._epochs
 
     @property
     def ended_early(self) -> bool:
         """Whether a callback has ended the training before its last epoch."""
-        if not self.state.exists():
-            return False
-        stages = self.config.stages
-        return read_values(self.state)["ended"] and self._epochs < sum(s.epochs for s in stages)
+        return self.finished and read_values(self.state)["epoch"] < self._epochs
 
     @property
     def _epochs(self) -> int:
-        """Epochs trained so far, as the saved state has it."""
-        return read_values(self.state)["epoch"] if self.state.exists() else -1
+        return sum(stage.epochs for stage in self.config.stages)
 
     def stage_before_adversary(self, stage: str | None = None) -> str:
-        """Returns the last stage before the adversary that leads up to a stage.
+        """Returns the last stage before the adversary that leads up to a stage, or to the end.
 
-        Args:
-            stage: Name of a stage; the last one by default.
-
-        Returns:
-            Its name; empty if no adversary has taken part by then.
+        The name is empty if no adversary has taken part by then.
         """
         stages = [each for each in self.config.stages if each.name in self.best_folders()]
         for number, each in enumerate(stages):
@@ -144,11 +113,7 @@ class RunFolder:
     ) -> None:
         """Makes the folder with what a run begins with; it appears complete or not at all.
 
-        Args:
-            config: The configuration.
-            vocabulary: The vocabulary.
-            info: What `run.json` is to hold.
-            beginning: A finished run whose end is where this one begins, see `train`.
+        `beginning` is a finished run whose end is where this one begins, see `train`.
         """
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         beside.mkdir(parents=True)
@@ -202,16 +167,10 @@ class RunFolder:
             )
         return folders[stage]
 
-    def keep_best(self, epoch: int, stage: str, save: Callable[[Path], object]) -> Path:
-        """Replaces the best encoders of a stage.
+    def keep_best(self, epoch: int, stage: str, save: Callable[[Path], object]) -> None:
+        """Replaces the best encoders of a stage; a kill before the end leaves the old ones.
 
-        Args:
-            epoch: Number of the epoch, from 0.
-            stage: Name of the stage.
-            save: Called with a folder to write the encoders into.
-
-        Returns:
-            The folder, complete when this returns; a kill before that leaves the old one.
+        `epoch` counts from 0, and `save` is called with a folder to write the encoders into.
         """
         target = self.path / "best" / f"{epoch + 1:04d}-{stage}"
         unfinished = target.with_name(f"unfinished-{target.name}")
@@ -223,7 +182,6 @@ class RunFolder:
         unfinished.rename(target)
         if old is not None and old != target:
             shutil.rmtree(old)
-        return target
 
     def write_warnings(self, sentences: Sequence[str]) -> None:
         """Replaces the warnings; with none to write, there is no file."""

@@ -19,11 +19,7 @@ from mite_tf.training import Stage, StageSchedule
 class HistoryFile(keras.callbacks.Callback):
     """Keeps one row per epoch, as CSV and for TensorBoard.
 
-    Args:
-        run: The run folder.
-
-    Attributes:
-        rows: The rows so far; a resumed training puts those of earlier epochs back.
+    A resumed training puts the rows of earlier epochs back into `rows`.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -43,13 +39,10 @@ class HistoryFile(keras.callbacks.Callback):
             writer = csv.DictWriter(file, list(columns), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
-        self._write_summaries(epoch + 1, self.rows[-1])
-
-    def _write_summaries(self, epoch: int, row: dict[str, Any]) -> None:
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.run.path / "logs"))
-        with self._writer.as_default(step=epoch):
-            for key, value in row.items():
+        with self._writer.as_default(step=epoch + 1):
+            for key, value in self.rows[-1].items():
                 if isinstance(value, (int, float)):
                     tf.summary.scalar(key, value)
         self._writer.flush()
@@ -58,12 +51,8 @@ class HistoryFile(keras.callbacks.Callback):
 class TrainingProgress(keras.callbacks.Callback):
     """Shows speed and remaining time of the whole training, and one line per epoch.
 
-    Args:
-        schedule: The stages.
-        steps: Returns the number of batches of an epoch of a stage.
-        epoch: Number of the epoch that comes first.
-        step: Batches of it that were run before.
-        quiet: Whether to show nothing.
+    `epoch` comes first, `step` batches of which were run before; `steps` returns the number of
+    batches of an epoch of a stage.
     """
 
     def __init__(

@@ -10,7 +10,6 @@ import numpy as np
 from mite_tf.data import CaptionedImages
 from mite_tf.data.batches import PairBatches, steps_per_epoch
 from mite_tf.data.feature_cache import FeatureCache
-from mite_tf.data.images import Preprocessing
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.evaluation import Embeddings
@@ -23,15 +22,8 @@ from mite_tf.training import Interruption, Stage
 class StageInputs:
     """Batches and measurements for each stage, with features cached where the backbone rests.
 
-    Args:
-        train: Images and captions to train on.
-        dev: Images and captions to measure on.
-        encoders: The encoders in training.
-        config: The configuration.
-        feature_cache: Folder of cached features.
-        interruption: Checked while features are computed.
-        precomputed: Features of all images, for encoders without a backbone.
-        quiet: Whether to show no progress.
+    `precomputed` holds the features of all images, for encoders without a backbone;
+    `interruption` is checked while features are computed.
     """
 
     def __init__(
@@ -72,12 +64,15 @@ class StageInputs:
         elif stage.inputs == "features":
             features = self._features(self.train, views=stage.views or settings.views)
             self._dev_features = self._features(self.dev)[:, 0]
+        preprocessing, size = self.encoders.preprocessing, stage.image_size
+        if preprocessing is not None and size:
+            preprocessing = replace(preprocessing, height=size, width=size)
         self.batches = PairBatches(
             self.train_ids.ids,
             self.train.caption_image,
             features=features,
             paths=self.train.paths,
-            preprocessing=_resized(self.encoders.preprocessing, stage.image_size),
+            preprocessing=preprocessing,
             batch_size=stage.batch_size,
             captions_per_image=stage.captions_per_image,
             smallest_crop=stage.smallest_crop,
@@ -87,12 +82,8 @@ class StageInputs:
 
     def steps(self, stage: Stage) -> int:
         """Returns the number of batches of an epoch of a stage."""
-        return steps_per_epoch(
-            len(self.train),
-            len(self.train.captions),
-            stage.batch_size,
-            stage.captions_per_image,
-        )
+        images, captions = len(self.train), len(self.train.captions)
+        return steps_per_epoch(images, captions, stage.batch_size, stage.captions_per_image)
 
     def _features(self, table: CaptionedImages, *, views: int = 1) -> np.ndarray:
         """Features of the first views; cut from those of all views where these are at hand."""
@@ -120,9 +111,3 @@ class StageInputs:
             images = self.encoders.embed_features(self._dev_features)
         captions = self.encoders.embed_ids(self.dev_ids.ids)
         return Embeddings(images, captions, self.dev.caption_image)
-
-
-def _resized(preprocessing: Preprocessing | None, image_size: int) -> Preprocessing | None:
-    if preprocessing is None or not image_size:
-        return preprocessing
-    return replace(preprocessing, height=image_size, width=image_size)

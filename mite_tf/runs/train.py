@@ -1,4 +1,4 @@
-"""From captioned images to a run: the main job."""
+"""From captioned images to a run, from the beginning or from the end of another run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.progress import CONSOLE
-from mite_tf.runs.beginning import check_beginning
 from mite_tf.runs.build import build_model
 from mite_tf.runs.config import Config, load_config
 from mite_tf.runs.fit import fit_stages
@@ -27,7 +26,7 @@ from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.inputs import StageInputs
 from mite_tf.runs.run import Run
 from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
-from mite_tf.training import Interruption
+from mite_tf.training import Interruption, Stage
 
 
 def train(
@@ -55,24 +54,19 @@ def train(
             by default, and when resuming that of the run.
         overrides: Keys and values that replace those of the configuration.
         format: Format of `data`, where looking at it does not tell.
-        root: Folder that image paths of `data` are relative to, where that does not tell either.
+        root: Folder that image paths of `data` are relative to.
         skip_bad: Whether to leave unusable images and captions out; otherwise they are an error.
         resume: Whether to go on with the run in the folder, if there is one.
         feature_cache: Folder of cached backbone features, to share between runs;
             `RUN/features` by default.
-        beginning: A finished run that went through the first stages of this
-            configuration, without adversary. They are not trained again: the new run goes on
-            from its end, to the same encoders as if it had trained them itself.
+        beginning: A finished run of the first stages of this configuration, without adversary.
+            They are not trained again: the new run goes on from its end, to the same encoders.
         callbacks: Keras callbacks, called after those that measure on dev: the logs of an epoch
-            hold `rsum` and all else that the history has, and the model holds the averaged
-            weights, which were measured. Epochs count over all stages. Where one of them sets
-            `model.stop_training`, the training ends and the run counts as finished, unless
-            a loss was not finite: then resuming goes on from the last good state. What a callback
-            remembers is its own to keep: with `resume`, it starts anew.
+            hold all that the history has, and the model the averaged weights, which were
+            measured. Epochs count over all stages. `model.stop_training` ends the training and
+            finishes the run, unless a loss was not finite: then resuming goes on from the last
+            good state. With `resume`, a callback starts anew.
         quiet: Whether to print no progress.
-
-    Returns:
-        The run.
 
     Raises:
         MiteError: If data or configuration are unusable, or the folder holds another run.
@@ -87,14 +81,10 @@ def train(
     folder = Run(run)
     started = (folder.path / "run.json").exists()
     if folder.path.exists() and any(folder.path.iterdir()) and not (resume and started):
-        raise MiteError(
-            f"{folder.path}: "
-            + (
-                "holds a run already. Go on with it with --resume, or name another folder."
-                if started
-                else "is not empty and holds no run to resume. Name another folder."
-            )
-        )
+        problem = "is not empty and holds no run to resume. Name another folder."
+        if started:
+            problem = "holds a run already. Go on with it with --resume, or name another folder."
+        raise MiteError(f"{folder.path}: {problem}")
     settings = _settings(folder if started else None, config, overrides)
     table = usable_data(data, settings, format, root, skip_bad, quiet)
     info = _describe(table, data, format, root)
@@ -104,10 +94,17 @@ def train(
             f"now {info['data']['images']}). Resume with that data, or train in another folder."
         )
     if beginning is not None and not started:
-        check_beginning(settings, info["data"]["fingerprint"], RunFolder(beginning))
-    vocabulary = (
-        read_vocabulary(folder.vocabulary) if started else _learn(table.split("train"), settings)
-    )
+        _check_beginning(settings, info["data"]["fingerprint"], RunFolder(beginning))
+    learned_from, text = table.split("train"), settings.tokenizer
+    if started:
+        vocabulary = read_vocabulary(folder.vocabulary)
+    else:
+        vocabulary = learn_vocabulary(
+            learned_from.captions,
+            size=text.vocabulary_size,
+            minimum_count=text.minimum_count,
+            lower_case=text.lower_case,
+        )
     with _reproducible(settings.training.seed), Interruption() as interruption:
         features = None
         if settings.backbone.name == "features":
@@ -116,12 +113,10 @@ def train(
         if not started:  # only now, when nothing that was asked for is wrong
             folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
         tokenizer = WordPieceTokenizer(
-            vocabulary,
-            max_length=settings.tokenizer.max_length,
-            lower_case=settings.tokenizer.lower_case,
+            vocabulary, max_length=text.max_length, lower_case=text.lower_case
         )
         inputs = StageInputs(
-            table.split("train"),
+            learned_from,
             table.split("dev"),
             Encoders.of(model, tokenizer),
             settings,
@@ -141,11 +136,7 @@ def train(
 
 @contextmanager
 def _reproducible(seed: int) -> Iterator[None]:
-    """Sets all seeds and makes every operation deterministic while the block runs.
-
-    The same seed gives the same run only so. Afterwards operations are as fast as they were, the
-    generators of Python and NumPy go on where they were, and TensorFlow has its earlier seed.
-    """
+    """Sets all seeds and makes operations deterministic in a block; puts both back after it."""
     from tensorflow.python.eager import context  # neither has a public name
     from tensorflow.python.framework import config
 
@@ -167,11 +158,8 @@ def _settings(
     started: RunFolder | None, config: str | Path | Config | None, overrides: dict[str, Any] | None
 ) -> Config:
     """The configuration to train; a run that goes on keeps its own and refuses another."""
-    if started is None or config is not None or overrides:
-        base = config or (started.path / "config.toml" if started else "flickr8k")
-        asked = base if isinstance(base, Config) else load_config(base, overrides)
-    else:
-        asked = started.config
+    base = config or (started.path / "config.toml" if started else "flickr8k")
+    asked = base if isinstance(base, Config) else load_config(base, overrides)
     if started is not None and asked != started.config:
         raise MiteError(
             f"{started.path}: was started with another configuration ({started.path}/config.toml). "
@@ -209,16 +197,6 @@ def usable_data(
     return report.table
 
 
-def _learn(train: CaptionedImages, config: Config) -> list[str]:
-    assert set(train.splits) == {"train"}, "a vocabulary is learned from the train split alone"
-    return learn_vocabulary(
-        train.captions,
-        size=config.tokenizer.vocabulary_size,
-        minimum_count=config.tokenizer.minimum_count,
-        lower_case=config.tokenizer.lower_case,
-    )
-
-
 def _describe(
     table: CaptionedImages,
     data: str | Path | CaptionedImages | CheckReport,
@@ -244,3 +222,49 @@ def _describe(
         },
         "versions": {package: version(package) for package in packages},
     }
+
+
+def stages_in_common(one: Config, other: Config) -> int:
+    """Counts the first stages that two trainings go through with the same encoders, to the bit.
+
+    These are the stages, not counting those of no epochs, that are the same in both and have no
+    adversary, provided that all other settings are the same too, except those of the adversary
+    that is to come: discriminator and adversarial loss.
+
+    Example:
+        >>> game = Stage(name="game", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
+        >>> config = Config(stages=(Stage(name="align", epochs=4), game))
+        >>> stages_in_common(config, config.without_adversary())
+        1
+    """
+    plain = Config(stages=())
+    settings = [replace(each, stages=()).with_adversary_of(plain) for each in (one, other)]
+    if settings[0] != settings[1]:
+        return 0
+    count = 0
+    for a, b in zip(trained_stages(one), trained_stages(other), strict=False):
+        if a != b or a.discriminator_steps or a.is_adversarial:
+            break
+        count += 1
+    return count
+
+
+def trained_stages(config: Config) -> tuple[Stage, ...]:
+    """Returns the stages of a configuration that have any epochs."""
+    return tuple(stage for stage in config.stages if stage.epochs)
+
+
+def _check_beginning(config: Config, fingerprint: str, beginning: RunFolder) -> None:
+    """Refuses a run that a training, with data of this fingerprint, cannot begin from."""
+    if not beginning.finished or beginning.ended_early:
+        raise MiteError(f"{beginning.path}: is not finished, so nothing can begin from its end.")
+    if beginning.info["data"]["fingerprint"] != fingerprint:
+        raise MiteError(
+            f"{beginning.path}: was trained on other data, so this training cannot begin from it."
+        )
+    common = stages_in_common(config, beginning.config)
+    if common < len(trained_stages(beginning.config)):
+        raise MiteError(
+            f"{beginning.path}: its stages, under its settings, are not the first ones of this "
+            f"training, without adversary. They have {common} in common."
+        )

@@ -13,8 +13,7 @@ from mite_tf.data import CaptionedImages, CheckReport, read
 from mite_tf.errors import MiteError
 from mite_tf.progress import CONSOLE
 from mite_tf.runs import Config, load_config
-from mite_tf.runs.beginning import trained_stages
-from mite_tf.runs.train import usable_data
+from mite_tf.runs.train import trained_stages, usable_data
 from mite_tf.scenes import ruled_out
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.measurement import measure

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,6 +27,17 @@ def table(tmp_path_factory):
     return CaptionedImages.from_lists(images, captions, splits=splits, root=folder)
 
 
+@pytest.fixture(scope="session")
+def captions_file(table, tmp_path_factory):
+    """The same table as a file, to train on in another process."""
+    path = tmp_path_factory.mktemp("captions") / "captions.jsonl"
+    with path.open("w") as file:
+        for row in table:
+            line = {"image": row.image, "captions": list(row.captions), "split": row.split}
+            file.write(json.dumps(line) + "\n")
+    return path
+
+
 OVERRIDES = {
     "tokenizer.vocabulary_size": 60,
     "tokenizer.minimum_count": 1,
@@ -40,14 +53,9 @@ OVERRIDES = {
     "stages.classify.epochs": 1,
     "stages.adversarial.epochs": 2,
     "stages.finetune.epochs": 1,
-    "stages.align.batch_size": 16,
-    "stages.classify.batch_size": 16,
-    "stages.adversarial.batch_size": 16,
-    "stages.finetune.batch_size": 16,
+    **{f"stages.{s}.batch_size": 16 for s in ("align", "classify", "adversarial", "finetune")},
     "stages.align.learning_rate": 5e-3,
-    "stages.align.captions_per_image": 1,
-    "stages.adversarial.captions_per_image": 1,
-    "stages.finetune.captions_per_image": 1,
+    **{f"stages.{s}.captions_per_image": 1 for s in ("align", "adversarial", "finetune")},
 }
 
 

@@ -119,17 +119,15 @@ def test_callbacks_of_keras_save_log_and_bring_back_what_was_measured(table, tmp
     assert run.finished
     assert run.ended_early
     with (tmp_path / "log.csv").open() as file:
-        assert [float(row["rsum"]) for row in csv.DictReader(file)] == [
-            row["rsum"] for row in history
-        ]
+        logged = [float(row["rsum"]) for row in csv.DictReader(file)]
+    assert logged == [row["rsum"] for row in history]
     # The encoders kept are those of the best epoch, averaged as they were measured.
     assert run.evaluate(table, quiet=True).rsum == pytest.approx(history[0]["rsum"])
     saved = keras.saving.load_model(best, compile=False)
     measured = max(history, key=lambda row: row["rsum"])
     if measured is history[0]:
-        for ours, theirs in zip(
-            saved.text_encoder.get_weights(), run.encoders().text_encoder.get_weights(), strict=True
-        ):
+        kept = run.encoders().text_encoder.get_weights()
+        for ours, theirs in zip(saved.text_encoder.get_weights(), kept, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     # It is over: resuming changes nothing, and nothing can begin from its end.
     state = run.state.read_bytes()
@@ -140,10 +138,8 @@ def test_callbacks_of_keras_save_log_and_bring_back_what_was_measured(table, tmp
 
 
 def test_a_stop_in_mid_epoch_ends_the_training_after_measuring(table, tmp_path, plain):
-    run = train(
-        table, tmp_path / "run", config=plain(), quiet=True,
-        callbacks=[Stop(end, epoch=1, batch=1)],
-    )  # fmt: skip
+    stop = Stop(end, epoch=1, batch=1)
+    run = train(table, tmp_path / "run", config=plain(), quiet=True, callbacks=[stop])
     assert [row["epoch"] for row in run.history()] == [1, 2]
     assert run.finished
 
@@ -158,10 +154,8 @@ class Diverge(Callback):
 
 
 def test_a_training_that_a_nan_ends_keeps_its_last_good_state(table, tmp_path, plain):
-    run = train(
-        table, tmp_path / "run", config=plain(**{"training.guard": "off"}), quiet=True,
-        callbacks=[Diverge(), TerminateOnNaN()],
-    )  # fmt: skip
+    config, callbacks = plain(**{"training.guard": "off"}), [Diverge(), TerminateOnNaN()]
+    run = train(table, tmp_path / "run", config=config, quiet=True, callbacks=callbacks)
     assert not run.finished
     assert [row["epoch"] for row in run.history()] == [1]
     assert np.isfinite(run.encoders().embed_text(["a red square"])).all()
@@ -202,10 +196,8 @@ def test_determinism_and_seeds_are_put_back_after_a_training(table, tmp_path, pl
     random.seed(5)
     expected = random.random()
     random.seed(5)
-    train(
-        table, tmp_path / "run", config=plain(**{"stages.align.epochs": 1}), quiet=True,
-        callbacks=[Look()],
-    )  # fmt: skip
+    config_of_one = plain(**{"stages.align.epochs": 1})
+    train(table, tmp_path / "run", config=config_of_one, quiet=True, callbacks=[Look()])
     assert during == [True]
     assert not config.is_op_determinism_enabled()
     assert random.random() == expected

@@ -16,19 +16,15 @@ def test_packaged_configurations_have_the_same_stages_and_survive_a_round_trip(t
 
 
 def test_overrides_reach_tables_and_named_stages():
-    config = load_config(
-        "scenes",
-        parse_overrides(
-            [
-                "backbone.name=my file.keras",
-                "embedding.size=32",
-                "stages.align.epochs=7",
-                "stages.adversarial.adversarial_weight=[[0, 0.0], [1, 0.5]]",
-                "adversarial_loss={name = 'mmd'}",
-                "stages.finetune.flip=true",
-            ]
-        ),
-    )
+    assignments = [
+        "backbone.name=my file.keras",
+        "embedding.size=32",
+        "stages.align.epochs=7",
+        "stages.adversarial.adversarial_weight=[[0, 0.0], [1, 0.5]]",
+        "adversarial_loss={name = 'mmd'}",
+        "stages.finetune.flip=true",
+    ]
+    config = load_config("scenes", parse_overrides(assignments))
     assert config.backbone.name == "my file.keras"
     assert config.embedding.size == 32
     assert config.stages[0].epochs == 7
@@ -53,14 +49,8 @@ def test_the_baseline_has_no_adversary_and_is_the_same_otherwise():
         ({"embedding.siez": "1"}, r"embedding\.siez: no such key"),
         ({"embedding.size": "big"}, r"embedding\.size: .*integer.*given: 'big'"),
         ({"image_head.dropout": "1.5"}, r"image_head\.dropout: .*less than 1 \(given: 1\.5\)"),
-        (
-            {"image_head.size": "1"},
-            r"image_head\.size: no such key; there are hidden_size",
-        ),
-        (
-            {"text_encoder.layers": "1"},
-            r"text_encoder\.layers: no such key; there are name",
-        ),
+        ({"image_head.size": "1"}, r"image_head\.size: no such key; there are hidden_size"),
+        ({"text_encoder.layers": "1"}, r"text_encoder\.layers: no such key; there are name"),
         ({"text_encoder.pooling": "flatten"}, r"text_encoder\.pooling: .*given: 'flatten'"),
         ({"loss.margin": "wide"}, r"loss\.margin: .*number.*given: 'wide'"),
         ({"loss.name": "quadruplet"}, "loss: its name is one of triplet, infonce, siglip .given"),

@@ -1,6 +1,5 @@
 """Twenty kills at random moments, and still the weights of a training that was never stopped."""
 
-import json
 import random
 import signal
 import subprocess
@@ -17,7 +16,7 @@ KILLS = 20
 
 
 @pytest.mark.slow
-def test_twenty_kills_change_nothing(table, tmp_path, make_config):
+def test_twenty_kills_change_nothing(table, captions_file, tmp_path, make_config):
     longer = {
         "stages.align.epochs": 100,
         "stages.align.inputs": "features",  # so that caching is killed too
@@ -29,11 +28,7 @@ def test_twenty_kills_change_nothing(table, tmp_path, make_config):
         "training.views": 6,
     }
     (tmp_path / "config.toml").write_text(make_config(**longer).to_toml())
-    with (tmp_path / "captions.jsonl").open("w") as file:
-        for row in table:
-            line = {"image": row.image, "captions": list(row.captions), "split": row.split}
-            file.write(json.dumps(line) + "\n")
-    arguments = ["train", tmp_path / "captions.jsonl", "--root", table.root]
+    arguments = ["train", captions_file, "--root", table.root]
     command = [sys.executable, "-m", "mite_tf.cli", *map(str, arguments), "--resume"]
     command += ["--config", str(tmp_path / "config.toml"), "--run"]
 
@@ -59,10 +54,8 @@ def test_twenty_kills_change_nothing(table, tmp_path, make_config):
 
     done = subprocess.run([*command, str(run.path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    whole = train(
-        tmp_path / "captions.jsonl", tmp_path / "whole", root=table.root,
-        config=tmp_path / "config.toml", quiet=True,
-    )  # fmt: skip
+    config = tmp_path / "config.toml"
+    whole = train(captions_file, tmp_path / "whole", root=table.root, config=config, quiet=True)
     with np.load(run.state) as ours, np.load(whole.state) as theirs:
         names = [name for name in theirs.files if name != "values"]
         assert all(np.array_equal(ours[name], theirs[name]) for name in names)

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +12,7 @@ from mite_tf.data import CaptionedImages
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.runs import Run, build_model, embed, evaluate, load_config, search, train
-from mite_tf.training import Checkpoint, StageSchedule
+from mite_tf.training import Checkpoint, read_values
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,17 @@ def run(table, tmp_path_factory, make_config):
 def state_of(run):
     with np.load(run.state) as file:
         return {name: file[name] for name in file.files if name != "values"}
+
+
+class CtrlC(keras.callbacks.Callback):
+    """Interrupts a training in the first epoch of `adversarial`."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (6, 1):
+            signal.raise_signal(signal.SIGINT)
 
 
 def assert_same_state(one, other):
@@ -60,6 +72,7 @@ class TestRunFolder:
         assert {"matching_loss", "rsum", "centroid_gap", "image_to_text_r1"} <= set(history[0])
         assert "discriminator_loss" not in history[0]
         assert "discriminator_loss" in history[5]
+        assert history[5]["rsum"] == history[4]["rsum"]  # `classify` leaves the encoders alone
 
     def test_keeps_the_best_of_each_stage(self, run, table):
         assert list(run.best_folders()) == ["align", "finetune", "classify", "adversarial"]
@@ -68,17 +81,6 @@ class TestRunFolder:
             best = max(row["rsum"] for row in run.history() if row["stage"] == stage)
             found = run.evaluate(table, stage=stage, quiet=True)
             assert found.rsum == pytest.approx(best)
-
-    def test_keeps_the_last_of_each_stage_when_asked(self, table, tmp_path, make_config):
-        config = make_config(
-            **{"training.select_by": "last", "stages.align.learning_rate": 1e-9},
-            **{f"stages.{s}.epochs": 0 for s in ("finetune", "classify", "adversarial")},
-        )
-        assert train(table, tmp_path / "run", config=config, quiet=True).best().name == "0004-align"
-
-    def test_classify_leaves_the_encoders_alone(self, run, table):
-        by_stage = {row["stage"]: row["rsum"] for row in run.history()}
-        assert by_stage["classify"] == run.history()[4]["rsum"]
 
     def test_vocabulary_is_that_of_the_train_split(self, run, table):
         words = (run.path / "vocabulary.txt").read_text().split("\n")
@@ -146,41 +148,11 @@ class TestResume:
         train(table, run.path, resume=True, quiet=True)
         assert run.state.read_bytes() == before
 
-    @pytest.mark.parametrize(
-        "batch",
-        [pytest.param(4, marks=pytest.mark.slow, id="align"), pytest.param(40, id="adversarial")],
-    )
-    def test_ctrl_c_in_mid_epoch_ends_with_the_same_weights(
-        self, run, table, tmp_path, make_config, monkeypatch, batch
+    def test_a_kill_and_ctrl_c_in_mid_epoch_end_with_the_same_weights(
+        self, run, table, captions_file, tmp_path, make_config
     ):
-        count = 0
-        original = StageSchedule.on_train_batch_begin
-
-        def interrupt(self, *arguments, **named):
-            nonlocal count
-            count += 1
-            if count == batch:
-                signal.raise_signal(signal.SIGINT)
-            original(self, *arguments, **named)
-
-        monkeypatch.setattr(StageSchedule, "on_train_batch_begin", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(table, tmp_path / "run", config=make_config(), quiet=True)
-        with np.load(Run(tmp_path / "run").state) as file:
-            assert json.loads(str(file["values"]))["step"] > 0
-        resumed = train(table, tmp_path / "run", resume=True, quiet=True)
-        assert_same_state(resumed, run)
-        assert_same_history(resumed, run)
-
-    def test_a_kill_in_mid_epoch_ends_with_the_same_weights(
-        self, run, table, tmp_path, make_config
-    ):
+        """A kill in the second epoch of `align`, Ctrl-C in the first of `adversarial`."""
         (tmp_path / "config.toml").write_text(make_config().to_toml())
-        captions = tmp_path / "captions.jsonl"
-        with captions.open("w") as file:
-            for row in table:
-                line = {"image": row.image, "captions": list(row.captions), "split": row.split}
-                file.write(json.dumps(line) + "\n")
         script = f"""
 import os, signal
 from mite_tf.training import StageSchedule
@@ -194,13 +166,19 @@ def die(self, *arguments, **named):
         os.kill(os.getpid(), signal.SIGKILL)
     original(self, *arguments, **named)
 StageSchedule.on_train_batch_begin = die
-train({str(captions)!r}, {str(tmp_path / "run")!r}, root={str(table.root)!r},
+train({str(captions_file)!r}, {str(tmp_path / "run")!r}, root={str(table.root)!r},
       config={str(tmp_path / "config.toml")!r}, quiet=True)
 """
         killed = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-        resumed = train(captions, tmp_path / "run", root=table.root, resume=True, quiet=True)
+        again = {"root": table.root, "resume": True, "quiet": True}
+        with pytest.raises(KeyboardInterrupt):
+            train(captions_file, tmp_path / "run", callbacks=[CtrlC()], **again)
+        state = read_values(Run(tmp_path / "run").state)
+        assert (state["epoch"], state["step"]) == (6, 2)
+        resumed = train(captions_file, tmp_path / "run", **again)
         assert_same_state(resumed, run)
+        assert_same_history(resumed, run)
 
     def test_other_data_or_configuration_is_refused(self, run, table, make_config):
         fewer = CaptionedImages(table.rows[3:], root=table.root)
@@ -229,7 +207,7 @@ train({str(captions)!r}, {str(tmp_path / "run")!r}, root={str(table.root)!r},
 
 
 class TestData:
-    def test_a_broken_set_is_refused_or_its_bad_rows_left_out(
+    def test_bad_rows_are_refused_or_left_out_and_the_last_epoch_kept_when_asked(
         self, table, tmp_path, make_config, capsys
     ):
         for row in table:
@@ -239,11 +217,13 @@ class TestData:
         with pytest.raises(MiteError, match=r"0\.png is empty(.|\n)*--skip-bad"):
             train(broken, tmp_path / "run", config=make_config(), quiet=True)
         assert not (tmp_path / "run").exists()
+        last = {"training.select_by": "last", "stages.align.learning_rate": 1e-9}
         short = make_config(
             **{f"stages.{s}.epochs": 0 for s in ("classify", "adversarial", "finetune")},
-            **{"stages.align.epochs": 1},
+            **{"stages.align.epochs": 2} | last,
         )
         run = train(broken, tmp_path / "run", config=short, skip_bad=True)
+        assert run.best().name == "0002-align"  # though the first epoch was as good
         assert run.info["data"]["images"]["train"] == 47
         assert "left out" in capsys.readouterr().err
 
@@ -278,7 +258,8 @@ class TestData:
                 "backbone.features": str(tmp_path / "features.npz"),
                 "stages.align.backbone_share": 0,
                 "stages.finetune.backbone_share": 0,
-                "stages.align.epochs": 4,
+                "stages.classify.epochs": 0,
+                "stages.adversarial.epochs": 0,
             }
         )
         run = train(elsewhere, tmp_path / "run", config=config, quiet=True)
@@ -286,8 +267,9 @@ class TestData:
         assert {int(hit.id.removesuffix(".png")) % 3 for hit in hits} == {1}
 
 
-def test_encoders_survive_a_round_trip(run, table, tmp_path):
+def test_encoders_survive_a_round_trip_and_take_empty_sentences(run, table, tmp_path):
     encoders = run.encoders()
+    assert np.isfinite(encoders.embed_text(["", "🙂", "a red square"])).all()
     encoders.save(tmp_path / "copy")
     copy = Encoders.load(tmp_path / "copy")
     dev = table.split("dev")
@@ -295,7 +277,3 @@ def test_encoders_survive_a_round_trip(run, table, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
     assert copy.embed_text([]).shape == (0, 16)
     assert copy.embed_images([]).shape == (0, 16)
-
-
-def test_the_empty_sentence_has_a_finite_embedding(run):
-    assert np.isfinite(run.encoders().embed_text(["", "🙂", "a red square"])).all()

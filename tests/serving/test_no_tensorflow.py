@@ -21,9 +21,9 @@ open_backend(sys.argv[1], "text"), open_backend(sys.argv[1], "image")
         SERVER,
         BACKENDS,
         "from mite_tf.serving.wire import messages, tensors",
-        "import mite_tf.serving.smoke.__main__",
+        "from mite_tf.serving import verify_server",
     ],
-    ids=["server", "backends", "wire", "smoke"],
+    ids=["server", "backends", "wire", "verify"],
 )
 def test_no_tensorflow_is_loaded(export_folder, run_python, code):
     loaded = "[name for name in sys.modules if name.startswith(('tensorflow', 'keras'))]"
