@@ -30,15 +30,9 @@ class Checkpoint(keras.callbacks.Callback):
         values: Returns plain values to keep beside them.
         save_minutes: Minutes between two saves within an epoch.
         interruption: Tells whether to save and stop after a batch.
-    <<<<<<< HEAD
-        beginning: File of another training's state to begin from while `path` is absent. Its
-            adversary may be another one and is left out; see `mite_tf.runs.beginning`.
-    =======
-        beginning: File of the state that the training begins from, while there is no file of
-            its own. All that belongs to the adversary stays as it is then, since another
-            training may have had another one; see `mite_tf.runs.train`.
-    >>>>>>> runs3
-    """
+            beginning: File of another training's state to begin from while `path` is absent. Its
+            adversary may be another one and is left out; see `mite_tf.runs.train`.
+        """
 
     def __init__(
         self,
