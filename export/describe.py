@@ -34,28 +34,14 @@ def describe(
     recall: dict[str, Any],
     captions_compared: int,
 ) -> Manifest:
-    """Gathers all that the manifest says but files and verification, which come last.
-
-    Args:
-        encoders: The encoders.
-        about: Where they come from.
-        name: Name of the export.
-        number: Version of the export.
-        formats: Names of the exported forms.
-        recall: What `measure_recall` found.
-        captions_compared: Number of captions on which `tokenizer.json` was compared.
-    """
+    """Gathers all that the manifest says but files and verification, which come last."""
     tokenizer, preprocessing = encoders.tokenizer, encoders.preprocessing
     described = describe_encoders(encoders, formats)
     if about.text_encoder:
         described["text"]["kind"] = about.text_encoder
     training: dict[str, Any] = {"data": about.data} if about.data else {}
     if about.stage:
-        training |= {
-            "stage": about.stage,
-            "epoch": about.epoch,
-            "selected_by": about.selected_by,
-        }
+        training |= {name: getattr(about, name) for name in ("stage", "epoch", "selected_by")}
     return Manifest(
         name=name,
         version=number,
@@ -92,13 +78,8 @@ def _versions() -> dict[str, str]:
 def describe_encoders(encoders: Encoders, formats: Collection[str] = ()) -> dict[str, Any]:
     """Returns what the manifest says of each encoder, `image` and `text`.
 
-    Args:
-        encoders: The encoders.
-        formats: Names of the exported forms.
-
-    Returns:
-        For each its hash (`encoder`), its `output`, its `signatures` and, with ONNX, `onnx`: the
-        files, and what they take. A size of None is any.
+    For each its hash (`encoder`), its `output`, its `signatures` and, with ONNX, `onnx`: the
+    files, and what they take. A size of None is any.
     """
     models = {"image": encoders.image_encoder, "text": encoders.text_encoder}
     [image_input] = encoders.image_encoder.inputs

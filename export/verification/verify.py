@@ -42,9 +42,6 @@ def verify(folder: str | Path) -> list[Check]:
 
     Neither the training code nor a Keras model is needed: the folder holds cases and answers.
 
-    Args:
-        folder: The export.
-
     Returns:
         The checks, all passed.
 
@@ -128,19 +125,15 @@ def _savedmodels(folder: Path, manifest: Manifest, golden: Golden) -> Iterator[C
             expected,
             _SAVEDMODEL,
         )
-    for signature in ("pixels", "pixels_uint8") if files else ():
-        yield compare(
-            f"SavedModel, image, {signature}",
-            np.concatenate([image.embed(_decoded(data), signature) for data in files]),
-            golden.image_embeddings,
-            _SAVEDMODEL,
-        )
-
-
-def _decoded(data: bytes) -> np.ndarray:
+    if not files:
+        return
     from mite_tf.data.images import decode_image
 
-    return decode_image(data)[None].numpy()
+    pixels = [decode_image(data)[None].numpy() for data in files]
+    for signature in ("pixels", "pixels_uint8"):
+        found = np.concatenate([image.embed(each, signature) for each in pixels])
+        name = f"SavedModel, image, {signature}"
+        yield compare(name, found, golden.image_embeddings, _SAVEDMODEL)
 
 
 def _onnx(folder: Path, manifest: Manifest, golden: Golden, pixels: np.ndarray) -> Iterator[Check]:

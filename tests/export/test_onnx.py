@@ -4,7 +4,7 @@ import onnx
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.export.onnx import convert
+from mite_tf.export.onnx import convert, rewrites
 from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_encoder
 from mite_tf.export.onnx.quantize import quantize_statically
 from mite_tf.export.runtimes import OnnxEncoder
@@ -51,7 +51,7 @@ class TestRewrites:
         encoder = make_encoders("recurrent").text_encoder
         convert_text_encoder(tmp_path / "with.onnx", encoder, 12)
         assert operators(tmp_path / "with.onnx").count("GRU") == 1
-        monkeypatch.setattr(convert, "mark_gru", lambda model: model)
+        monkeypatch.setattr(rewrites, "mark_gru", lambda model: model)
         convert_text_encoder(tmp_path / "without.onnx", encoder, 12)
         assert "Loop" in operators(tmp_path / "without.onnx")
 
@@ -62,7 +62,7 @@ class TestRewrites:
         x = np.linspace(-3, 3, 8, dtype=np.float32).reshape(2, 4)
         found = OnnxEncoder(tmp_path / "gelu.onnx").embed(x)
         np.testing.assert_allclose(found, encoder(x).numpy(), atol=1e-6)
-        monkeypatch.setattr(convert, "write_erfc", dict)
+        monkeypatch.setattr(rewrites, "write_erfc", dict)
         with pytest.raises(MiteError, match="Erfc"):
             convert_image_encoder(tmp_path / "gelu.onnx", encoder)
 
@@ -77,7 +77,7 @@ class TestRewrites:
         few = operators(tmp_path / "with.onnx").count("Transpose")
         from tf2onnx import optimizer
 
-        monkeypatch.setattr(convert, "optimizers", lambda: dict(optimizer._get_optimizers()))
+        monkeypatch.setattr(rewrites, "optimizers", lambda: dict(optimizer._get_optimizers()))
         convert_image_encoder(tmp_path / "without.onnx", encoder)
         assert few <= 2
         assert operators(tmp_path / "without.onnx").count("Transpose") > 4 * few
@@ -90,7 +90,7 @@ class TestRewrites:
         assert "Einsum" in operators(tmp_path / "with.onnx")
         from tf2onnx import optimizer
 
-        monkeypatch.setattr(convert, "optimizers", lambda: dict(optimizer._get_optimizers()))
+        monkeypatch.setattr(rewrites, "optimizers", lambda: dict(optimizer._get_optimizers()))
         convert_text_encoder(tmp_path / "without.onnx", encoder, 12)
         more = len(operators(tmp_path / "without.onnx")) - len(operators(tmp_path / "with.onnx"))
         assert more > 10
@@ -105,7 +105,7 @@ class TestRewrites:
         x = np.random.default_rng(0).random((2, 8, 8, 4), np.float32)
         found = OnnxEncoder(tmp_path / "grouped.onnx").embed(x)
         np.testing.assert_allclose(found, encoder(x).numpy(), atol=1e-6)
-        monkeypatch.setattr(convert, "functions_inlined", nullcontext)
+        monkeypatch.setattr(rewrites, "functions_inlined", nullcontext)
         with pytest.raises(MiteError, match="PartitionedCall"):
             convert_image_encoder(tmp_path / "grouped.onnx", encoder)
 
