@@ -97,11 +97,17 @@ def verify_server(
         if credentials is None
         else grpc.secure_channel(target, credentials, connection.options())
     )
-    client = EmbeddingClient(
-        target, tls=tls, token=token, version_label=version_label, timeout=timeout,
-        in_flight=_THREADS,
-    )  # fmt: skip
-    with closing(channel), client:
+    with (
+        closing(channel),
+        EmbeddingClient(
+            target,
+            tls=tls,
+            token=token,
+            version_label=version_label,
+            timeout=timeout,
+            in_flight=_THREADS,
+        ) as client,
+    ):
         headers = bearer(token) if token else None
         prover = _Prover(
             client, channel, manifest, golden, http, headers, version_label, tolerance, timeout
