@@ -41,7 +41,11 @@ def describe(
         described["text"]["kind"] = about.text_encoder
     training: dict[str, Any] = {"data": about.data} if about.data else {}
     if about.stage:
-        training |= {name: getattr(about, name) for name in ("stage", "epoch", "selected_by")}
+        training |= {key: getattr(about, key) for key in ("stage", "epoch", "selected_by")}
+    versions = {}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
     return Manifest(
         name=name,
         version=number,
@@ -62,17 +66,9 @@ def describe(
         recall=recall,
         verification={},
         formats=formats,
-        versions=_versions(),
+        versions=versions,
         space=embedding_space(encoders),
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def describe_encoders(encoders: Encoders, formats: Collection[str] = ()) -> dict[str, Any]:
@@ -115,8 +111,7 @@ def _described(specification: tf.TensorSpec) -> dict[str, Any]:
 def embedding_space(encoders: Encoders) -> str:
     """Returns a hash of all that decides an embedding: equal spaces can be compared.
 
-    It is made of the weights and layers of both encoders, the preprocessing and the tokenizer;
-    the form does not matter, so SavedModel, ONNX and int8 of one export share a space.
+    The form does not matter: SavedModel, ONNX and int8 of one export share a space.
     """
     tokenizer = encoders.tokenizer
     whole = {

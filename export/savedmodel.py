@@ -99,16 +99,13 @@ def _write_warmup(
     with tf.io.TFRecordWriter(str(folder / WARMUP)) as writer:
         for name, endpoint in endpoints.items():
             for count in _BATCHES:
-                request = predict_pb2.PredictRequest()
-                request.model_spec.name = model
-                request.model_spec.signature_name = name
                 rows = np.stack([np.asarray(examples[name])] * count)
-                request.inputs[endpoint.input.name].CopyFrom(
-                    tf.make_tensor_proto(rows, endpoint.input.dtype)
+                tensor = tf.make_tensor_proto(rows, endpoint.input.dtype)
+                request = predict_pb2.PredictRequest(
+                    model_spec={"name": model, "signature_name": name},
+                    inputs={endpoint.input.name: tensor},
                 )
-                log = prediction_log_pb2.PredictionLog(
-                    predict_log=prediction_log_pb2.PredictLog(request=request)
-                )
+                log = prediction_log_pb2.PredictionLog(predict_log={"request": request})
                 writer.write(log.SerializeToString())
 
 

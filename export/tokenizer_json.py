@@ -70,10 +70,10 @@ def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
         steps.append(normalizers.NFD())  # instead of 11,172 rules
 
     in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    vocabulary = [in_bytes.pre_tokenize_str(entry)[0][0] for entry in tokenizer.vocabulary]
+    entries = [in_bytes.pre_tokenize_str(entry)[0][0] for entry in tokenizer.vocabulary]
     result = Tokenizer(
         models.WordPiece(
-            {entry: number for number, entry in enumerate(vocabulary)},
+            {entry: number for number, entry in enumerate(entries)},
             unk_token=UNKNOWN,
             continuing_subword_prefix=_SUFFIX,
             max_input_chars_per_word=_LONGEST_WORD,
