@@ -1,10 +1,4 @@
-"""Export: encoders that run without the training code, and that verify themselves.
-
-Example:
-    >>> import mite_tf.export
-    >>> mite_tf.export.__all__
-    ['ExportedFrom', 'Manifest', 'export', 'read_manifest', 'verify']
-"""
+"""Export: encoders that run without the training code, and that verify themselves."""
 
 from __future__ import annotations
 

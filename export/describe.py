@@ -34,28 +34,18 @@ def describe(
     recall: dict[str, Any],
     captions_compared: int,
 ) -> Manifest:
-    """Gathers all that the manifest says but files and verification, which come last.
-
-    Args:
-        encoders: The encoders.
-        about: Where they come from.
-        name: Name of the export.
-        number: Version of the export.
-        formats: Names of the exported forms.
-        recall: What `measure_recall` found.
-        captions_compared: Number of captions on which `tokenizer.json` was compared.
-    """
+    """Gathers all that the manifest says but files and verification, which come last."""
     tokenizer, preprocessing = encoders.tokenizer, encoders.preprocessing
     described = describe_encoders(encoders, formats)
     if about.text_encoder:
         described["text"]["kind"] = about.text_encoder
     training: dict[str, Any] = {"data": about.data} if about.data else {}
     if about.stage:
-        training |= {
-            "stage": about.stage,
-            "epoch": about.epoch,
-            "selected_by": about.selected_by,
-        }
+        training |= {key: getattr(about, key) for key in ("stage", "epoch", "selected_by")}
+    versions = {}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
     return Manifest(
         name=name,
         version=number,
@@ -76,29 +66,16 @@ def describe(
         recall=recall,
         verification={},
         formats=formats,
-        versions=_versions(),
+        versions=versions,
         space=embedding_space(encoders),
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def describe_encoders(encoders: Encoders, formats: Collection[str] = ()) -> dict[str, Any]:
     """Returns what the manifest says of each encoder, `image` and `text`.
 
-    Args:
-        encoders: The encoders.
-        formats: Names of the exported forms.
-
-    Returns:
-        For each its hash (`encoder`), its `output`, its `signatures` and, with ONNX, `onnx`: the
-        files, and what they take. A size of None is any.
+    For each its hash (`encoder`), its `output`, its `signatures` and, with ONNX, `onnx`: the
+    files, and what they take. A size of None is any.
     """
     models = {"image": encoders.image_encoder, "text": encoders.text_encoder}
     [image_input] = encoders.image_encoder.inputs
@@ -134,8 +111,7 @@ def _described(specification: tf.TensorSpec) -> dict[str, Any]:
 def embedding_space(encoders: Encoders) -> str:
     """Returns a hash of all that decides an embedding: equal spaces can be compared.
 
-    It is made of the weights and layers of both encoders, the preprocessing and the tokenizer;
-    the form does not matter, so SavedModel, ONNX and int8 of one export share a space.
+    The form does not matter: SavedModel, ONNX and int8 of one export share a space.
     """
     tokenizer = encoders.tokenizer
     whole = {

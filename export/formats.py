@@ -10,20 +10,11 @@ from mite_tf.extras import EXTRAS, install_hint, missing
 DEFAULT_FORMATS = ("savedmodel", "onnx")
 FORMATS = (*DEFAULT_FORMATS, "litert", "openvino")
 # The modules that run a form; writing it may take all that its extra brings.
-_TO_RUN = {
-    "savedmodel": [],
-    "onnx": ["onnxruntime"],
-    "litert": ["ai_edge_litert"],
-    "openvino": ["openvino"],
-}
+_TO_RUN = {"onnx": ["onnxruntime"], "litert": ["ai_edge_litert"], "openvino": ["openvino"]}
 
 
 def check_formats(formats: Sequence[str], *, int8: bool) -> None:
     """Refuses unknown formats, and those whose packages are not installed.
-
-    Args:
-        formats: Names of formats.
-        int8: Whether the ONNX files are to be quantised too.
 
     Raises:
         MiteError: If something is unknown or missing; with what to install.
@@ -48,14 +39,7 @@ def check_formats(formats: Sequence[str], *, int8: bool) -> None:
 
 
 def check_runnable(formats: Collection[str]) -> None:
-    """Refuses formats that cannot be run here.
-
-    Args:
-        formats: Names of formats, `int8` among them.
-
-    Raises:
-        MiteError: If a package is missing; with what to install.
-    """
+    """Refuses formats, `int8` among them, whose packages are not installed."""
     _check_installed("tokenizer.json", "onnx", ["tokenizers"])
     for name in formats:
         _check_installed(name, name, _TO_RUN.get(name, []))

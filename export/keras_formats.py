@@ -18,20 +18,14 @@ def write_keras_format(folder: Path, encoders: Encoders, name: str) -> None:
     LiteRT runs no operations of a varying shape, so its text encoder takes one caption at a time,
     padded with 0 to `max_length` ids.
 
-    Args:
-        folder: The export in the making.
-        encoders: The encoders.
-        name: `litert` or `openvino`.
-
     Raises:
         MiteError: If the format has no place for a model.
     """
-    length = encoders.tokenizer.max_length if name == "litert" else None
-    rows = 1 if name == "litert" else None
+    text_shape = (1, encoders.tokenizer.max_length) if name == "litert" else (None, None)
     (folder / name).mkdir()
     for encoder, specification in (
         (encoders.image_encoder, tf.TensorSpec(encoders.image_encoder.input_shape, tf.float32)),
-        (encoders.text_encoder, tf.TensorSpec((rows, length), tf.int32)),
+        (encoders.text_encoder, tf.TensorSpec(text_shape, tf.int32)),
     ):
         path = folder / name / f"{encoder.name}{_SUFFIXES[name]}"
         try:

@@ -23,14 +23,9 @@ _FORMAT = 1
 class ExportedFrom:
     """Where the encoders of an export come from; all of it stands in the manifest.
 
-    Attributes:
-        stage: Stage of the training that they are from.
-        epoch: Number of their epoch, from 1.
-        selected_by: Measure by which this epoch was chosen.
-        data: Of the training's data: `fingerprint`, and the numbers of `images` and `captions`
-            by split.
-        metrics: What was measured on the dev split at that epoch.
-        text_encoder: Kind of the text encoder, such as `transformer`.
+    Stage and epoch (from 1) of the training, the measure that chose the epoch, the training's data
+    (`fingerprint`, and numbers of `images` and `captions` by split), what the epoch scored on the
+    dev split, and the kind of the text encoder, such as `transformer`.
     """
 
     stage: str = ""
@@ -47,25 +42,20 @@ class Manifest:
 
     Attributes:
         name: Name of the run that was exported, or of the folder.
-        version: Version of everything in the folder, from 1; SavedModels of earlier versions may
-            lie beside.
+        version: Counted from 1; SavedModels of earlier versions may lie beside.
         created: Date and time, ISO 8601, UTC.
         embedding_size: Size D of the embeddings.
-        image: Of the image encoder: its hash, `output`, `signatures` of the SavedModel (name to
-            input, dtype, shape) and, with ONNX, `onnx` (file, input, dtype, shape).
+        image: Hash, `output` and `signatures` of the image encoder and, with ONNX, `onnx`.
         text: The same of the text encoder, and its kind where it is known.
         preprocessing: Files to pixels; None for an encoder that starts at features.
-        tokenizer: Kind, size of the vocabulary, `max_length`, `lower_case`, and the number of
-            captions on which `tokenizer.json` was compared with the graph.
-        training: Data (fingerprint and counts), stage and epoch of the encoders, and by what the
-            epoch was chosen; of encoders from no run, the data alone, where it was given.
+        tokenizer: Its settings, and on how many captions `tokenizer.json` equals the graph.
+        training: As in `ExportedFrom`; of encoders from no run, the data alone, if it was given.
         metrics: What was measured on the dev split at that epoch.
         recall: Recall of each exported form on a split, where the data was at hand.
         verification: Greatest difference and tolerance of each check.
         formats: What was exported: `savedmodel`, `onnx`, `int8`, `litert`, `openvino`.
         versions: Versions of the packages that wrote it.
-        space: Hash of all that decides an embedding. Embeddings can be compared where it is equal,
-            and only there.
+        space: Hash of all that decides an embedding; only those of equal spaces compare.
         files: SHA-256 and size in bytes by path, relative to the folder.
     """
 
@@ -95,9 +85,6 @@ class Manifest:
 def read_manifest(folder: str | Path) -> Manifest:
     """Reads the manifest of an export folder.
 
-    Args:
-        folder: The export.
-
     Raises:
         MiteError: If the folder is no export, or one of a later version of this package.
 
@@ -124,15 +111,12 @@ def read_manifest(folder: str | Path) -> Manifest:
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
         raise MiteError(f"{path}: not a manifest of `mite export`: {'; '.join(wrong)}.") from error
-    outside = [name for name in manifest.files if not _is_inside(name)]
+    outside = [
+        name for name in manifest.files if name.startswith("/") or ".." in PurePosixPath(name).parts
+    ]
     if outside:
         raise MiteError(f"{path}: names files outside of the export: {', '.join(outside)}.")
     return manifest
-
-
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
 
 
 def describe_files(folder: str | Path) -> dict[str, dict[str, Any]]:
@@ -147,13 +131,7 @@ def describe_files(folder: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def check_files(folder: str | Path, files: dict[str, dict[str, Any]]) -> None:
-    """Compares the files of a folder with what its manifest says.
-
-    Other versions of the SavedModels may lie beside.
-
-    Args:
-        folder: The export.
-        files: `Manifest.files`.
+    """Compares a folder with its `Manifest.files`; other SavedModels may lie beside.
 
     Raises:
         MiteError: If files are missing or others than those that were exported; all are named.

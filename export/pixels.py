@@ -18,10 +18,10 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 def pixels_of(data: bytes, preprocessing: Mapping[str, Any]) -> np.ndarray:
     """Decodes an image file and resizes it, as the manifest of an export says.
 
-    The whole frame is squashed to the size. A rotation in EXIF is not applied, transparency is
-    dropped, of an animation the first frame counts: all as in the graph. Two kinds of GIF
-    differ: what is transparent has the colour of the palette here and is black in the graph, and a
-    first frame smaller than the whole is padded here alone.
+    The frame is squashed to the size. As in the graph, a rotation in EXIF is not applied,
+    transparency is dropped, and of an animation the first frame counts. Two kinds of GIF differ:
+    what is transparent has the colour of the palette here and is black in the graph, and a first
+    frame smaller than the whole is padded here alone.
 
     Args:
         data: The bytes of a JPEG, PNG, GIF, BMP or WebP file.
@@ -56,14 +56,7 @@ def pixels_of(data: bytes, preprocessing: Mapping[str, Any]) -> np.ndarray:
 
 
 def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes pixels as the graph does, bilinear and antialiased.
-
-    Args:
-        pixels: `[H, W, 3]` in 0-255, of any type.
-        size: Height and width of the result.
-
-    Returns:
-        float32 `[height, width, 3]`.
+    """Resizes pixels `[H, W, 3]` in 0-255 of any type, as the graph does: bilinear, antialiased.
 
     Example:
         >>> resized(np.full((4, 4, 3), 7, np.uint8), (1, 2)).tolist()

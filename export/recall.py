@@ -28,13 +28,6 @@ def measure_recall(
 ) -> dict[str, Any]:
     """Embeds captioned images with Keras, ONNX and int8, and measures retrieval with each.
 
-    Args:
-        encoders: The encoders.
-        onnx_folder: Folder of the ONNX files.
-        table: The captioned images.
-        features: Features of the images, for encoders that start there.
-        int8: Whether there are quantised files.
-
     Returns:
         Scores as `RetrievalScores.to_dict` gives them, by form: `keras`, `onnx`, `int8`.
     """

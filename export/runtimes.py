@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mite_tf.errors import MiteError
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
 Embed = Callable[[Any], np.ndarray]
 
 
 class SavedModel:
-    """A SavedModel.
-
-    Args:
-        folder: Folder that holds `saved_model.pb`.
-
-    Raises:
-        MiteError: If it cannot be loaded.
-    """
+    """A SavedModel, of the folder that holds `saved_model.pb`."""
 
     def __init__(self, folder: str | Path) -> None:
         import tensorflow as tf
@@ -36,11 +26,7 @@ class SavedModel:
             raise MiteError(f"{folder}: not a readable SavedModel: {error}") from error
 
     def embed(self, inputs: Any, signature: str = "serving_default") -> np.ndarray:
-        """Calls a signature with one array or list; returns float32 `[N, D]`.
-
-        Raises:
-            MiteError: If there is no such signature, or the SavedModel refuses the input.
-        """
+        """Calls a signature with one array or list; returns float32 `[N, D]`."""
         import tensorflow as tf
 
         function = self._model.signatures.get(signature)
@@ -49,20 +35,18 @@ class SavedModel:
             raise MiteError(f"Unknown signature {signature!r}; there are {there}.")
         [(name, specification)] = function.structured_input_signature[1].items()
         wanted = specification.dtype
-        if isinstance(inputs, np.ndarray) and not _fits(inputs.dtype, wanted):
+        # A conversion must not lose anything.
+        if isinstance(inputs, np.ndarray) and not (
+            inputs.dtype.kind in "OSU"
+            if wanted == tf.string
+            else np.can_cast(inputs.dtype, wanted.as_numpy_dtype, "same_kind")
+        ):
             raise MiteError(f"{signature} takes {name} as {wanted.name}; received {inputs.dtype}.")
         try:
             tensor = tf.convert_to_tensor(inputs, wanted)
             return function(**{name: tensor})["embedding"].numpy()
         except (TypeError, ValueError, tf.errors.OpError) as error:
             raise MiteError(f"{signature} refuses {name}: {_reason(error)}") from error
-
-
-def _fits(given: np.dtype, wanted: tf.DType) -> bool:
-    """Whether values need no conversion that could lose something."""
-    if wanted.name == "string":
-        return given.kind in "OSU"
-    return np.can_cast(given, wanted.as_numpy_dtype, "same_kind")
 
 
 def _reason(error: Exception) -> str:
@@ -74,15 +58,7 @@ def _reason(error: Exception) -> str:
 
 
 class OnnxEncoder:
-    """An ONNX file; needs onnxruntime and NumPy alone.
-
-    Args:
-        path: The `.onnx` file.
-        threads: Threads of one call; as many as there are cores by default.
-
-    Raises:
-        MiteError: If the file cannot be loaded.
-    """
+    """An ONNX file; needs onnxruntime and NumPy alone. 0 threads are as many as there are cores."""
 
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:
         import onnxruntime
@@ -99,11 +75,7 @@ class OnnxEncoder:
         [self._input] = self._session.get_inputs()
 
     def embed(self, inputs: np.ndarray) -> np.ndarray:
-        """Embeds token ids, pixels or features; returns float32 `[N, D]`.
-
-        Raises:
-            MiteError: If the model refuses the input.
-        """
+        """Embeds token ids, pixels or features; returns float32 `[N, D]`."""
         try:
             [embedding] = self._session.run(["embedding"], {self._input.name: inputs})
         except Exception as error:

@@ -29,13 +29,7 @@ _SETTINGS = ("models.config", "batching.config", "monitoring.config")
 
 
 def write_savedmodels(folder: Path, encoders: Encoders, number: int) -> None:
-    """Writes both SavedModels with warm-up requests and records, and the settings of the server.
-
-    Args:
-        folder: The export in the making.
-        encoders: The encoders.
-        number: Version of the export.
-    """
+    """Writes both SavedModels with warm-up requests and records, and the settings of the server."""
     examples = _examples(encoders)
     described = describe_encoders(encoders)
     common = {"version": number, "space": embedding_space(encoders)}
@@ -54,11 +48,7 @@ def write_savedmodels(folder: Path, encoders: Encoders, number: int) -> None:
 
 
 def write_savedmodel(folder: str | Path, endpoints: Mapping[str, Endpoint]) -> None:
-    """Writes one encoder as a SavedModel that TensorFlow Serving loads as it is.
-
-    Args:
-        folder: Folder to write.
-        endpoints: Functions by signature; one of them is `serving_default`.
+    """Writes one encoder as a SavedModel, with the functions of its signatures.
 
     Raises:
         MiteError: If the graph needs an operation that a stock server lacks.
@@ -89,12 +79,6 @@ def check_ops(savedmodel: str | Path) -> None:
 
     Core operations are those of `tf.raw_ops`; those of TensorFlow Text that the server links are
     listed in `serving_ops.json`, with their source.
-
-    Args:
-        savedmodel: Folder of the SavedModel.
-
-    Raises:
-        MiteError: If an operation is neither.
     """
     listed = json.loads(resources.files(__package__).joinpath("serving_ops.json").read_text())
     missing = ops_of(savedmodel) - set(dir(tf.raw_ops)) - set(listed["tensorflow_text"])
@@ -115,16 +99,13 @@ def _write_warmup(
     with tf.io.TFRecordWriter(str(folder / WARMUP)) as writer:
         for name, endpoint in endpoints.items():
             for count in _BATCHES:
-                request = predict_pb2.PredictRequest()
-                request.model_spec.name = model
-                request.model_spec.signature_name = name
                 rows = np.stack([np.asarray(examples[name])] * count)
-                request.inputs[endpoint.input.name].CopyFrom(
-                    tf.make_tensor_proto(rows, endpoint.input.dtype)
+                tensor = tf.make_tensor_proto(rows, endpoint.input.dtype)
+                request = predict_pb2.PredictRequest(
+                    model_spec={"name": model, "signature_name": name},
+                    inputs={endpoint.input.name: tensor},
                 )
-                log = prediction_log_pb2.PredictionLog(
-                    predict_log=prediction_log_pb2.PredictLog(request=request)
-                )
+                log = prediction_log_pb2.PredictionLog(predict_log={"request": request})
                 writer.write(log.SerializeToString())
 
 

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
 
 class Endpoint(NamedTuple):
-    """The function behind one signature of a SavedModel.
+    """The function behind one signature of a SavedModel, and the tensor that it takes.
 
-    Attributes:
-        function: Takes one tensor, gives `{"embedding": tensor}`, float32 `[N, D]` of unit norm.
-        input: Name, shape and type of the tensor.
+    It gives `{"embedding": tensor}`, float32 `[N, D]` of unit norm.
     """
 
     function: Callable[[tf.Tensor], dict[str, tf.Tensor]]
@@ -40,15 +38,10 @@ def image_signatures(
 ) -> dict[str, Endpoint]:
     """Returns the signatures of the image encoder.
 
-    Args:
-        encoder: Functional model from pixels (or features) to `[N, D]`.
-        preprocessing: Files to pixels; None for an encoder that starts at features.
-
-    Returns:
-        From pixels, `serving_default` takes `image_bytes` (string `[N]`, files), `pixels` takes
-        float32 and `pixels_uint8` takes uint8 `[N, H, W, 3]` in 0-255 of any size: a signature has
-        one type, and uint8 is a quarter of the bytes to send. From features, `serving_default` and
-        `features` take float32 features.
+    From pixels, `serving_default` takes `image_bytes` (string `[N]`, files), `pixels` takes float32
+    and `pixels_uint8` takes uint8 `[N, H, W, 3]` in 0-255 of any size: a signature has one type,
+    and uint8 is a quarter of the bytes to send. From features (no preprocessing),
+    `serving_default` and `features` take float32 features.
     """
     if preprocessing is None:
         shape = (None, *encoder.input_shape[1:])
@@ -59,7 +52,7 @@ def image_signatures(
         endpoint = Endpoint(features, tf.TensorSpec(shape, tf.float32, "features"))
         return {"serving_default": endpoint, "features": endpoint}
 
-    size = (preprocessing.height, preprocessing.width, 3)
+    size, any_size = (preprocessing.height, preprocessing.width, 3), (None, None, None, 3)
 
     def files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.map_fn(
@@ -70,9 +63,8 @@ def image_signatures(
         return _embed(encoder, images)
 
     def pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _embed(encoder, preprocess(_guarded(pixels, (None, None, None, 3)), preprocessing))
+        return _embed(encoder, preprocess(_guarded(pixels, any_size), preprocessing))
 
-    any_size = (None, None, None, 3)
     return {
         "serving_default": Endpoint(files, tf.TensorSpec((None,), tf.string, "image_bytes")),
         "pixels": Endpoint(pixels, tf.TensorSpec(any_size, tf.float32, "pixels")),
@@ -83,13 +75,8 @@ def image_signatures(
 def text_signatures(encoder: keras.Model, tokenizer: WordPieceTokenizer) -> dict[str, Endpoint]:
     """Returns the signatures of the text encoder.
 
-    Args:
-        encoder: Functional model from token ids to `[N, D]`.
-        tokenizer: Sentences to token ids.
-
-    Returns:
-        `serving_default` takes `text` (string `[N]`, UTF-8); `token_ids` takes int32 `[N, L]`,
-        padded with 0 on the right, of which the first `max_length` columns count.
+    `serving_default` takes `text` (string `[N]`, UTF-8); `token_ids` takes int32 `[N, L]`, padded
+    with 0 on the right, of which the first `max_length` columns count.
     """
 
     def text(text: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -19,7 +19,10 @@ from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.export.describe import describe, write_model_card
 from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
+from mite_tf.export.keras_formats import write_keras_format
 from mite_tf.export.manifest import ExportedFrom, Manifest, describe_files, read_manifest
+from mite_tf.export.recall import image_batches, measure_recall
+from mite_tf.export.savedmodel import write_savedmodels
 from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
 from mite_tf.export.verification.golden import write_golden
 from mite_tf.export.versions import next_version, published_when_whole
@@ -96,13 +99,9 @@ def export(
         write_golden(folder, encoders)
         for form in ("litert", "openvino"):
             if form in formats:
-                from mite_tf.export.keras_formats import write_keras_format
-
                 say(f"Converting to {form}")
                 write_keras_format(folder, encoders, form)
         if "savedmodel" in formats:
-            from mite_tf.export.savedmodel import write_savedmodels
-
             say("Writing SavedModels")
             write_savedmodels(folder, encoders, number)
         if "onnx" in formats:
@@ -117,8 +116,6 @@ def export(
             write_int8(folder / "onnx", _calibration(encoders, table))
         recall: dict[str, Any] = {}
         if measured is not None:
-            from mite_tf.export.recall import measure_recall
-
             say(f"Measuring recall on {split}")
             scores = measure_recall(encoders, folder / "onnx", measured, features, int8=int8)
             recall = {"split": split, **scores}
@@ -131,13 +128,11 @@ def export(
             recall=recall,
             captions_compared=len(captions),
         )
-        manifest = replace(manifest, files=describe_files(folder))
-        manifest.write(folder)
+        replace(manifest, files=describe_files(folder)).write(folder)
         say("Verifying in a fresh process")
         manifest = replace(manifest, verification=_verify(folder))
         write_model_card(folder / "MODEL_CARD.md", manifest)
-        manifest = replace(manifest, files=describe_files(folder))
-        manifest.write(folder)
+        replace(manifest, files=describe_files(folder)).write(folder)
     return read_manifest(out)
 
 
@@ -148,8 +143,6 @@ def _told(table: CaptionedImages) -> dict[str, Any]:
 
 def _calibration(encoders: Encoders, table: CaptionedImages) -> Iterator[np.ndarray] | None:
     """Batches of images of the train split; None for encoders that start at features."""
-    from mite_tf.export.recall import image_batches
-
     if encoders.preprocessing is None:
         return None
     train = table.split("train") if "train" in table.splits else table

@@ -30,17 +30,11 @@ _JAMO = {chr(code) for code in range(0x1100, 0x1200)}
 
 
 def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
-    """Builds the tokenizer that gives the same ids as the graph.
+    """Builds the tokenizer that gives the same ids as the graph; `save(path)` writes the file.
 
-    The graph measures words in bytes, so the vocabulary is written in the alphabet of bytes that
-    `ByteLevel` maps to; ASCII stays as it is.
-
-    Args:
-        tokenizer: The tokenizer of the text encoder.
-
-    Returns:
-        Tokenizer that cuts at `max_length` ids and pads with 0 to the longest of a batch;
-        `save(path)` writes the file.
+    It cuts at `max_length` ids and pads with 0 to the longest of a batch. The graph measures words
+    in bytes, so the vocabulary is written in the alphabet of bytes that `ByteLevel` maps to; ASCII
+    stays as it is.
 
     Example:
         >>> layer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "dog", "run", "##s"])
@@ -75,9 +69,11 @@ def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
     if by_arithmetic:
         steps.append(normalizers.NFD())  # instead of 11,172 rules
 
+    in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    entries = [in_bytes.pre_tokenize_str(entry)[0][0] for entry in tokenizer.vocabulary]
     result = Tokenizer(
         models.WordPiece(
-            {_in_bytes(entry): number for number, entry in enumerate(tokenizer.vocabulary)},
+            {entry: number for number, entry in enumerate(entries)},
             unk_token=UNKNOWN,
             continuing_subword_prefix=_SUFFIX,
             max_input_chars_per_word=_LONGEST_WORD,
@@ -88,7 +84,7 @@ def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
         [
             pre_tokenizers.Split(_one_of(isolated), "isolated"),
             pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            in_bytes,
         ]
     )
     result.enable_truncation(tokenizer.max_length)
@@ -97,12 +93,7 @@ def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
 
 
 def check_ids(path: str | Path, tokenizer: WordPieceTokenizer, captions: Sequence[str]) -> None:
-    """Compares a `tokenizer.json` with the graph.
-
-    Args:
-        path: The file.
-        tokenizer: The tokenizer of the graph.
-        captions: Sentences to compare on.
+    """Compares a `tokenizer.json` with the graph, on captions.
 
     Raises:
         MiteError: If a caption gets other ids; the first such caption is named.
@@ -160,10 +151,3 @@ def _one_of(characters: Iterable[str]) -> Regex:
 def _range(first: int, last: int) -> str:
     ends = [re.sub(r"[\\\[\]^-]", r"\\\g<0>", chr(code)) for code in (first, last)]
     return ends[0] if first == last else "-".join(ends)
-
-
-def _in_bytes(entry: str) -> str:
-    [(text, _)] = pre_tokenizers.ByteLevel(
-        add_prefix_space=False, use_regex=False
-    ).pre_tokenize_str(entry)
-    return text

@@ -26,7 +26,8 @@ def next_version(folder: str | Path) -> int:
     version = 0
     if (folder / MANIFEST).exists():
         version = read_manifest(folder).version
-    elif folder.is_dir() and not _is_empty(folder):
+    # Hidden files are what a killed export leaves.
+    elif folder.is_dir() and not all(path.name.startswith(".") for path in folder.iterdir()):
         raise MiteError(f"{folder}: is not empty and holds no export. Name another folder.")
     versions = (path.name for path in (folder / "savedmodel").glob("*/*") if path.is_dir())
     return max([version, *(int(name) for name in versions if name.isdigit())]) + 1
@@ -38,9 +39,6 @@ def published_when_whole(folder: str | Path) -> Iterator[Path]:
 
     Older versions of the SavedModels stay beside the new one. When the block fails, `folder` is
     left as it was.
-
-    Args:
-        folder: Where the export is to be.
 
     Raises:
         MiteError: If the folder cannot be written, or another export has come between.
@@ -75,11 +73,6 @@ def _told(folder: Path) -> Iterator[None]:
         raise MiteError(f"{folder}: cannot be written: {error}") from error
 
 
-def _is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing but hidden files, as a killed export leaves."""
-    return all(path.name.startswith(".") for path in folder.iterdir())
-
-
 def _renew(folder: Path, staging: Path) -> None:
     """Moves a new export over an old one, each SavedModel and file in one step, the manifest last.
 
@@ -87,16 +80,13 @@ def _renew(folder: Path, staging: Path) -> None:
     """
     old = set(read_manifest(folder).files) if (folder / MANIFEST).exists() else set()
     savedmodels = [path for name in SERVABLES for path in (staging / "savedmodel" / name).glob("*")]
-    targets = {path: folder / path.relative_to(staging) for path in savedmodels}
-    for target in targets.values():
+    for path in savedmodels:
+        target = folder / path.relative_to(staging)
         if target.exists():
             raise MiteError(f"{target}: another export wrote it meanwhile. Export again.")
-    for path, target in targets.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(target)
-    shutil.rmtree(staging / "savedmodel", ignore_errors=True)
-    files = [path for path in staging.rglob("*") if path.is_file() and path != staging / MANIFEST]
-    for path in files:
+    others = {staging / MANIFEST, *(file for path in savedmodels for file in path.rglob("*"))}
+    files = [path for path in staging.rglob("*") if path.is_file() and path not in others]
+    for path in [*savedmodels, *files]:
         target = folder / path.relative_to(staging)
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)

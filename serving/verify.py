@@ -90,16 +90,15 @@ def verify_server(
     manifest, golden = read_manifest(export), read_golden(export)
     target = server if ":" in server else f"{server}:8500"
     # What the client would never send goes through a channel of its own.
-    connection = Connection(
-        target=target,
-        tls=tls,
-        token=token,
-        token_in_clear=False,
-        keepalive=20.0,
-        channel_options=(),
-    )
+    connection = Connection(target, tls=tls, token=token)
     credentials = connection.credentials()
+    channel = (
+        grpc.insecure_channel(target, connection.options())
+        if credentials is None
+        else grpc.secure_channel(target, credentials, connection.options())
+    )
     with (
+        closing(channel),
         EmbeddingClient(
             target,
             tls=tls,
@@ -108,11 +107,6 @@ def verify_server(
             timeout=timeout,
             in_flight=_THREADS,
         ) as client,
-        closing(
-            grpc.insecure_channel(target, connection.options())
-            if credentials is None
-            else grpc.secure_channel(target, credentials, connection.options())
-        ) as channel,
     ):
         headers = bearer(token) if token else None
         prover = _Prover(
@@ -187,25 +181,19 @@ class _Prover:
     def signatures(self) -> str:
         """Versions, names, types and shapes are those of the manifest."""
         served = self.client.metadata()
-        wrong: list[str] = []
-        for model in _MODELS:
-            wrong += self.compared(
-                model, served[model], getattr(self.manifest, model)["signatures"]
-            )
+        wrong = [each for model in _MODELS for each in self.compared(model, served[model])]
         if wrong:
             raise MiteError("; ".join(wrong))
         return f"version {self.manifest.version}, as in the manifest"
 
-    def compared(
-        self, model: str, served: ModelMetadata, expected: Mapping[str, Any]
-    ) -> Iterator[str]:
+    def compared(self, model: str, served: ModelMetadata) -> Iterator[str]:
         """Yields what differs from the manifest."""
         if served.version != self.manifest.version:
             yield (
                 f"{model}: version {served.version} is served; the export is version "
                 f"{self.manifest.version}"
             )
-        for name, each in expected.items():
+        for name, each in getattr(self.manifest, model)["signatures"].items():
             shape = tuple(-1 if size is None else size for size in each["shape"])
             wanted = _told(
                 {each["input"]: Tensor(_TYPES.get(each["dtype"], each["dtype"]), shape)},
@@ -219,9 +207,8 @@ class _Prover:
     def texts(self) -> list[Check]:
         """The captions of the export get the embeddings of Keras."""
         captions, expected = self.golden.captions, self.golden.caption_embeddings
-        return compare_embeddings(
-            "text", self.client.embed_text, captions, expected, self.tolerance
-        )
+        embed = self.client.embed_text
+        return compare_embeddings("text", embed, captions, expected, self.tolerance)
 
     def images(self) -> list[Check]:
         """So do its images, or its features."""
@@ -235,12 +222,9 @@ class _Prover:
         golden = self.golden
         numbers = [number % len(golden.captions) for number in range(_AT_ONCE)]
         with ThreadPoolExecutor(_THREADS) as threads:
-            answers = threads.map(
-                lambda number: self.client.embed_text([golden.captions[number]])[0], numbers
-            )
-            found = np.stack(list(answers))
-        expected = golden.caption_embeddings[numbers]
-        return [compare("many at once", found, expected, self.tolerance)]
+            found = threads.map(self.client.embed_text, [[golden.captions[n]] for n in numbers])
+            expected = golden.caption_embeddings[numbers]
+            return [compare("many at once", np.concatenate([*found]), expected, self.tolerance)]
 
     def refusals(self) -> str:
         """Wrong requests get TensorFlow Serving's status codes, and right ones their answer."""
@@ -284,8 +268,7 @@ class _Prover:
     def call(self, path: str, request: bytes) -> bytes:
         """Sends bytes to a gRPC method and returns the bytes that come back."""
         method = self.channel.unary_unary(path)
-        answer: bytes = method(request, timeout=self.timeout, metadata=self.headers)
-        return answer
+        return bytes(method(request, timeout=self.timeout, metadata=self.headers))
 
     def predict(
         self,
@@ -322,17 +305,14 @@ def _tried(name: str, proof: Callable[[], str | list[Check]]) -> list[Check]:
     try:
         found = proof()
     except Exception as error:  # whatever a check meets is its outcome
-        return [Check(name, float("inf"), 0, _reason(error))]
+        if isinstance(error, grpc.RpcError):
+            reason = f"{error.code().name}: {error.details()}"
+        elif isinstance(error, MiteError):
+            reason = str(error)
+        else:
+            reason = f"{type(error).__name__}: {str(error).strip()[:200]!r}"
+        return [Check(name, float("inf"), 0, reason)]
     return [Check(name, 0, 0, found)] if isinstance(found, str) else found
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, in one line."""
-    if isinstance(error, grpc.RpcError):
-        return f"{error.code().name}: {error.details()}"
-    if isinstance(error, MiteError):
-        return str(error)
-    return f"{type(error).__name__}: {str(error).strip()[:200]!r}"
 
 
 def _told(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> str:

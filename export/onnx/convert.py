@@ -13,13 +13,7 @@ import tf2onnx
 
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
-from mite_tf.export.onnx.rewrites import (
-    functions_inlined,
-    mark_gru,
-    optimizers,
-    write_erfc,
-    write_gru,
-)
+from mite_tf.export.onnx import rewrites
 from mite_tf.export.signatures import sized_ids
 
 # The highest that tf2onnx 1.17 writes; onnxruntime and OpenVINO read newer ones too.
@@ -51,10 +45,7 @@ def convert_image_encoder(path: str | Path, encoder: keras.Model) -> None:
 def convert_text_encoder(path: str | Path, encoder: keras.Model, max_length: int) -> None:
     """Writes the text encoder: `token_ids` int32 `[N, L]`, padded with 0, to `embedding`.
 
-    Args:
-        path: File to write.
-        encoder: Functional model.
-        max_length: Columns that count; later ones are cut off.
+    Columns behind `max_length` are cut off.
 
     Raises:
         MiteError: If an operation cannot be converted.
@@ -68,19 +59,19 @@ def _convert(
 ) -> None:
     inputs = keras.Input(specification.shape[1:], dtype=specification.dtype.name)
     prepared = keras.layers.Lambda(prepare, output_shape=specification.shape[1:])(inputs)
-    embedding = keras.layers.Identity(name="embedding")(mark_gru(encoder)(prepared))
+    embedding = keras.layers.Identity(name="embedding")(rewrites.mark_gru(encoder)(prepared))
     whole = keras.Model(inputs, embedding)
     log = logging.getLogger("tf2onnx")
     level = log.level
     log.setLevel(logging.CRITICAL)  # what it cannot convert is found below
     try:
-        with functions_inlined():
+        with rewrites.functions_inlined():
             model, _ = tf2onnx.convert.from_keras(
                 whole,
                 [specification],
                 opset=OPSET,
-                custom_op_handlers=write_gru(encoder) | write_erfc(),
-                optimizers=optimizers(),
+                custom_op_handlers=rewrites.write_gru(encoder) | rewrites.write_erfc(),
+                optimizers=rewrites.optimizers(),
             )
         onnx.checker.check_model(model, full_check=True)
     except (

@@ -10,14 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_dynamic,
-    quantize_static,
-)
+from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 # Clip and Relu become part of the range of the convolution before them. Left out, the range is of
@@ -28,10 +21,8 @@ _STATIC = ["Conv", "MatMul", "Gemm", "Clip", "Relu"]
 def write_int8(folder: Path, image_batches: Iterable[np.ndarray] | None) -> None:
     """Quantises both files in a folder of ONNX files.
 
-    Args:
-        folder: The folder.
-        image_batches: Pixels to measure the ranges of the image encoder on, float32 `[N, H, W, 3]`;
-            None for one that starts at features, which has no convolutions.
+    The ranges of the image encoder are measured on batches of pixels, float32 `[N, H, W, 3]`; one
+    that starts at features has no convolutions, and takes None.
     """
     quantize_dynamically(folder / "text_encoder.onnx", folder / "text_encoder.int8.onnx")
     paths = folder / "image_encoder.onnx", folder / "image_encoder.int8.onnx"
@@ -42,21 +33,14 @@ def write_int8(folder: Path, image_batches: Iterable[np.ndarray] | None) -> None
 
 
 def quantize_dynamically(path: str | Path, quantized: str | Path) -> None:
-    """Quantises embeddings and matrix products; activations as they come. Recurrence stays float.
-
-    Args:
-        path: ONNX file.
-        quantized: ONNX file to write.
-    """
-    with _quiet(), tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(path, prepared, skip_symbolic_shape=True)
-        quantize_dynamic(
+    """Quantises embeddings and matrix products, but no recurrence; activations as they come."""
+    with _prepared(path) as prepared:
+        quantization.quantize_dynamic(
             prepared,
             quantized,
             op_types_to_quantize=["Gather", "MatMul", "Gemm"],
             per_channel=True,
-            weight_type=QuantType.QInt8,
+            weight_type=quantization.QuantType.QInt8,
         )
 
 
@@ -69,30 +53,24 @@ def quantize_statically(
     which a convolution reads without an activation or a shortcut between them, stay float: there
     rounding hurts most, because all that follows sees it. A fine-tuned EfficientNet-Lite0 lost
     0.50 points of recall with them in 8 bits, none without.
-
-    Args:
-        path: ONNX file.
-        quantized: ONNX file to write.
-        batches: Inputs to measure on, float32 `[N, ...]`.
     """
-    with _quiet(), tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(path, prepared, skip_symbolic_shape=True)
-        quantize_static(
+    with _prepared(path) as prepared:
+        graph = onnx.load(prepared).graph
+        quantization.quantize_static(
             prepared,
             quantized,
-            _Batches(batches, _input_of(prepared)),
-            quant_format=QuantFormat.QDQ,
+            _Batches(batches, graph.input[0].name),
+            quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=_STATIC,
-            nodes_to_exclude=_linear_bottlenecks(onnx.load(prepared).graph),
+            nodes_to_exclude=_linear_bottlenecks(graph),
             per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
         )
 
 
-class _Batches(CalibrationDataReader):
+class _Batches(quantization.CalibrationDataReader):
     def __init__(self, batches: Iterable[np.ndarray], name: str) -> None:
         self._batches = iter(batches)
         self._name = name
@@ -108,18 +86,16 @@ def _linear_bottlenecks(graph: onnx.GraphProto) -> list[str]:
     return [node.name for node in graph.node if node.op_type == "Conv" and node.output[0] in taken]
 
 
-def _input_of(path: Path) -> str:
-    [graph_input] = onnx.load(path).graph.input
-    return graph_input.name
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without advice of onnxruntime on what it has been told already."""
+def _prepared(path: str | Path) -> Iterator[Path]:
+    """A file ready to quantise, without advice of onnxruntime on what it has been told already."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        yield
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = Path(folder) / "prepared.onnx"
+            quant_pre_process(path, prepared, skip_symbolic_shape=True)
+            yield prepared
     finally:
         root.setLevel(level)

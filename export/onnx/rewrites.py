@@ -104,7 +104,13 @@ def write_gru(model: keras.Model) -> dict[str, Any]:
     if not grus:
         return {}
     [gru] = grus
-    units, values = gru.forward_layer.units, _weights(gru)
+    units = gru.forward_layer.units
+    cells = [gru.forward_layer.cell, gru.backward_layer.cell]
+    values = {  # of both directions; gates are z, r, h in both
+        "W": np.stack([cell.kernel.numpy().T for cell in cells]),
+        "R": np.stack([cell.recurrent_kernel.numpy().T for cell in cells]),
+        "B": np.stack([cell.bias.numpy().flatten() for cell in cells]),
+    }
 
     def handler(context: Any, node: Any, name: str, _arguments: Any) -> None:
         words, mask = node.input
@@ -115,12 +121,12 @@ def write_gru(model: keras.Model) -> dict[str, Any]:
             return context.make_const(f"{name}_{label}", value).output[0]
 
         def operator(kind: str, inputs: list[str], **attributes: Any) -> Any:
-            return context.make_node(kind, inputs, attr=attributes)
+            return context.make_node(kind, inputs, attr=attributes).output[0]
 
-        counted = operator("Cast", [mask], to=TensorProto.INT32).output[0]
+        counted = operator("Cast", [mask], to=TensorProto.INT32)
         axis = constant("axis", np.array([1], np.int64))
-        lengths = operator("ReduceSum", [counted, axis], keepdims=0).output[0]
-        steps_first = operator("Transpose", [words], perm=[1, 0, 2]).output[0]
+        lengths = operator("ReduceSum", [counted, axis], keepdims=0)
+        steps_first = operator("Transpose", [words], perm=[1, 0, 2])
         weights = [constant(label, value) for label, value in values.items()]
         states = operator(
             "GRU",
@@ -128,25 +134,15 @@ def write_gru(model: keras.Model) -> dict[str, Any]:
             direction="bidirectional",
             hidden_size=units,
             linear_before_reset=1,
-        ).output[0]
+        )
         # [steps, directions, rows, units]: the mean of both directions, rows first.
-        mean = operator("ReduceMean", [states, axis], keepdims=0).output[0]
+        mean = operator("ReduceMean", [states, axis], keepdims=0)
         context.make_node(
             "Transpose", [mean], attr={"perm": [1, 0, 2]}, name=node.name,
             outputs=[output], shapes=[[-1, -1, units]], dtypes=[TensorProto.FLOAT],
         )  # fmt: skip
 
     return {_MARKER: (handler, [])}
-
-
-def _weights(gru: keras.layers.Bidirectional) -> dict[str, np.ndarray]:
-    """Kernel, recurrent kernel and biases of both directions; gates are z, r, h in both."""
-    cells = [gru.forward_layer.cell, gru.backward_layer.cell]
-    return {
-        "W": np.stack([cell.kernel.numpy().T for cell in cells]),
-        "R": np.stack([cell.recurrent_kernel.numpy().T for cell in cells]),
-        "B": np.stack([cell.bias.numpy().flatten() for cell in cells]),
-    }
 
 
 class _Marker(keras.layers.Layer):

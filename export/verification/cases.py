@@ -20,10 +20,7 @@ _BLOCKS = (
 
 
 def captions(max_length: int) -> dict[str, str]:
-    """Returns the captions to verify, by name.
-
-    Args:
-        max_length: Token ids that the tokenizer keeps; the longest caption has more.
+    """Returns the captions to verify, by name; the longest has more than `max_length` tokens.
 
     Example:
         >>> cases = captions(48)
@@ -54,10 +51,6 @@ def captions(max_length: int) -> dict[str, str]:
 def random_captions(count: int, *, seed: int = 0) -> list[str]:
     """Draws captions of characters from many scripts, mixed with English words.
 
-    Args:
-        count: Number of captions.
-        seed: Decides them.
-
     Example:
         >>> len(random_captions(3)), random_captions(3) == random_captions(3)
         (3, True)
@@ -83,12 +76,11 @@ def images() -> dict[str, bytes]:
     picture = _picture(160, 120)
     rotation = Image.Exif()
     rotation[0x0112] = 6  # turn right by 90 degrees to show
+    grey_16_bits = np.asarray(picture.convert("L"), np.uint16) * 257
     alpha = picture.copy()
     alpha.putalpha(Image.linear_gradient("L").resize(picture.size))
-    frames: dict[str, object] = {
-        "save_all": True,
-        "append_images": [picture.transpose(Image.Transpose.ROTATE_180)],
-    }
+    turned = picture.transpose(Image.Transpose.ROTATE_180)
+    frames: dict[str, object] = {"save_all": True, "append_images": [turned]}
     return {
         "photo.jpg": _file(picture, "JPEG", quality=85),
         "photo.png": _file(picture, "PNG"),
@@ -97,9 +89,7 @@ def images() -> dict[str, bytes]:
         "narrow.png": _file(_picture(3, 200), "PNG"),
         "huge.jpg": _file(_picture(3000, 2000), "JPEG", quality=50),
         "grey.jpg": _file(picture.convert("L"), "JPEG"),
-        "grey_16_bits.png": _file(
-            Image.fromarray(np.asarray(picture.convert("L"), np.uint16) * 257), "PNG"
-        ),
+        "grey_16_bits.png": _file(Image.fromarray(grey_16_bits), "PNG"),
         "palette.png": _file(picture.quantize(32), "PNG"),
         "cmyk.jpg": _file(picture.convert("CMYK"), "JPEG"),
         "alpha.png": _file(alpha, "PNG"),

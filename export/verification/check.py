@@ -16,12 +16,8 @@ from mite_tf.files import write_text
 class Check(NamedTuple):
     """What was checked, how far it was from what it should be, and how far it may be.
 
-    Attributes:
-        name: What was compared with Keras, or with what else.
-        difference: Greatest absolute difference over all cases. Where there is nothing to
-            measure, 0 if all is well and infinity if not.
-        tolerance: Greatest difference allowed.
-        detail: What was found, where that is no number.
+    The difference is the greatest over all cases. Where there is nothing to measure, it is 0 if all
+    is well and infinity if not, and `detail` says what was found.
 
     Example:
         >>> print(Check("ONNX, text", 2e-7, 1e-4))
@@ -64,10 +60,7 @@ def write_checks(path: str | Path, checks: Sequence[Check]) -> None:
 
 
 def compare(name: str, found: Any, expected: Any, tolerance: float) -> Check:
-    """Compares arrays.
-
-    Returns:
-        The check; arrays of different shapes are infinitely far apart.
+    """Compares arrays; those of different shapes are infinitely far apart.
 
     Example:
         >>> compare("halves", np.array([0.5, 0.25]), np.array([0.5, 0.5]), 0.1).passed
@@ -86,15 +79,7 @@ def compare_embeddings(
     expected: np.ndarray,
     tolerance: float,
 ) -> list[Check]:
-    """Embeds all inputs in one batch, and one by one, and compares both with Keras.
-
-    Args:
-        name: What embeds.
-        embed: From a batch to float32 `[N, D]`.
-        inputs: The cases.
-        expected: float32 `[N, D]`, of Keras.
-        tolerance: Greatest difference allowed.
-    """
+    """Embeds all inputs in one batch, and one by one, and compares both with Keras."""
     each = np.concatenate([embed(inputs[row : row + 1]) for row in range(len(inputs))])
     return [
         compare(f"{name}, one batch", embed(inputs), expected, tolerance),

@@ -21,32 +21,18 @@ FOLDER = "verification"
 
 @dataclass(frozen=True)
 class Golden:
-    """Inputs, and what Keras made of them at export.
-
-    Attributes:
-        captions: The texts.
-        token_ids: int32 `[N, L]`, their ids, padded with 0.
-        caption_embeddings: float32 `[N, D]`.
-        files: Image files; none for encoders that start at features.
-        features: float32 `[M, ...]`; None for encoders that take files.
-        image_embeddings: float32 `[M, D]`, of the files or features.
-    """
+    """Inputs, and what Keras made of them at export."""
 
     captions: list[str]
-    token_ids: np.ndarray
-    caption_embeddings: np.ndarray
-    files: list[Path]
-    features: np.ndarray | None
-    image_embeddings: np.ndarray
+    token_ids: np.ndarray  # int32 `[N, L]`, padded with 0
+    caption_embeddings: np.ndarray  # float32 `[N, D]`
+    files: list[Path]  # none for encoders that start at features
+    features: np.ndarray | None  # float32 `[M, ...]`; None for encoders that take files
+    image_embeddings: np.ndarray  # float32 `[M, D]`, of the files or features
 
 
 def write_golden(folder: str | Path, encoders: Encoders) -> None:
-    """Writes the cases and what the encoders make of them, into `verification`.
-
-    Args:
-        folder: The export in the making.
-        encoders: The encoders.
-    """
+    """Writes the cases and what the encoders make of them, into `verification`."""
     folder = Path(folder) / FOLDER
     folder.mkdir()
     texts = captions(encoders.tokenizer.max_length)
@@ -84,11 +70,7 @@ def write_golden(folder: str | Path, encoders: Encoders) -> None:
 
 
 def read_golden(folder: str | Path) -> Golden:
-    """Reads what `write_golden` wrote.
-
-    Raises:
-        MiteError: If it cannot be read.
-    """
+    """Reads what `write_golden` wrote."""
     folder = Path(folder) / FOLDER
     try:
         texts, pictures = (
@@ -98,16 +80,13 @@ def read_golden(folder: str | Path) -> Golden:
         longest = max(len(case["token_ids"]) for case in texts)
         padded = [case["token_ids"] + [0] * (longest - len(case["token_ids"])) for case in texts]
         from_files = "file" in pictures[0]
+        features = [] if from_files else [case["features"] for case in pictures]
         return Golden(
             captions=[case["text"] for case in texts],
             token_ids=np.array(padded, np.int32),
             caption_embeddings=np.array([case["embedding"] for case in texts], np.float32),
             files=[folder / case["file"] for case in pictures] if from_files else [],
-            features=(
-                None
-                if from_files
-                else np.array([case["features"] for case in pictures], np.float32)
-            ),
+            features=None if from_files else np.array(features, np.float32),
             image_embeddings=np.array([case["embedding"] for case in pictures], np.float32),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:

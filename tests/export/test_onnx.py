@@ -1,10 +1,15 @@
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import onnx
 import pytest
+import tensorflow as tf
+import tf2onnx
+from tf2onnx import optimizer
 
 from mite_tf.errors import MiteError
-from mite_tf.export.onnx import convert
+from mite_tf.export.onnx import convert, rewrites
 from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_encoder
 from mite_tf.export.onnx.quantize import quantize_statically
 from mite_tf.export.runtimes import OnnxEncoder
@@ -21,14 +26,17 @@ def token_ids(longest=12):
     return np.where(np.arange(longest) < np.arange(longest + 1)[:, None], ids, 0).astype(np.int32)
 
 
+def assert_equals_keras(path, encoder, inputs, atol=1e-6):
+    found = OnnxEncoder(path).embed(inputs)
+    np.testing.assert_allclose(found, encoder(inputs, training=False).numpy(), atol=atol)
+
+
 @pytest.mark.parametrize("pooling", ["average", "max", "generalized"])
 @pytest.mark.parametrize("text", ["bag-of-words", "recurrent", "transformer"])
 def test_text_encoders_equal_keras(text, pooling, make_encoders, tmp_path):
     encoder = make_encoders(text, pooling=pooling).text_encoder
     convert_text_encoder(tmp_path / "text.onnx", encoder, 12)
-    ids = token_ids()
-    found = OnnxEncoder(tmp_path / "text.onnx").embed(ids)
-    np.testing.assert_allclose(found, encoder(ids, training=False).numpy(), atol=1e-6)
+    assert_equals_keras(tmp_path / "text.onnx", encoder, token_ids())
     assert "Loop" not in operators(tmp_path / "text.onnx")
 
 
@@ -51,7 +59,7 @@ class TestRewrites:
         encoder = make_encoders("recurrent").text_encoder
         convert_text_encoder(tmp_path / "with.onnx", encoder, 12)
         assert operators(tmp_path / "with.onnx").count("GRU") == 1
-        monkeypatch.setattr(convert, "mark_gru", lambda model: model)
+        monkeypatch.setattr(rewrites, "mark_gru", lambda model: model)
         convert_text_encoder(tmp_path / "without.onnx", encoder, 12)
         assert "Loop" in operators(tmp_path / "without.onnx")
 
@@ -60,9 +68,8 @@ class TestRewrites:
         encoder = keras.Model(inputs, keras.layers.Dense(3, activation="gelu")(inputs))
         convert_image_encoder(tmp_path / "gelu.onnx", encoder)
         x = np.linspace(-3, 3, 8, dtype=np.float32).reshape(2, 4)
-        found = OnnxEncoder(tmp_path / "gelu.onnx").embed(x)
-        np.testing.assert_allclose(found, encoder(x).numpy(), atol=1e-6)
-        monkeypatch.setattr(convert, "write_erfc", dict)
+        assert_equals_keras(tmp_path / "gelu.onnx", encoder, x)
+        monkeypatch.setattr(rewrites, "write_erfc", dict)
         with pytest.raises(MiteError, match="Erfc"):
             convert_image_encoder(tmp_path / "gelu.onnx", encoder)
 
@@ -75,52 +82,39 @@ class TestRewrites:
         encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
         convert_image_encoder(tmp_path / "with.onnx", encoder)
         few = operators(tmp_path / "with.onnx").count("Transpose")
-        from tf2onnx import optimizer
-
-        monkeypatch.setattr(convert, "optimizers", lambda: dict(optimizer._get_optimizers()))
+        monkeypatch.setattr(rewrites, "optimizers", optimizer._get_optimizers)
         convert_image_encoder(tmp_path / "without.onnx", encoder)
         assert few <= 2
         assert operators(tmp_path / "without.onnx").count("Transpose") > 4 * few
 
-    def test_einsum_stays_one_operator_and_would_be_many(
-        self, make_encoders, tmp_path, monkeypatch
-    ):
+    def test_einsum_stays_one_and_would_be_many(self, make_encoders, tmp_path, monkeypatch):
         encoder = make_encoders(pooling="average").text_encoder
         convert_text_encoder(tmp_path / "with.onnx", encoder, 12)
         assert "Einsum" in operators(tmp_path / "with.onnx")
-        from tf2onnx import optimizer
-
-        monkeypatch.setattr(convert, "optimizers", lambda: dict(optimizer._get_optimizers()))
+        monkeypatch.setattr(rewrites, "optimizers", optimizer._get_optimizers)
         convert_text_encoder(tmp_path / "without.onnx", encoder, 12)
         more = len(operators(tmp_path / "without.onnx")) - len(operators(tmp_path / "with.onnx"))
         assert more > 10
 
     def test_grouped_convolution_is_inlined_and_would_be_a_call(self, tmp_path, monkeypatch):
-        from contextlib import nullcontext
-
         inputs = keras.Input((8, 8, 4), name="pixels")
         x = keras.layers.Conv2D(4, 3, groups=4)(inputs)
         encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
         convert_image_encoder(tmp_path / "grouped.onnx", encoder)
         x = np.random.default_rng(0).random((2, 8, 8, 4), np.float32)
-        found = OnnxEncoder(tmp_path / "grouped.onnx").embed(x)
-        np.testing.assert_allclose(found, encoder(x).numpy(), atol=1e-6)
-        monkeypatch.setattr(convert, "functions_inlined", nullcontext)
+        assert_equals_keras(tmp_path / "grouped.onnx", encoder, x)
+        monkeypatch.setattr(rewrites, "functions_inlined", nullcontext)
         with pytest.raises(MiteError, match="PartitionedCall"):
             convert_image_encoder(tmp_path / "grouped.onnx", encoder)
 
     def test_captured_constants_stay_inside_and_would_be_inputs(self, tmp_path):
-        import tensorflow as tf
-        import tf2onnx
-
         inputs = keras.Input((4, 4, 3), name="pixels")
         x = keras.layers.Rescaling([0.1, 0.2, 0.3])(inputs)  # as EfficientNet begins
         x = keras.layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[1.0, 4.0, 9.0])(x)
         encoder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
         convert_image_encoder(tmp_path / "image.onnx", encoder)
         x = np.random.default_rng(0).random((2, 4, 4, 3), np.float32)
-        found = OnnxEncoder(tmp_path / "image.onnx").embed(x)
-        np.testing.assert_allclose(found, encoder(x).numpy(), atol=1e-6)
+        assert_equals_keras(tmp_path / "image.onnx", encoder, x)
         specification = tf.TensorSpec((None, 4, 4, 3), tf.float32, name="pixels")
         without, _ = tf2onnx.convert.from_function(
             tf.function(lambda pixels: encoder(pixels), input_signature=[specification]),
@@ -182,8 +176,7 @@ def test_backbones_equal_keras_and_take_one_input(family, most_transposes, tmp_p
     encoder = ImageEncoder(backbone, image_head(backbone.output_shape[1:], power=0.5))
     convert_image_encoder(tmp_path / "image.onnx", encoder)
     pixels = np.random.default_rng(0).uniform(0, 255, (3, 64, 64, 3)).astype(np.float32)
-    found = OnnxEncoder(tmp_path / "image.onnx").embed(pixels)
-    np.testing.assert_allclose(found, encoder(pixels, training=False).numpy(), atol=1e-5)
+    assert_equals_keras(tmp_path / "image.onnx", encoder, pixels, atol=1e-5)
     [only_input] = onnx.load(tmp_path / "image.onnx").graph.input
     assert only_input.name == "pixels"
     assert operators(tmp_path / "image.onnx").count("Transpose") <= most_transposes

@@ -1,9 +1,8 @@
-import io
+from itertools import groupby
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from mite_tf.errors import MiteError
 from mite_tf.export.runtimes import SavedModel
@@ -12,13 +11,8 @@ from mite_tf.export.verification.cases import images
 
 
 @pytest.fixture(scope="module")
-def image(exported):
-    return SavedModel(exported / "savedmodel" / "image" / "1")
-
-
-@pytest.fixture(scope="module")
-def text(exported):
-    return SavedModel(exported / "savedmodel" / "text" / "1")
+def models(exported):
+    return {name: SavedModel(exported / "savedmodel" / name / "1") for name in ("image", "text")}
 
 
 @pytest.mark.parametrize(
@@ -42,8 +36,8 @@ def test_saved_model_cli_shows_the_signatures(name, signature, described, export
         assert part in shown
 
 
-def test_embeddings_have_unit_norm_and_any_size_will_do(image):
-    random = np.random.default_rng(0)
+def test_embeddings_have_unit_norm_and_any_size_will_do(models):
+    image, random = models["image"], np.random.default_rng(0)
     for size in [(1, 1), (7, 90), (32, 32)]:
         pixels = random.integers(0, 256, (3, *size, 3), np.uint8)
         embeddings = image.embed(pixels, "pixels_uint8")
@@ -52,43 +46,33 @@ def test_embeddings_have_unit_norm_and_any_size_will_do(image):
 
 
 @pytest.mark.parametrize(
-    ("signature", "inputs", "message"),
+    ("name", "signature", "inputs", "message"),
     [
-        ("serving_default", [b"no image"], "Unknown image file format"),
-        ("serving_default", [images()["photo.jpg"][:300]], "Invalid JPEG|jpeg|JPEG"),
-        ("serving_default", [], "The batch is empty"),
-        ("serving_default", [[b"a"]], r"\[1,1\] is not compatible with expected shape \[\?\]"),
-        ("pixels", np.zeros((9, 9, 3)), r"\[9,9,3\] is not compatible"),
-        ("pixels", np.zeros((1, 9, 9, 4)), r"\[1,9,9,4\] is not compatible"),
-        ("pixels_uint8", np.zeros((0, 9, 9, 3), np.uint8), "The batch is empty"),
-        ("pixels_uint8", np.full((1, 9, 9, 3), 0.5), "uint8"),
+        ("image", "serving_default", [b"no image"], "Unknown image file format"),
+        ("image", "serving_default", [images()["photo.jpg"][:300]], "Invalid JPEG|jpeg|JPEG"),
+        ("image", "serving_default", [], "The batch is empty"),
+        ("image", "serving_default", [[b"a"]], r"\[1,1\] is not .* with expected shape \[\?\]"),
+        ("image", "pixels", np.zeros((9, 9, 3)), r"\[9,9,3\] is not compatible"),
+        ("image", "pixels", np.zeros((1, 9, 9, 4)), r"\[1,9,9,4\] is not compatible"),
+        ("image", "pixels_uint8", np.zeros((0, 9, 9, 3), np.uint8), "The batch is empty"),
+        ("image", "pixels_uint8", np.full((1, 9, 9, 3), 0.5), "uint8"),
+        ("text", "serving_default", [], "The batch is empty"),
+        ("text", "token_ids", [1, 2], r"\[2\] is not compatible"),
+        ("text", "token_ids", [[0.5]], "int32"),
+        ("text", "token_ids", [[10**6]], "1000000 is not in"),
+        ("text", "token_ids", [[3, -1]], "negative id"),
+        ("text", "serving_default", np.array([1, 2]), "takes text as string; received int64"),
+        ("text", "tokens", ["a"], "Unknown signature 'tokens'; there are serving_default, tok"),
+        ("text", "token_ids", np.zeros((0, 3), np.int32), "The batch is empty"),
     ],
 )
-def test_unusable_images_are_refused(signature, inputs, message, image):
+def test_unusable_input_is_refused(name, signature, inputs, message, models):
     with pytest.raises(MiteError, match=message):
-        image.embed(inputs, signature)
+        models[name].embed(inputs, signature)
 
 
-@pytest.mark.parametrize(
-    ("signature", "inputs", "message"),
-    [
-        ("serving_default", [], "The batch is empty"),
-        ("token_ids", [1, 2], r"\[2\] is not compatible"),
-        ("token_ids", [[0.5]], "int32"),
-        ("token_ids", [[10**6]], "1000000 is not in"),
-        ("token_ids", [[3, -1]], "negative id"),
-        ("serving_default", np.array([1, 2]), "takes text as string; received int64"),
-        ("tokens", ["a"], "Unknown signature 'tokens'; there are serving_default, token_ids"),
-        ("token_ids", np.zeros((0, 3), np.int32), "The batch is empty"),
-    ],
-)
-def test_unusable_text_is_refused(signature, inputs, message, text):
-    with pytest.raises(MiteError, match=message):
-        text.embed(inputs, signature)
-
-
-def test_bytes_that_are_no_utf8_count_as_an_unknown_character(text):
-    broken, told = text.embed([b"red \xff circle", "red \ufffd circle".encode()])
+def test_bytes_that_are_no_utf8_count_as_an_unknown_character(models):
+    broken, told = models["text"].embed([b"red \xff circle", "red \ufffd circle".encode()])
     np.testing.assert_array_equal(broken, told)
 
 
@@ -141,8 +125,6 @@ def read_warmup(folder):
 
 
 def test_warmup_requests_replay(exported):
-    from itertools import groupby
-
     for name, count in (("image", 3), ("text", 2)):
         folder = exported / "savedmodel" / name / "1"
         signatures = tf.saved_model.load(str(folder)).signatures
@@ -174,8 +156,6 @@ class TestServingOps:
             check_ops(tmp_path)
 
 
-def test_rotation_in_exif_is_not_applied(image):
-    as_stored, rotated = (images()[name] for name in ("photo.jpg", "exif_rotated.jpg"))
-    assert Image.open(io.BytesIO(rotated)).getexif()[0x0112] == 6
-    both = image.embed([as_stored, rotated])
+def test_rotation_in_exif_is_not_applied(models):
+    both = models["image"].embed([images()[name] for name in ("photo.jpg", "exif_rotated.jpg")])
     assert both[0] @ both[1] > 0.99
