@@ -125,7 +125,7 @@ def image_rows(images: Sequence[Any]) -> Iterator[Row]:
             yield _encoded(label, bytes(image))
         elif isinstance(image, np.ndarray):
             yield _array(label, image)
-        elif _is_pillow(image):
+        elif (pil := sys.modules.get("PIL.Image")) and isinstance(image, pil.Image):
             yield _encoded(label, _png(label, image))
         else:
             raise MiteError(
@@ -181,11 +181,6 @@ def _png(label: str, image: Any) -> bytes:
     except (OSError, ValueError, SyntaxError) as error:  # a file that is read only now
         raise MiteError(f"{label} cannot be decoded: {error}") from error
     return file.getvalue()
-
-
-def _is_pillow(image: Any) -> bool:
-    module = sys.modules.get("PIL.Image")  # whoever holds such an image has loaded it
-    return module is not None and isinstance(image, module.Image)
 
 
 def _pillow(label: str) -> Any:
