@@ -197,8 +197,8 @@ class Chunk(NamedTuple):
     """Rows of one request, all of one kind; the first is row `start` of the whole call.
 
     Example:
-        >>> Chunk(0, list(text_rows(["a", "b", "c"]))).part(1, 3).values
-        [b'b', b'c']
+        >>> Chunk(0, list(text_rows(["a", "b"]))).values
+        [b'a', b'b']
     """
 
     start: int
@@ -209,10 +209,6 @@ class Chunk(NamedTuple):
         """Returns a list of `bytes`, or an array with the rows along its first axis."""
         values = [row.value for row in self.rows]
         return np.stack(values) if isinstance(values[0], np.ndarray) else values
-
-    def part(self, begin: int, end: int) -> Chunk:
-        """Returns some of the rows, as `Chunk` shows."""
-        return Chunk(self.start + begin, self.rows[begin:end])
 
 
 def chunked(rows: Iterable[Row], *, most: int, most_bytes: int) -> Iterator[Chunk]:
@@ -275,7 +271,7 @@ async def _named(
     refused, taken = "", len(chunk.rows) == 1
     for number, row in enumerate(chunk.rows):
         try:
-            await ask(chunk.part(number, number + 1))
+            await ask(Chunk(chunk.start + number, [row]))
             taken = True
         except EmbeddingError as refusal:
             if refusal.code != "INVALID_ARGUMENT":
