@@ -231,36 +231,33 @@ class Channel:
         return bearer(await token if inspect.isawaitable(token) else token)
 
     def explain(self, details: str) -> str | None:
-        return _explain_refusal(self._connection.target, self._connection.tls, details)
+        # A server hung up in the handshake; gRPC does not say why.
+        target, tls = self._connection.target, self._connection.tls
+        if "failed to connect" not in details or "Socket closed" not in details:
+            return None
+        host, _, port = target.removeprefix("dns:///").rpartition(":")
+        if not port.isdecimal() or host.startswith("unix"):
+            return None
+        speaks_tls, asks_certificate = _probe(host.strip("[]"), int(port))
+        if not speaks_tls:
+            return None
+        if tls is None:
+            return f"{target} speaks TLS, and this client does not. Give tls=ClientTLS(ca=…)" + (
+                " with certificate and key, which the server asks for." if asks_certificate else "."
+            )
+        if not asks_certificate:
+            return None
+        if tls.certificate is None:
+            return f"{target} asks for a client certificate. Give ClientTLS(certificate=…, key=…)."
+        return (
+            f"{target} does not accept the certificate of this client. Is it signed by an "
+            "authority that the server trusts, and not out of date?"
+        )
 
     def close(self) -> None:
         self._closed = True
         if self._process == os.getpid():
             self._opened[-1].close()
-
-
-def _explain_refusal(target: str, tls: ClientTLS | None, details: str) -> str | None:
-    """Returns why a server hangs up in the handshake, if that is certain; gRPC does not say."""
-    if "failed to connect" not in details or "Socket closed" not in details:
-        return None
-    host, _, port = target.removeprefix("dns:///").rpartition(":")
-    if not port.isdecimal() or host.startswith("unix"):
-        return None
-    speaks_tls, asks_certificate = _probe(host.strip("[]"), int(port))
-    if not speaks_tls:
-        return None
-    if tls is None:
-        return f"{target} speaks TLS, and this client does not. Give tls=ClientTLS(ca=…)" + (
-            " with certificate and key, which the server asks for." if asks_certificate else "."
-        )
-    if not asks_certificate:
-        return None
-    if tls.certificate is None:
-        return f"{target} asks for a client certificate. Give ClientTLS(certificate=…, key=…)."
-    return (
-        f"{target} does not accept the certificate of this client. Is it signed by an authority "
-        "that the server trusts, and not out of date?"
-    )
 
 
 def _probe(host: str, port: int) -> tuple[bool, bool]:
@@ -278,16 +275,11 @@ def _probe(host: str, port: int) -> tuple[bool, bool]:
                 return alert, alert
             with encrypted:
                 encrypted.settimeout(_ALERT)
-                return True, _hangs_up(encrypted)
+                try:  # a content server sends its HTTP/2 settings, another one hangs up
+                    return True, encrypted.recv(1) == b""
+                except TimeoutError:
+                    return True, False
+                except OSError:  # an alert, or the connection is reset
+                    return True, True
     except OSError:
         return False, False
-
-
-def _hangs_up(encrypted: ssl.SSLSocket) -> bool:
-    """Returns whether a server ends the connection; a content one sends its HTTP/2 settings."""
-    try:
-        return encrypted.recv(1) == b""
-    except TimeoutError:
-        return False
-    except OSError:  # an alert, or the connection is reset
-        return True

@@ -125,7 +125,7 @@ def image_rows(images: Sequence[Any]) -> Iterator[Row]:
             yield _encoded(label, bytes(image))
         elif isinstance(image, np.ndarray):
             yield _array(label, image)
-        elif _is_pillow(image):
+        elif (pil := sys.modules.get("PIL.Image")) and isinstance(image, pil.Image):
             yield _encoded(label, _png(label, image))
         else:
             raise MiteError(
@@ -183,11 +183,6 @@ def _png(label: str, image: Any) -> bytes:
     return file.getvalue()
 
 
-def _is_pillow(image: Any) -> bool:
-    module = sys.modules.get("PIL.Image")  # whoever holds such an image has loaded it
-    return module is not None and isinstance(image, module.Image)
-
-
 def _pillow(label: str) -> Any:
     try:
         from PIL import Image
@@ -202,8 +197,8 @@ class Chunk(NamedTuple):
     """Rows of one request, all of one kind; the first is row `start` of the whole call.
 
     Example:
-        >>> Chunk(0, list(text_rows(["a", "b", "c"]))).part(1, 3).values
-        [b'b', b'c']
+        >>> Chunk(0, list(text_rows(["a", "b"]))).values
+        [b'a', b'b']
     """
 
     start: int
@@ -214,10 +209,6 @@ class Chunk(NamedTuple):
         """Returns a list of `bytes`, or an array with the rows along its first axis."""
         values = [row.value for row in self.rows]
         return np.stack(values) if isinstance(values[0], np.ndarray) else values
-
-    def part(self, begin: int, end: int) -> Chunk:
-        """Returns some of the rows, as `Chunk` shows."""
-        return Chunk(self.start + begin, self.rows[begin:end])
 
 
 def chunked(rows: Iterable[Row], *, most: int, most_bytes: int) -> Iterator[Chunk]:
@@ -280,7 +271,7 @@ async def _named(
     refused, taken = "", len(chunk.rows) == 1
     for number, row in enumerate(chunk.rows):
         try:
-            await ask(chunk.part(number, number + 1))
+            await ask(Chunk(chunk.start + number, [row]))
             taken = True
         except EmbeddingError as refusal:
             if refusal.code != "INVALID_ARGUMENT":
