@@ -32,7 +32,7 @@ class Checkpoint(keras.callbacks.Callback):
         interruption: Tells whether to save and stop after a batch.
             beginning: File of another training's state to begin from while `path` is absent. Its
             adversary may be another one and is left out; see `mite_tf.runs.train`.
-        """
+    """
 
     def __init__(
         self,
