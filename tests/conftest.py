@@ -8,6 +8,7 @@ import pytest
 LONGEST_FIRST = ("notebooks", "runs", "export", "models", "training", "studies")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Gives each folder to one process, so that its fixtures are built once; long ones first."""
     rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
