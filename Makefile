@@ -47,7 +47,7 @@ types: $(READY) ## check the types of what is installed
 # Two processes with a thread each for TensorFlow: faster than one process with many threads.
 unit: $(READY) ## all tests but the slow ones, doctests and the first notebook
 	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/pytest -m "not slow" \
-		--numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+		--numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 docs: $(READY) ## only the documentation: links, examples, the first notebook
 	$(BIN)/pytest -m "not slow" tests/documentation tests/notebooks

@@ -8,15 +8,10 @@ import pytest
 LONGEST_FIRST = ("notebooks", "runs", "export", "models", "training", "studies")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Gives each folder to one process, so that its fixtures are built once; long ones first."""
+    """Puts long folders first, so that the processes end at about the same time."""
     rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
-    for item in items:
-        item.add_marker(
-            pytest.mark.xdist_group(item.path.parent.relative_to(item.config.rootpath).as_posix())
-        )
 
 
 @pytest.fixture(scope="session")
