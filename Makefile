@@ -27,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## train on rendered scenes, print the results, write demo/index.html
 	$(BIN)/mite demo --out demo
 
-test: lint types unit ## all that CI checks
+test: lint types unit docs ## all that CI checks
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -45,9 +45,10 @@ types: $(READY) ## check the types of what is installed
 	status=$$?; echo "$$report" | sed -E 's#^mite_tf/(export|serving)/#\1/#'; exit $$status
 
 # Two processes with a thread each for TensorFlow: faster than one process with many threads.
-unit: $(READY) ## all tests but the slow ones, doctests and the first notebook
+unit: $(READY) ## all tests but the slow ones and those of `make docs`, and doctests
 	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/pytest -m "not slow" \
-		--numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+		--numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder \
+		--ignore tests/documentation --ignore tests/notebooks
 
 docs: $(READY) ## only the documentation: links, examples, the first notebook
 	$(BIN)/pytest -m "not slow" tests/documentation tests/notebooks
