@@ -1,6 +1,8 @@
 # Everything runs in .venv, which the first target that needs it makes from requirements.lock.
-# It takes python3 (3.11 or newer, with venv) and make, and nothing else.
+# It takes python3 (3.11 to 3.13, with venv) and make, and nothing else.
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
@@ -15,14 +17,20 @@ help: ## show this list
 env: $(READY) ## make .venv with every extra
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed; set PYTHON=python3.11 or the like."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Python 3.11 to 3.13 is needed, for which TensorFlow has wheels; this is" \
+			"$$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.13"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "python3 has no venv; install it with: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Making .venv with the $$(grep -c == requirements.lock) packages of requirements.lock: 3.6 GB," \
+		"a minute or several by the network. A dot is a package."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock | \
+		awk '/^Collecting/ {printf "."; fflush()} /^Installing/ {printf " unpacking"; fflush()} END {print ""}'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation -e .
 	@touch $(READY)
+	@echo "Ready. To use it in this shell: . .venv/bin/activate"
 
 demo: $(READY) ## train on rendered scenes, print the results, write demo/index.html
 	$(BIN)/mite demo --out demo

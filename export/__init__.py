@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mite_tf.extras import from_extra
+
 if TYPE_CHECKING:
     from mite_tf.export.manifest import ExportedFrom, Manifest, read_manifest
     from mite_tf.export.to_folder import export
@@ -25,5 +27,6 @@ if not TYPE_CHECKING:  # a name that is not listed is an error for a type checke
 
     def __getattr__(name: str) -> Any:
         if name in _HOMES:
-            return getattr(import_module(_HOMES[name]), name)
+            with from_extra("tensorflow", f"mite_tf.export.{name}"):
+                return getattr(import_module(_HOMES[name]), name)
         raise AttributeError(f"module 'mite_tf.export' has no attribute {name!r}")

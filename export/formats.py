@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from mite_tf.errors import MiteError
-from mite_tf.extras import EXTRAS, install_hint, missing
+from mite_tf.extras import require
 
 DEFAULT_FORMATS = ("savedmodel", "onnx")
 FORMATS = (*DEFAULT_FORMATS, "litert", "openvino")
@@ -32,23 +32,15 @@ def check_formats(formats: Sequence[str], *, int8: bool) -> None:
     if int8 and "onnx" not in formats:
         raise MiteError("int8 is a form of ONNX: add onnx to the formats.")
     if "savedmodel" in formats:
-        _check_installed("savedmodel", "serving", ["tensorflow_serving"])  # its warm-up requests
+        require("savedmodel", "tensorflow", ["tensorflow_serving"])  # its warm-up requests
     if "onnx" in formats:
-        _check_installed("onnx", "onnx", EXTRAS["onnx"])
+        require("onnx", "onnx")
     check_runnable(formats)
 
 
 def check_runnable(formats: Collection[str]) -> None:
     """Refuses formats, `int8` among them, whose packages are not installed."""
-    _check_installed("tokenizer.json", "onnx", ["tokenizers"])
+    require("tokenizer.json", "onnx", ["tokenizers"])
     for name in formats:
-        _check_installed(name, name, _TO_RUN.get(name, []))
-
-
-def _check_installed(what: str, extra: str, modules: Collection[str]) -> None:
-    absent = missing(modules)
-    if absent:
-        raise MiteError(
-            f"{what} needs {', '.join(absent)}, not installed here. "
-            f"Install with: {install_hint(extra)}"
-        )
+        if name in _TO_RUN:
+            require(name, name, _TO_RUN[name])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mite_tf._version import __version__
 from mite_tf.errors import MiteError
+from mite_tf.extras import from_extra
 from mite_tf.registration import register_when_keras_loads
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ if not TYPE_CHECKING:  # a type checker would take every misspelt name for one o
 
     def __getattr__(name: str) -> Any:
         if name in _HOME_OF:
-            return getattr(import_module(_HOME_OF[name]), name)
+            with from_extra("tensorflow", f"mite_tf.{name}"):
+                return getattr(import_module(_HOME_OF[name]), name)
         if name in _ROOMS:
             return import_module(f"mite_tf.{name}")
         raise AttributeError(f"module 'mite_tf' has no attribute {name!r}")

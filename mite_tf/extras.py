@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import distributions
 from importlib.util import find_spec
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mite_tf.errors import MiteError
 
 # Each extra with the modules that it brings; pyproject.toml lists the packages that hold them.
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "tensorflow": (  # trains, evaluates, searches, exports
+        "tensorflow",
+        "tensorflow_text",
+        "keras",
+        "jinja2",
+        "matplotlib",
+        "sklearn",
+        "tensorflow_serving",
+        "tokenizers",
+        "tomli_w",
+    ),
     "tensorboard": ("tensorboard",),  # reads the logs that a run writes
     "notebooks": ("ipykernel",),
     "umap": ("umap",),  # a second way to draw both modalities
-    "client": ("grpc", "google.protobuf"),  # asks a server, without TensorFlow
-    "serving": (  # the local server, load tests, the warm-up requests of an export
+    "client": ("grpc", "google.protobuf"),  # asks a server
+    "serving": (  # the local server, load tests
         "grpc",
         "google.protobuf",
         "grpc_health",
         "grpc_reflection",
+        "matplotlib",
         "prometheus_client",
         "starlette",
-        "tensorflow_serving",
         "uvicorn",
     ),
     "onnx": ("onnx", "onnxruntime", "tf2onnx", "tokenizers"),
     "litert": ("ai_edge_litert",),
     "openvino": ("openvino",),
 }
+
+
+class MissingPackage(MiteError, ImportError):
+    """A package of an extra is not installed; the message holds the command that installs it."""
 
 
 def missing(names: Iterable[str]) -> list[str]:
@@ -43,16 +64,25 @@ def missing(names: Iterable[str]) -> list[str]:
     return [name for name in names if find_spec(name) is None]
 
 
-def install_hint(extra: str) -> str:
-    """Returns the command that installs an extra.
+def require(what: str, extra: str, modules: Iterable[str] = ()) -> None:
+    """Refuses to go on without modules of an extra.
+
+    Args:
+        what: What needs them, to begin the message with.
+        extra: The extra that brings them.
+        modules: Import names; all of the extra by default.
+
+    Raises:
+        MissingPackage: If one is not installed.
 
     Example:
-        >>> install_hint("onnx")
-        "pip install 'mite-tf[onnx]'"
+        >>> require("A dream", "umap", ["umap_of_the_moon"])
+        Traceback (most recent call last):
+        mite_tf.extras.MissingPackage: A dream needs umap_of_the_moon, which is not installed. ...
     """
-    if extra not in EXTRAS:
-        raise ValueError(f"Unknown extra {extra!r}; there are {', '.join(EXTRAS)}.")
-    return f"pip install 'mite-tf[{extra}]'"
+    absent = missing(modules or EXTRAS[extra])
+    if absent:
+        raise _missing_package(what, extra, absent)
 
 
 @contextmanager
@@ -64,21 +94,53 @@ def from_extra(extra: str, what: str) -> Iterator[None]:
         what: What needs it, to begin the message with.
 
     Raises:
-        MiteError: If a package is not installed.
+        MissingPackage: If a package is not installed.
 
     Example:
         >>> with from_extra("umap", "The projection 'umap'"):
         ...     import umap_of_the_moon
         Traceback (most recent call last):
-        mite_tf.errors.MiteError: The projection 'umap' needs umap_of_the_moon, ...
-        Install with: pip install 'mite-tf[umap]'
+        mite_tf.extras.MissingPackage: The projection 'umap' needs umap_of_the_moon, ...
+        Install with: ... -m pip install ...[umap]...
     """
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("mite_tf"):
             raise
-        raise MiteError(
-            f"{what} needs {error.name}, which is not installed. "
-            f"Install with: {install_hint(extra)}"
-        ) from error
+        name = str(error.name)
+        listed = [each for each in EXTRAS[extra] if each.partition(".")[0] == name]
+        raise _missing_package(what, extra, listed or [name]) from error
+
+
+def install_hint(extra: str) -> str:
+    """Returns the command that installs an extra, from where this package was installed from.
+
+    Example:
+        >>> print(install_hint("onnx"))
+        /...python... -m pip install ...[onnx]...
+    """
+    if extra not in EXTRAS:
+        raise ValueError(f"Unknown extra {extra!r}; there are {', '.join(EXTRAS)}.")
+    return f"{shlex.quote(sys.executable)} -m pip install {_requirement(extra)}"
+
+
+def _requirement(extra: str) -> str:
+    # What an installer notes of a package that is from no index (PEP 610). A checkout that is the
+    # working directory counts as a distribution too, one without a note.
+    notes = [each.read_text("direct_url.json") for each in distributions(name="mite-tf")]
+    noted = json.loads(next(filter(None, notes), "{}"))
+    url, version = noted.get("url", ""), noted.get("vcs_info")
+    if version:
+        url = f"{version['vcs']}+{url}@{version['commit_id']}"
+    if url.startswith("file:"):
+        editable = "-e " if noted.get("dir_info", {}).get("editable") else ""
+        return editable + shlex.quote(f"{url2pathname(urlsplit(url).path)}[{extra}]")
+    return shlex.quote(f"mite-tf[{extra}] @ {url}" if url else f"mite-tf[{extra}]")
+
+
+def _missing_package(what: str, extra: str, modules: Iterable[str]) -> MissingPackage:
+    names = ", ".join(modules)
+    return MissingPackage(
+        f"{what} needs {names}, which is not installed. Install with: {install_hint(extra)}"
+    )

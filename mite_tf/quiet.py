@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from mite_tf.extras import from_extra
+
 
 def load_tensorflow() -> None:
     """Imports TensorFlow without the dozen lines that it prints to standard error.
@@ -19,7 +21,8 @@ def load_tensorflow() -> None:
     kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(silence, 2)
-        import tensorflow  # noqa: F401
+        with from_extra("tensorflow", "This command"):
+            import tensorflow  # noqa: F401
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -43,7 +43,7 @@ def register_when_keras_loads() -> None:
     `import mite_tf` still loads neither Keras nor TensorFlow. The class takes the place of its
     stand-in once it is imported.
     """
-    if "keras" in sys.modules:
+    if sys.modules.get("keras") is not None:
         _register_stand_ins()
     else:
         sys.meta_path.insert(0, _KerasFinder())

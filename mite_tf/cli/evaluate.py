@@ -33,7 +33,7 @@ def add(verbs: Verbs) -> None:
         "--projection",
         default="pca",
         choices=("pca", "umap"),
-        help="how the page draws both modalities (default pca; umap needs `mite-tf[umap]`)",
+        help="how the page draws both modalities (default pca; umap needs the extra umap)",
     )
     add_source(evaluate)
 

@@ -96,7 +96,8 @@ def _finish(options: argparse.Namespace, found: Any, plot: Callable[[Any], Any])
     if options.json:
         found.write_json(options.json)
     if options.plot:
-        from mite_tf.reports.figures import to_png
+        with from_extra("serving", "--plot"):
+            from mite_tf.reports.figures import to_png
 
         with written_beside(options.plot, "wb") as file:
             file.write(to_png(plot(found)))

@@ -1,22 +1,25 @@
 """Keras models: encoders, discriminator, and MITE that trains them together."""
 
-from mite_tf.models.backbones import (
-    application_backbone,
-    file_backbone,
-    load_backbone,
-    small_cnn,
-)
-from mite_tf.models.discriminator import modality_discriminator
-from mite_tf.models.image_encoder import ImageEncoder, PowerNormalization, image_head
-from mite_tf.models.learning_rates import SharedLearningRate, set_learning_rates
-from mite_tf.models.mite import MITE
-from mite_tf.models.pooling import AveragePooling, GeneralizedPooling, MaxPooling
-from mite_tf.models.text_encoder import (
-    PositionEmbedding,
-    bag_of_words_encoder,
-    recurrent_encoder,
-    transformer_encoder,
-)
+from mite_tf.extras import from_extra
+
+with from_extra("tensorflow", "mite_tf.models"):
+    from mite_tf.models.backbones import (
+        application_backbone,
+        file_backbone,
+        load_backbone,
+        small_cnn,
+    )
+    from mite_tf.models.discriminator import modality_discriminator
+    from mite_tf.models.image_encoder import ImageEncoder, PowerNormalization, image_head
+    from mite_tf.models.learning_rates import SharedLearningRate, set_learning_rates
+    from mite_tf.models.mite import MITE
+    from mite_tf.models.pooling import AveragePooling, GeneralizedPooling, MaxPooling
+    from mite_tf.models.text_encoder import (
+        PositionEmbedding,
+        bag_of_words_encoder,
+        recurrent_encoder,
+        transformer_encoder,
+    )
 
 __all__ = [
     "MITE",

@@ -66,7 +66,7 @@ def plot_modalities(embeddings: Mapping[str, Embeddings], *, method: str = "pca"
         embeddings: Embeddings by model name, such as before and after adversarial training.
         method: `pca`, the plane in which they vary most: what is far apart there is far apart.
             `umap` keeps neighbours together instead, so that it shows groups, while distances
-            between them say little; it comes with `pip install 'mite-tf[umap]'`.
+            between them say little; it comes with the extra `umap`.
 
     Raises:
         MiteError: If there is no such method, or UMAP is not installed.

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest, check_files, read_manifest
-from mite_tf.extras import install_hint, missing
+from mite_tf.extras import missing, require
 from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS, MODELS, Backend
 
 # Kinds of backends, with the extra and the modules that each takes.
 _NEEDS = {
     "onnx": ("onnx", ("onnxruntime", "tokenizers")),
     "onnx-int8": ("onnx", ("onnxruntime", "tokenizers")),
-    "savedmodel": ("serving", ("tensorflow", "tensorflow_text")),
+    "savedmodel": ("tensorflow", ("tensorflow", "tensorflow_text")),
 }
 KINDS = tuple(_NEEDS)
 # An export that is being renewed is whole again after this many seconds at the latest.
@@ -92,12 +92,7 @@ def check_kind(kind: str) -> None:
     if kind not in _NEEDS:
         raise MiteError(f"Unknown backend {kind!r}; there are {', '.join(KINDS)}.")
     extra, modules = _NEEDS[kind]
-    absent = missing(modules)
-    if absent:
-        raise MiteError(
-            f"{kind} needs {', '.join(absent)}, not installed here. "
-            f"Install with: {install_hint(extra)}"
-        )
+    require(f"The backend {kind}", extra, modules)
 
 
 def _read(export: Path, names: Sequence[str]) -> tuple[Manifest, list[bytes]]:

@@ -60,13 +60,13 @@ for make in (lambda: EmbeddingClient("localhost:1"), lambda: EmbeddingClient.loc
         print(error)
 """
     told = run(script, export_folder, blocked="grpc")
-    assert "pip install 'mite-tf[client]'" in told
+    assert "[client]'" in told
     assert "onnx" not in told
     script = script.replace(
         "from mite_tf.serving import", "import importlib.util as util\n"
         "util.find_spec = lambda name: None\nfrom mite_tf.serving import"
     )  # fmt: skip
-    assert "pip install 'mite-tf[onnx]'" in run(script, export_folder, blocked="grpc")
+    assert "[onnx]'" in run(script, export_folder, blocked="grpc")
 
 
 def test_importing_serving_is_cheap():
