@@ -52,7 +52,7 @@ class TrainingProgress(keras.callbacks.Callback):
     """Shows speed and remaining time of the whole training, and one line per epoch.
 
     `epoch` comes first, `step` batches of which were run before; `steps` returns the number of
-    batches of an epoch of a stage.
+    batches of an epoch of a stage. The best epoch is told where it is the one that is kept.
     """
 
     def __init__(
@@ -61,12 +61,14 @@ class TrainingProgress(keras.callbacks.Callback):
         steps: Callable[[Stage], int],
         epoch: int = 0,
         step: int = 0,
+        select_by: str = "rsum",
         quiet: bool = False,
     ) -> None:
         super().__init__()
         per_epoch = [steps(schedule.stage_at(number)) for number in range(schedule.epochs)]
         self._epochs = len(per_epoch)
         self._quiet = quiet
+        self._tells_best = select_by == "rsum"
         self._bar = bar("batches", quiet=quiet)
         self._task = self._bar.add_task("", total=sum(per_epoch[epoch:]) - step)
 
@@ -95,9 +97,10 @@ class TrainingProgress(keras.callbacks.Callback):
             f"discriminator {100 * logs['discriminator_accuracy']:3.0f}%",
         ]
         if "rsum" in logs:
+            best = f", best {logs['best_rsum']:5.1f}" if self._tells_best else ""
             parts += [
                 f"R@1 {logs['image_to_text_r1']:4.1f} {logs['text_to_image_r1']:4.1f}",
-                f"RSUM {logs['rsum']:5.1f} (best {logs['best_rsum']:5.1f})",
+                f"RSUM {logs['rsum']:5.1f} (chance {logs['chance_rsum']:5.1f}{best})",
                 f"gap {logs['centroid_gap']:.2f}",
             ]
         CONSOLE.print("  ".join(parts), soft_wrap=True)

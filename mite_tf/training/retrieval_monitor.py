@@ -19,8 +19,9 @@ class RetrievalMonitor(keras.callbacks.Callback):
     """Measures retrieval and modality invariance on a held-out split after every epoch.
 
     Adds `rsum`, recall, median ranks, `centroid_gap`, `probe_accuracy` and `val_loss`, the matching
-    loss over batches of 128 captions in a fixed random order, to the epoch's logs. `val_loss` is
-    left alone where `fit` has validation data of its own.
+    loss over batches of 128 captions in a fixed random order, to the epoch's logs, and what random
+    order would score, as `chance_rsum` and so on. `val_loss` is left alone where `fit` has
+    validation data of its own, and left out where a single image has no others to be told from.
 
     Args:
         embed: Returns the split's `Embeddings` by the model as it stands.
@@ -66,11 +67,17 @@ class RetrievalMonitor(keras.callbacks.Callback):
             embeddings = self._embed()
             evaluation = evaluate_embeddings(*embeddings, probe=False)
             for direction in ("image_to_text", "text_to_image"):
-                ranking = getattr(evaluation, direction)
                 for key in ("r1", "r5", "r10", "median_rank"):
-                    logs[f"{direction}_{key}"] = getattr(ranking, key)
+                    logs[f"{direction}_{key}"] = getattr(getattr(evaluation, direction), key)
+                for key in ("r1", "r5", "r10"):
+                    chance = getattr(evaluation.chance, direction)
+                    logs[f"chance_{direction}_{key}"] = getattr(chance, key)
             logs["rsum"] = evaluation.rsum
-            logs.setdefault("val_loss", self._matching_loss(embeddings))
+            logs["chance_rsum"] = evaluation.chance.rsum
+            logs["chance_rsum_deviation"] = evaluation.chance_deviation
+            captioned = len(np.unique(embeddings.caption_image))
+            if "val_loss" not in logs and captioned > 1:
+                logs["val_loss"] = self._matching_loss(embeddings)
             logs["centroid_gap"] = evaluation.invariance["centroid_gap"]
             highest = evaluation.rsum > self.best.get(stage, -1.0)
             if highest:
@@ -79,7 +86,7 @@ class RetrievalMonitor(keras.callbacks.Callback):
                 self._on_best(epoch, stage, evaluation)
         logs["best_rsum"] = self.best[stage]
         due = self._probe_every and (epoch + 1) % self._probe_every == 0
-        if due and len(np.unique(embeddings.caption_image)) >= 5:
+        if due and captioned >= 5:
             logs["probe_accuracy"] = quick_probe_accuracy(*embeddings)
 
     def _matching_loss(self, embeddings: Embeddings) -> float:
