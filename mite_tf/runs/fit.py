@@ -10,7 +10,13 @@ import keras
 import numpy as np
 
 from mite_tf.data.problem import counted
-from mite_tf.evaluation import Evaluation, against_chance, chance_level, reached_by_chance
+from mite_tf.evaluation import (
+    Evaluation,
+    RetrievalScores,
+    against_chance,
+    chance_level,
+    reached_by_chance,
+)
 from mite_tf.models import MITE
 from mite_tf.progress import CONSOLE
 from mite_tf.runs.config import Config
@@ -74,7 +80,8 @@ def fit_stages(
         select_by=config.training.select_by,
         probe_every=config.training.probe_every,
     )
-    history = HistoryFile(folder)
+    chance = chance_level(len(inputs.dev), inputs.dev.caption_image)
+    history = HistoryFile(folder, chance)
     guard = Guard(
         config.training.guard,
         schedule=schedule,
@@ -112,7 +119,7 @@ def fit_stages(
         schedule, inputs.steps, checkpoint.epoch, checkpoint.step, config.training.select_by, quiet
     )
     if not quiet:
-        for sentence in (*_few_steps(schedule, inputs), _chance(inputs)):
+        for sentence in (*_few_steps(schedule, inputs), _told(chance, len(inputs.dev))):
             CONSOLE.print(sentence, markup=False, soft_wrap=True)
     with progress:
         users.begin()
@@ -157,12 +164,11 @@ def _few_steps(schedule: StageSchedule, inputs: StageInputs) -> Iterator[str]:
             )
 
 
-def _chance(inputs: StageInputs) -> str:
+def _told(chance: RetrievalScores, images: int) -> str:
     """Says what random order would score on dev."""
-    chance = chance_level(len(inputs.dev), inputs.dev.caption_image)
     both = zip(chance.image_to_text.recalls, chance.text_to_image.recalls, strict=True)
     recalls = [f"R@{k} {a:.1f} {b:.1f}" for k, (a, b) in zip((1, 5, 10), both, strict=True)]
-    told = f"Chance on dev ({counted(len(inputs.dev), 'image')}; image → text, text → image):"
+    told = f"Chance on dev ({counted(images, 'image')}; image → text, text → image):"
     told += f" {', '.join(recalls)}, RSUM {chance.rsum:.1f}."
     return f"{told} {reached_by_chance(chance)}".strip()
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mite_tf.evaluation import RetrievalScores
 from mite_tf.files import written_beside
 from mite_tf.progress import CONSOLE, bar
 from mite_tf.runs.folder import RunFolder
@@ -19,12 +20,18 @@ from mite_tf.training import Stage, StageSchedule
 class HistoryFile(keras.callbacks.Callback):
     """Keeps one row per epoch, as CSV and for TensorBoard.
 
-    A resumed training puts the rows of earlier epochs back into `rows`.
+    A resumed training puts the rows of earlier epochs back into `rows`. Each row has the recalls of
+    `chance` too.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, chance: RetrievalScores) -> None:
         super().__init__()
         self.run = run
+        self._chance = {
+            f"chance_{direction}_{key}": getattr(getattr(chance, direction), key)
+            for direction in ("image_to_text", "text_to_image")
+            for key in ("r1", "r5", "r10")
+        }
         self.rows: list[dict[str, Any]] = []
         self._writer: Any = None
 
@@ -33,7 +40,7 @@ class HistoryFile(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {"epoch": epoch + 1, "seconds": round(time.monotonic() - self._start, 2)}
-        self.rows.append(row | (logs or {}))
+        self.rows.append(row | (logs or {}) | self._chance)
         columns = dict.fromkeys(key for row in self.rows for key in row)
         with written_beside(self.run.history_file) as file:
             writer = csv.DictWriter(file, list(columns), lineterminator="\n")

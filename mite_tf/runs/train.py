@@ -87,7 +87,7 @@ def train(
         raise wrong_kind(folder.path, "no place for a run", "Name another folder.")
     started = (folder.path / "run.json").exists()
     if folder.path.exists() and any(folder.path.iterdir()) and not (resume and started):
-        what = recognize(folder).what
+        what = recognize(folder.path).what
         problem = f"is not empty and holds no run to resume: it is {what}. Name another folder."
         if started:
             problem = "holds a run already. Go on with it with --resume, or name another folder."
@@ -318,9 +318,10 @@ def trained_stages(config: Config) -> tuple[Stage, ...]:
 
 def _check_beginning(config: Config, fingerprint: str, beginning: RunFolder) -> None:
     """Refuses a run that a training, with data of this fingerprint, cannot begin from."""
+    data = beginning.info["data"]  # raises where there is no run
     if not beginning.finished or beginning.ended_early:
         raise MiteError(f"{beginning.path}: is not finished, so nothing can begin from its end.")
-    if beginning.info["data"]["fingerprint"] != fingerprint:
+    if data["fingerprint"] != fingerprint:
         raise MiteError(
             f"{beginning.path}: was trained on other data, so this training cannot begin from it."
         )

@@ -20,8 +20,8 @@ class RetrievalMonitor(keras.callbacks.Callback):
 
     Adds `rsum`, recall, median ranks, `centroid_gap`, `probe_accuracy` and `val_loss`, the matching
     loss over batches of 128 captions in a fixed random order, to the epoch's logs, and what random
-    order would score, as `chance_rsum` and so on. `val_loss` is left alone where `fit` has
-    validation data of its own, and left out where a single image has no others to be told from.
+    order would score, `chance_rsum` and `chance_rsum_deviation`. `val_loss` is left alone where
+    `fit` has validation data of its own, and left out where there are no two images to tell apart.
 
     Args:
         embed: Returns the split's `Embeddings` by the model as it stands.
@@ -30,7 +30,7 @@ class RetrievalMonitor(keras.callbacks.Callback):
         on_best: Called there with the epoch, its stage and the evaluation, when it is the best yet.
         select_by: Which epoch is the best: the one with the highest `rsum`, or the `last`.
         probe_every: Epochs between fresh probes of half a second, see `quick_probe_accuracy`; 0
-            for none. A split of fewer than five images has none either.
+            for none. A split of fewer than five images with captions has none either.
 
     Example:
         >>> from types import SimpleNamespace
@@ -69,9 +69,6 @@ class RetrievalMonitor(keras.callbacks.Callback):
             for direction in ("image_to_text", "text_to_image"):
                 for key in ("r1", "r5", "r10", "median_rank"):
                     logs[f"{direction}_{key}"] = getattr(getattr(evaluation, direction), key)
-                for key in ("r1", "r5", "r10"):
-                    chance = getattr(evaluation.chance, direction)
-                    logs[f"chance_{direction}_{key}"] = getattr(chance, key)
             logs["rsum"] = evaluation.rsum
             logs["chance_rsum"] = evaluation.chance.rsum
             logs["chance_rsum_deviation"] = evaluation.chance_deviation

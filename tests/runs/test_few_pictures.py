@@ -75,6 +75,7 @@ def test_steps_and_chance_are_told(small):
     assert "RSUM cannot tell a model from chance here" in lines[-1]
     assert "RSUM cannot tell a model from chance here" in run.warnings_file.read_text()
     assert [row["chance_rsum"] for row in run.history()] == [600.0] * 2
+    assert [row["chance_text_to_image_r1"] for row in run.history()] == [100.0] * 2
 
 
 def test_one_dev_picture_also_resumes(small, table, tmp_path):
