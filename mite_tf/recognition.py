@@ -35,9 +35,12 @@ def recognize(path: str | Path) -> Found:
         return Found("nothing", "nothing")
     if own := _made_here(path):
         return own
+    if shelf := _shelf(path):
+        return shelf
     for parent in islice(path.parents, 4):
         if whole := _made_here(parent):
-            return Found("part", f"part of {whole.what} ({parent})", f"Name {parent} itself.")
+            use = whole.use if whole.kind == "study" else f"Name {parent} itself."
+            return Found("part", f"part of {whole.what} ({parent})", use)
     return _folder(path) if path.is_dir() else _file(path)
 
 
@@ -63,14 +66,22 @@ def wrong_kind(path: str | Path, wanted: str, instead: str) -> MiteError:
 def _made_here(folder: Path) -> Found | None:
     """A run, an export or a study."""
     if (folder / "run.json").is_file() and (folder / "config.toml").is_file():
-        use = "`mite evaluate`, `mite search` and `mite export` take it."
-        return Found("run", "a run folder", use)
+        export = f"`mite export {folder} --out DIR` makes an export of it"
+        return Found("run", "a run folder", f"`mite evaluate` and `mite search` take it; {export}.")
     if _is_export(folder / "manifest.json"):
-        use = "`mite verify` and `mite serve` take it; train, evaluate and search with its run."
+        use = "`mite verify` and `mite serve` take it; evaluate and search with its run."
         return Found("export", "an export", use)
     if (folder / "study.json").is_file() and (folder / "config.toml").is_file():
         return Found("study", "a study", f"Its runs are {folder}/runs/VARIANT/seed-K.")
     return None
+
+
+def _shelf(folder: Path) -> Found | None:
+    """A folder that holds some of these."""
+    inside = [str(each) for each in _entries(folder) if each.is_dir() and _made_here(each)]
+    if not inside:
+        return None
+    return Found("shelf", f"a folder with {', '.join(inside[:5])} in it", "Name one of these.")
 
 
 def _is_export(manifest: Path) -> bool:
@@ -98,10 +109,6 @@ def _folder(path: Path) -> Found:
     entries = _entries(path)
     if not entries:
         return Found("empty", "an empty folder")
-    inside = [each for each in entries if each.is_dir() and _made_here(each)]
-    if inside:
-        names = ", ".join(str(each) for each in inside[:5])
-        return Found("shelf", f"a folder with {names} in it", "Name one of these.")
     deeper = (entry for each in entries if each.is_dir() for entry in _entries(each))
     if any(each.suffix.lower() in (*_IMAGES, *_CAPTIONS) for each in chain(entries, deeper)):
         use = f"If these are captioned, train with `mite train {path} --run DIR` and name DIR."

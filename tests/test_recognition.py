@@ -14,7 +14,12 @@ def places(tmp_path, monkeypatch):
     files = {
         "run": {"run.json": "{}", "config.toml": "", "best/0001-align/encoders.json": "{}"},
         "export": {"manifest.json": json.dumps({"mite_tf_export": 1})},
-        "study": {"study.json": "{}", "config.toml": ""},
+        "study": {
+            "study.json": "{}",
+            "config.toml": "",
+            "runs/mite/seed-0/run.json": "{}",
+            "runs/mite/seed-0/config.toml": "",
+        },
         "data": {"captions.csv": "image,caption\na.jpg,a dog\n"},
         "nested": {"train/a.txt": "a dog"},
         "other": {"a.bin": ""},
@@ -32,7 +37,8 @@ def places(tmp_path, monkeypatch):
 
 KINDS = {
     "run": "run", "run/best/0001-align": "part", "run/config.toml": "part", "export": "export",
-    "export/manifest.json": "part", "study": "study", "data": "data", "nested": "data",
+    "export/manifest.json": "part", "study": "study",
+    "study/runs": "part", "study/runs/mite": "shelf", "data": "data", "nested": "data",
     "other": "folder", "runs": "shelf", "empty": "empty", "nowhere": "nothing", "a.png": "image",
     "notes.csv": "captions", "net.keras": "model", "own.toml": "configuration", "plain": "file",
     "x" * 5000: "nothing", "a\0b": "nothing",
