@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mite_tf.data.feature_cache import fingerprint_of_model
 from mite_tf.encoders import Encoders
+from mite_tf.evaluation import against_chance
 from mite_tf.export.manifest import ExportedFrom, Manifest
 from mite_tf.export.signatures import signatures_of
 from mite_tf.files import write_text
@@ -134,9 +135,15 @@ def write_model_card(path: Path, manifest: Manifest) -> None:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["recalls"] = _recalls
+    environment.filters |= {"recalls": _recalls, "below_chance": _below_chance}
     template = environment.get_template("model_card.md.jinja")
     write_text(path, template.render(manifest=manifest))
+
+
+def _below_chance(metrics: Mapping[str, Any]) -> str:
+    """What is to be said where an epoch did not beat chance; nothing of older runs."""
+    keys = ("rsum", "chance_rsum", "chance_rsum_deviation")
+    return against_chance(*(metrics[key] for key in keys)) if keys[1] in metrics else ""
 
 
 def _recalls(scores: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
+from mite_tf.recognition import wrong_kind
 
 MANIFEST = "manifest.json"
 # Changes when a reader of older manifests would misunderstand.
@@ -94,11 +95,12 @@ def read_manifest(folder: str | Path) -> Manifest:
         mite_tf.errors.MiteError: nowhere: no such folder. Make an export with `mite export`.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise MiteError(f"{folder}: no such folder. Make an export with `mite export`.")
+    make = "Make an export with `mite export`."
+    if not folder.exists():
+        raise MiteError(f"{folder}: no such folder. {make}")
     path = folder / MANIFEST
     if not path.is_file():
-        raise MiteError(f"{folder}: holds no {MANIFEST}, so it is no export of `mite export`.")
+        raise wrong_kind(folder, f"no export: it holds no {MANIFEST}", make)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         kind = values.pop("mite_tf_export")

@@ -12,7 +12,7 @@ from mite_tf.data import CaptionedImages
 from mite_tf.data.batches import pixel_batches
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
-from mite_tf.evaluation import evaluate_embeddings
+from mite_tf.evaluation import against_chance, evaluate_embeddings
 from mite_tf.export.runtimes import Embed, OnnxEncoder
 
 _ROWS = 64
@@ -29,7 +29,8 @@ def measure_recall(
     """Embeds captioned images with Keras, ONNX and int8, and measures retrieval with each.
 
     Returns:
-        Scores as `RetrievalScores.to_dict` gives them, by form: `keras`, `onnx`, `int8`.
+        Scores as `RetrievalScores.to_dict` gives them, by form: `keras`, `onnx`, `int8`; those of
+        random order as `chance`, and as `note` what the numbers do not show, if anything.
     """
     suffixes = {"onnx": ".onnx"} | ({"int8": ".int8.onnx"} if int8 else {})
 
@@ -45,12 +46,14 @@ def measure_recall(
         forms("image", encoders.image_encoder), image_batches(encoders, table, features, _ROWS)
     )
     texts = _embed_all(forms("text", encoders.text_encoder), id_batches)
-    return {
-        form: evaluate_embeddings(
-            images[form], texts[form], table.caption_image, probe=False
-        ).scores.to_dict()
+    evaluated = {
+        form: evaluate_embeddings(images[form], texts[form], table.caption_image, probe=False)
         for form in images
     }
+    scores: dict[str, Any] = {form: each.scores.to_dict() for form, each in evaluated.items()}
+    keras = evaluated["keras"]
+    told = against_chance(keras.rsum, keras.chance.rsum, keras.chance_deviation)
+    return scores | {"chance": keras.chance.to_dict(), "note": told}
 
 
 def image_batches(

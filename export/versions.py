@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import MANIFEST, read_manifest
+from mite_tf.recognition import recognize
 
 SERVABLES = ("image", "text")
 
@@ -28,7 +29,10 @@ def next_version(folder: str | Path) -> int:
         version = read_manifest(folder).version
     # Hidden files are what a killed export leaves.
     elif folder.is_dir() and not all(path.name.startswith(".") for path in folder.iterdir()):
-        raise MiteError(f"{folder}: is not empty and holds no export. Name another folder.")
+        raise MiteError(
+            f"{folder}: is not empty and holds no export: it is {recognize(folder).what}. "
+            "Name another folder."
+        )
     versions = (path.name for path in (folder / "savedmodel").glob("*/*") if path.is_dir())
     return max([version, *(int(name) for name in versions if name.isdigit())]) + 1
 

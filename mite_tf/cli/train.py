@@ -37,4 +37,5 @@ def _train(options: argparse.Namespace) -> None:
         feature_cache=options.cache,
         **chosen(options, "config format root skip_bad resume"),
     )
-    print(f"{run.path}: trained; the best encoders are in {run.best()}")
+    which = "best" if run.config.training.select_by == "rsum" else "last"
+    print(f"{run.path}: trained; the encoders of the {which} epoch are in {run.best()}")

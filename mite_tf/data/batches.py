@@ -177,7 +177,8 @@ def _passes_and_batches(
 ) -> tuple[int, int]:
     """Returns the passes over the images in an epoch, and the batches in each."""
     passes = max(1, round(captions / images / captions_per_image))
-    return passes, max(1, round(images / batch_size))
+    # At least two images in each: one alone has no others to be told from.
+    return passes, max(1, min(round(images / batch_size), images // 2))
 
 
 def pixel_batches(

@@ -14,6 +14,7 @@ from mite_tf.data.formats.flickr import find_tokens, read_tokens
 from mite_tf.data.formats.folder import find_pairs, read_pairs
 from mite_tf.data.formats.tables import find_tables, read_tables
 from mite_tf.errors import MiteError
+from mite_tf.recognition import recognize, wrong_kind
 
 
 class _Format(NamedTuple):
@@ -110,6 +111,8 @@ def _choose(path: Path, name: str | None) -> tuple[str, list[Path]]:
     """Returns the name of the format and the files to read."""
     if not path.exists():
         raise MiteError(f"{path} does not exist; give the folder or the caption file of a corpus.")
+    if recognize(path).kind in ("run", "export", "study", "image", "model"):
+        raise wrong_kind(path, "not captioned images", "Name the folder or the file of captions.")
     if name is not None:
         if name not in _FORMATS:
             raise MiteError(f"Unknown format {name!r}; known: {', '.join(_FORMATS)}.")

@@ -12,7 +12,14 @@ from mite_tf.evaluation.ranking import (
     matching_similarities,
     near_miss_confusion,
 )
-from mite_tf.evaluation.scores import DirectionScores, RetrievalScores, chance_level
+from mite_tf.evaluation.scores import (
+    DirectionScores,
+    RetrievalScores,
+    against_chance,
+    chance_deviation,
+    chance_level,
+    reached_by_chance,
+)
 
 __all__ = [
     "Confusion",
@@ -22,7 +29,9 @@ __all__ = [
     "Evaluation",
     "MatchingRanks",
     "RetrievalScores",
+    "against_chance",
     "centroid_gap",
+    "chance_deviation",
     "chance_level",
     "evaluate_embeddings",
     "matching_ranks",
@@ -31,5 +40,6 @@ __all__ = [
     "near_miss_confusion",
     "probe_accuracy",
     "quick_probe_accuracy",
+    "reached_by_chance",
     "relative_modality_gap",
 ]

@@ -1,7 +1,8 @@
 """What an evaluation says of one model on one split, by a protocol that others can repeat."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from mite_tf.evaluation.embeddings import unit_embeddings
 from mite_tf.evaluation.invariance import centroid_gap, mmd, relative_modality_gap
 from mite_tf.evaluation.probe import probe_accuracy
 from mite_tf.evaluation.ranking import matching_ranks
-from mite_tf.evaluation.scores import DirectionScores, RetrievalScores, chance_level
+from mite_tf.evaluation.scores import (
+    DirectionScores,
+    RetrievalScores,
+    against_chance,
+    chance_deviation,
+    chance_level,
+    reached_by_chance,
+)
 from mite_tf.files import write_text
 
 # Number of folds and of images in each, in file order; None for all images there are. Scores are
@@ -41,6 +49,9 @@ class Evaluation:
         protocol: Name of the protocol.
         images: Number of images in the split.
         captions: Number of captions in the split.
+        chance_deviation: Standard deviation of the recall sum under random order.
+        left_out: Measures of invariance that the split has too few images for, each with the
+            reason; they are not in `invariance`.
     """
 
     scores: RetrievalScores
@@ -49,6 +60,8 @@ class Evaluation:
     protocol: str
     images: int
     captions: int
+    chance_deviation: float = 0.0
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def image_to_text(self) -> DirectionScores:
@@ -65,15 +78,34 @@ class Evaluation:
         """Sum of the six recalls, 0 to 600."""
         return self.scores.rsum
 
+    @property
+    def beats_chance(self) -> bool:
+        """Whether the recall sum is two standard deviations above that of random order."""
+        return not against_chance(self.rsum, self.chance.rsum, self.chance_deviation)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what these numbers do not show: chance not beaten, measures left out."""
+        found = [
+            against_chance(self.rsum, self.chance.rsum, self.chance_deviation),
+            reached_by_chance(self.chance),
+        ]
+        left_out = [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
+        return [sentence for sentence in (*found, *left_out) if sentence]
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the scores, `invariance` and, as context, the other attributes, ready for JSON.
 
-        Recalls are percentages, ranks start at 1, `probe_accuracy` is a share.
+        Recalls are percentages, ranks start at 1, `probe_accuracy` is a share. `beats_chance` is
+        there too.
         """
         return {
             **self.scores.to_dict(),
             "invariance": self.invariance,
+            "left_out": self.left_out,
             "chance": self.chance.to_dict(),
+            "chance_deviation": self.chance_deviation,
+            "beats_chance": self.beats_chance,
             "protocol": self.protocol,
             "images": self.images,
             "captions": self.captions,
@@ -105,9 +137,11 @@ def evaluate_embeddings(
         probe: Whether to train the modality probe, which takes a few seconds.
         seed: Decides every random draw.
 
+    Measures of invariance that need more images than there are are left out, with the reason.
+
     Raises:
-        MiteError: If shapes do not fit together, a value is not finite, there are too few
-            images, the protocol is unknown, or the split does not fit it.
+        MiteError: If shapes do not fit together, a value is not finite, the protocol is unknown,
+            or the split does not fit it.
 
     Example:
         >>> vectors = np.eye(5)
@@ -117,24 +151,34 @@ def evaluate_embeddings(
     """
     embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)
     images, captions, rows = embeddings
-    scores, chance = [], []
+    scores, chance, variances = [], [], []
     for fold, fold_captions in _folds(protocol, len(images), rows):
         fold_images, fold_rows = images[fold], rows[fold_captions] - fold.start
         ranks = matching_ranks(fold_images, captions[fold_captions], fold_rows)
         scores.append(RetrievalScores(*map(DirectionScores.of_ranks, ranks)))
         chance.append(chance_level(len(fold_images), fold_rows))
+        variances.append(chance_deviation(len(fold_images), fold_rows) ** 2)
+    measures: dict[str, Callable[[], float]] = {
+        **({"probe_accuracy": lambda: probe_accuracy(*embeddings, seed=seed)} if probe else {}),
+        "centroid_gap": lambda: centroid_gap(images, captions),
+        "relative_modality_gap": lambda: relative_modality_gap(*embeddings),
+        "mmd": lambda: mmd(*embeddings, seed=seed),
+    }
+    invariance, left_out = {}, {}
+    for name, measure in measures.items():
+        try:
+            invariance[name] = measure()
+        except MiteError as error:  # the embeddings are sound, so there are too few of them
+            left_out[name] = str(error)
     return Evaluation(
         scores=RetrievalScores.mean(scores),
-        invariance={
-            **({"probe_accuracy": probe_accuracy(*embeddings, seed=seed)} if probe else {}),
-            "centroid_gap": centroid_gap(images, captions),
-            "relative_modality_gap": relative_modality_gap(*embeddings),
-            "mmd": mmd(*embeddings, seed=seed),
-        },
+        invariance=invariance,
         chance=RetrievalScores.mean(chance),
         protocol=protocol,
         images=len(images),
         captions=len(captions),
+        chance_deviation=float(np.sqrt(np.sum(variances)) / len(variances)),
+        left_out=left_out,
     )
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _CUTOFFS = (1, 5, 10)
+_HIGHEST = 600.0 - 1e-6  # of recall sums, but for rounding
+_ALL = 100.0 - 1e-6  # of recalls
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,79 @@ def chance_level(images: int, caption_image: ArrayLike) -> RetrievalScores:
         image_to_text=_direction(len(rows), right[right > 0]),
         text_to_image=_direction(images, np.ones(len(rows), np.int64)),
     )
+
+
+def chance_deviation(images: int, caption_image: ArrayLike) -> float:
+    """Computes the standard deviation of the recall sum under random order.
+
+    It is meant to be too large rather than too small: captions of one image are alike and find it
+    or miss it together, so an image with captions counts as one query in either direction; and
+    pairs that happen to be near help both directions, so that their deviations add up.
+
+    Args:
+        images: Number of images, captioned or not.
+        caption_image: Integers of shape `[C]`: the row of each caption's image.
+
+    Example:
+        A caption finds the right one of two images in half of the cases, so that its share of the
+        sum is 300 or 200, and so is an image's. With a single pair, it is always 300.
+
+        >>> round(chance_deviation(2, [0]), 4), chance_deviation(1, [0])
+        (50.0, 0.0)
+    """
+    rows = np.asarray(caption_image)
+    right = np.bincount(rows, minlength=images)
+    right = right[right > 0]
+    directions = ((len(rows), right), (images, np.ones(len(right), np.int64)))
+    return float(sum(np.sqrt(_variance(*each) / len(right)) for each in directions))
+
+
+def against_chance(rsum: float, chance: float, deviation: float) -> str:
+    """Says in a sentence that a recall sum does not beat chance; nothing if it does.
+
+    It does where it lies more than two standard deviations above what random order scores.
+
+    Example:
+        >>> against_chance(480.0, 368.1, 33.1)
+        ''
+        >>> against_chance(360.0, 368.1, 33.1)
+        'RSUM 360.0 does not beat chance: random order scores 368.1, give or take 66.2.'
+    """
+    beaten = chance + 2 * deviation
+    around = f"random order scores {chance:.1f}, give or take {2 * deviation:.1f}"
+    if rsum > beaten:
+        return ""
+    if beaten >= _HIGHEST:
+        return f"RSUM cannot tell a model from chance here: {around}. Measure on more images."
+    return f"RSUM {rsum:.1f} does not beat chance: {around}."
+
+
+def reached_by_chance(chance: RetrievalScores) -> str:
+    """Says in a sentence which recalls are 100 whatever the order; nothing if none is.
+
+    Example:
+        >>> reached_by_chance(chance_level(8, np.arange(8)))
+        'With so few images any order scores 100 at image → text R@10, text → image R@10.'
+    """
+    directions = (("image → text", chance.image_to_text), ("text → image", chance.text_to_image))
+    names = [
+        f"{name} R@{k}"
+        for name, scores in directions
+        for k, recall in zip(_CUTOFFS, scores.recalls, strict=True)
+        if recall > _ALL
+    ]
+    return f"With so few images any order scores 100 at {', '.join(names)}." if names else ""
+
+
+def _variance(candidates: int, right: NDArray[np.int64]) -> float:
+    """The mean variance of what one query adds to the recall sum under random order."""
+    kinds, queries = np.unique(right, return_counts=True)
+    found = [_found(candidates, int(n))[np.minimum(_CUTOFFS, candidates)] for n in kinds]
+    # A rank among the first k is among the first of every larger K too.
+    variances = [
+        sum(each[min(i, j)] for i in range(3) for j in range(3)) - each.sum() ** 2 for each in found
+    ]
+    return 100.0**2 * max(0.0, float(np.average(variances, weights=queries)))
 
 
 def _direction(candidates: int, right: NDArray[np.int64]) -> DirectionScores:

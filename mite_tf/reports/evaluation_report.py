@@ -34,7 +34,8 @@ def print_table(
 ) -> None:
     """Prints a column for each model, and one for what random order would score.
 
-    Evaluations come by model name, near misses of rendered scenes by model name and kind.
+    Below it stands what the numbers do not show, see `Evaluation.notes`. Evaluations come by model
+    name, near misses of rendered scenes by model name and kind.
 
     Example:
         >>> import numpy as np
@@ -54,7 +55,10 @@ def print_table(
         table.add_column(Text(name), justify="left" if position < 2 else "right", overflow="fold")
     for row in rows:
         table.add_row(*row, end_section=row[1] == "mean rank")
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(table)
+    for sentence in _notes(evaluations):
+        console.print(Text(sentence), soft_wrap=True)
 
 
 def write_report(
@@ -105,7 +109,8 @@ def write_report(
     figures = {"Recall": plots.plot_recall(evaluations)}
     if embeddings:
         figures["Both modalities"] = plots.plot_modalities(embeddings, method=projection)
-        figures["Similarities"] = plots.plot_similarities(embeddings)
+        if all(len(each.images) > 1 for each in embeddings.values()):
+            figures["Similarities"] = plots.plot_similarities(embeddings)
     if near_misses:
         percents = {n: {k: c.percent for k, c in each.items()} for n, each in near_misses.items()}
         figures["Near misses"] = plots.plot_near_misses(percents)
@@ -120,9 +125,21 @@ def write_report(
         splits=dict.fromkeys((e.protocol, e.images, e.captions) for e in evaluations.values()),
         header=header,
         rows=rows,
+        notes=_notes(evaluations),
         figures=[PageFigure.of(heading, figure) for heading, figure in figures.items()],
         searches=[describe_search(example, image_paths, captions) for example in examples],
     )
+
+
+def _notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """What the numbers do not show, once each; with the model's name where models differ in it."""
+    every = {name: evaluation.notes for name, evaluation in evaluations.items()}
+    found = []
+    for sentence in dict.fromkeys(sentence for notes in every.values() for sentence in notes):
+        names = [name for name, notes in every.items() if sentence in notes]
+        about = "" if len(names) == len(every) else f"{', '.join(names)}: "
+        found.append(f"{about}{sentence}")
+    return found
 
 
 def _rows(

@@ -22,7 +22,7 @@ class _Panel(NamedTuple):
 
 _PANELS = (
     _Panel("loss", {"matching_loss": "matching", "adversarial_loss": "adversarial"}),
-    _Panel("recall sum (0 to 600)", {"rsum": "recall sum"}),
+    _Panel("recall sum (0 to 600)", {"rsum": "recall sum", "chance_rsum": "chance"}),
     _Panel(
         "modality accuracy (share)",
         {"discriminator_accuracy": "discriminator", "probe_accuracy": "fresh probe"},
@@ -44,8 +44,9 @@ def plot_history(history: Sequence[Mapping[str, Any]]) -> "Figure":
     Args:
         history: One row for each epoch, in order, as numbers or as the texts of a CSV file.
             Drawn are `matching_loss`, `adversarial_loss`, `discriminator_accuracy`,
-            `probe_accuracy`, `active_hinges`, `rsum` and `centroid_gap`, as far as they are
-            there; `stage` gives the names of stages. Missing and empty values are left out.
+            `probe_accuracy`, `active_hinges`, `rsum`, `chance_rsum` and `centroid_gap`, as far as
+            they are there; `stage` gives the names of stages. Missing and empty values are left
+            out.
 
     Raises:
         MiteError: If no row has any of these values.

@@ -77,17 +77,22 @@ def write_study_page(
     write_text(folder / "study.md", "\n".join(parts))
 
 
-def plot_variants(rsums: Mapping[str, _BySeed], probes: Mapping[str, _BySeed]) -> "Figure":
+def plot_variants(
+    rsums: Mapping[str, _BySeed], probes: Mapping[str, _BySeed], *, chance: float
+) -> "Figure":
     """Draws recall sum and fresh probe's accuracy, by variant and seed, with a dot for each run.
 
     Grey lines join the runs of one seed, bars are means, from three seeds on with Student's 95 %
-    interval.
+    interval; dotted lines are chance, where `chance` is that of the recall sum. Without any probe
+    there is no panel for it.
     """
-    figure, (left, right) = new_figure(_best(rsums), 2, height=3.9)
-    for panel, variants, label in (
-        (left, rsums, "recall sum (0 to 600)"),
-        (right, probes, "accuracy of a fresh probe (share)"),
-    ):
+    dots = "A dot is a run; grey lines join runs of one seed."
+    shown = [(rsums, "recall sum (0 to 600)", chance, dots)]
+    if any(probes.values()):
+        alike = "At chance, images and captions look alike."
+        shown.append((probes, "accuracy of a fresh probe (share)", 0.5, alike))
+    figure, panels = new_figure(_best(rsums), len(shown), height=3.9)
+    for panel, (variants, label, level, title) in zip(panels, shown, strict=True):
         for seed in set().union(*variants.values()):
             joined = {x: each[seed] for x, each in enumerate(variants.values()) if seed in each}
             line: dict[str, Any] = {"color": SOFT, "linewidth": 0.7, "alpha": 0.6, "zorder": 1}
@@ -104,9 +109,8 @@ def plot_variants(rsums: Mapping[str, _BySeed], probes: Mapping[str, _BySeed]) -
         panel.set_xticks(range(len(names)), names, rotation=20 if len(names) > 3 else 0)
         panel.set_xlim(-0.5, len(names) - 0.5)
         panel.set_ylabel(label)
-    left.set_title("A dot is a run; grey lines join runs of one seed.", fontsize=10)
-    right.set_title("At chance, images and captions look alike.", fontsize=10)
-    right.axhline(0.5, color=INK, linestyle=":", linewidth=1.2)
+        panel.set_title(title, fontsize=10)
+        panel.axhline(level, color=INK, linestyle=":", linewidth=1.2)
     return figure
 
 

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from mite_tf.errors import MiteError
+from mite_tf.recognition import recognize
 from mite_tf.runs.arguments import ARGUMENTS
 from mite_tf.training import Stage
 
@@ -220,9 +221,11 @@ def load_config(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
         else:
             text = resources.files("mite_tf.configs").joinpath(f"{path}.toml").read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        own = path / "config.toml"
         raise MiteError(
             f"No configuration {str(name_or_file)!r}: neither one of "
             f"{', '.join(config_names())} nor a readable file ending in .toml."
+            + (f" That of {recognize(path).what} is {own}." if own.is_file() else "")
         ) from error
     try:
         values = tomllib.loads(text)

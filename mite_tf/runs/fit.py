@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import numpy as np
 
-from mite_tf.evaluation import Evaluation
+from mite_tf.data.problem import counted
+from mite_tf.evaluation import (
+    Evaluation,
+    RetrievalScores,
+    against_chance,
+    chance_level,
+    reached_by_chance,
+)
 from mite_tf.models import MITE
+from mite_tf.progress import CONSOLE
 from mite_tf.runs.config import Config
 from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.history import HistoryFile, TrainingProgress
@@ -25,6 +33,10 @@ from mite_tf.training import (
     WeightAveraging,
     print_finding,
 )
+
+# Adam moves a weight by about the learning rate in a step, and a hundred steps are what the guard
+# waits for until embeddings from scratch differ, see `Limits.settling_steps`.
+FEW_STEPS = 100
 
 
 def fit_stages(
@@ -48,9 +60,14 @@ def fit_stages(
         folder.keep_best(epoch, stage, inputs.encoders.save)
 
     def tell(finding: Finding) -> None:
-        folder.write_warnings([str(each) for each in guard.findings])
+        write_warnings()
         if not quiet:
             print_finding(finding)
+
+    def write_warnings() -> None:
+        findings = [str(each) for each in guard.findings]
+        over = ended or checkpoint.epoch == schedule.epochs
+        folder.write_warnings([*findings, *_verdict(folder)] if over else findings)
 
     schedule = StageSchedule(config.stages)
     averaging = WeightAveraging(
@@ -63,7 +80,8 @@ def fit_stages(
         select_by=config.training.select_by,
         probe_every=config.training.probe_every,
     )
-    history = HistoryFile(folder)
+    chance = chance_level(len(inputs.dev), inputs.dev.caption_image)
+    history = HistoryFile(folder, chance)
     guard = Guard(
         config.training.guard,
         schedule=schedule,
@@ -93,11 +111,16 @@ def fit_stages(
         guard.restore(saved["guard"])
         schedule.restore(saved["schedule"])
     folder.forget_from(checkpoint.epoch)
-    folder.write_warnings([str(each) for each in guard.findings])
+    write_warnings()
     schedule.first_step = checkpoint.step
     if ended or checkpoint.epoch == schedule.epochs:
         return
-    progress = TrainingProgress(schedule, inputs.steps, checkpoint.epoch, checkpoint.step, quiet)
+    progress = TrainingProgress(
+        schedule, inputs.steps, checkpoint.epoch, checkpoint.step, config.training.select_by, quiet
+    )
+    if not quiet:
+        for sentence in (*_few_steps(schedule, inputs), _told(chance, len(inputs.dev))):
+            CONSOLE.print(sentence, markup=False, soft_wrap=True)
     with progress:
         users.begin()
         while (epoch := checkpoint.epoch) < schedule.epochs and not ended:
@@ -122,6 +145,44 @@ def fit_stages(
                 ended = True
         if users.end():
             keep_best(epoch, stage.name)
+    write_warnings()
+    if not quiet:
+        for sentence in _verdict(folder):
+            CONSOLE.print(f"Warning: {sentence}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _few_steps(schedule: StageSchedule, inputs: StageInputs) -> Iterator[str]:
+    """Says which stages take too few steps for their encoders to learn much."""
+    for stage in schedule.stages:
+        steps = stage.epochs * inputs.steps(stage)
+        if stage.trains_encoders and steps < FEW_STEPS:
+            yield (
+                f"Stage {stage.name} has {counted(steps, 'step')} in "
+                f"{counted(stage.epochs, 'epoch')}; with fewer than {FEW_STEPS} it learns little: "
+                f"lower stages.{stage.name}.batch_size, {stage.batch_size} images now, or raise "
+                f"stages.{stage.name}.epochs."
+            )
+
+
+def _told(chance: RetrievalScores, images: int) -> str:
+    """Says what random order would score on dev."""
+    both = zip(chance.image_to_text.recalls, chance.text_to_image.recalls, strict=True)
+    recalls = [f"R@{k} {a:.1f} {b:.1f}" for k, (a, b) in zip((1, 5, 10), both, strict=True)]
+    told = f"Chance on dev ({counted(images, 'image')}; image → text, text → image):"
+    told += f" {', '.join(recalls)}, RSUM {chance.rsum:.1f}."
+    return f"{told} {reached_by_chance(chance)}".strip()
+
+
+def _verdict(folder: RunFolder) -> list[str]:
+    """Says of a training that is over that its encoders do not beat chance on dev, if so."""
+    if not folder.best_folders():
+        return []
+    kept = int(folder.best().name.partition("-")[0])
+    row = next((row for row in folder.history() if row["epoch"] == kept), {})
+    if "chance_rsum" not in row:  # of an earlier version
+        return []
+    told = against_chance(row["rsum"], row["chance_rsum"], row["chance_rsum_deviation"])
+    return [f"On dev, after epoch {kept} ({row['stage']}): {told}"] if told else []
 
 
 class _Broken(Exception):

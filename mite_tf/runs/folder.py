@@ -13,6 +13,7 @@ from typing import Any
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
+from mite_tf.recognition import wrong_kind
 from mite_tf.runs.config import Config, load_config
 from mite_tf.text import write_vocabulary
 from mite_tf.training import read_values
@@ -26,7 +27,8 @@ class RunFolder:
     | `config.toml` | the configuration, complete |
     | `vocabulary.txt` | the vocabulary, one entry a line |
     | `run.json` | data, where it was, its fingerprint and counts, versions of the packages |
-    | `best/EPOCH-STAGE/` | the encoders of the best epoch of each stage, with vocabulary |
+    | `best/EPOCH-STAGE/` | the encoders that are kept of each stage, with vocabulary: those of its
+      best or its last epoch, by `training.select_by` |
     | `checkpoint/state.npz` | all that `--resume` needs |
     | `checkpoint/beginning.npz` | before that: the state of the run that this one begins from |
     | `checkpoint/good.npz` | with `training.guard = "act"`: the state that it goes back to |
@@ -116,18 +118,21 @@ class RunFolder:
         `beginning` is a finished run whose end is where this one begins, see `train`.
         """
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        beside.mkdir(parents=True)
-        (beside / "config.toml").write_text(config.to_toml(), encoding="utf-8")
-        write_vocabulary(beside / self.vocabulary.name, vocabulary)
-        text = json.dumps(info, indent=2, ensure_ascii=False)
-        (beside / "run.json").write_text(f"{text}\n", encoding="utf-8")
-        if beginning is not None:
-            for folder in ("best", "logs"):
-                shutil.copytree(beginning.path / folder, beside / folder)
-            shutil.copy2(beginning.history_file, beside)
-            (beside / "checkpoint").mkdir()
-            shutil.copy2(beginning.state, beside / "checkpoint" / self.beginning.name)
-        beside.replace(self.path)
+        try:
+            beside.mkdir(parents=True)
+            (beside / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+            write_vocabulary(beside / self.vocabulary.name, vocabulary)
+            text = json.dumps(info, indent=2, ensure_ascii=False)
+            (beside / "run.json").write_text(f"{text}\n", encoding="utf-8")
+            if beginning is not None:
+                for folder in ("best", "logs"):
+                    shutil.copytree(beginning.path / folder, beside / folder)
+                shutil.copy2(beginning.history_file, beside)
+                (beside / "checkpoint").mkdir()
+                shutil.copy2(beginning.state, beside / "checkpoint" / self.beginning.name)
+            beside.replace(self.path)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the rows of `history.csv`, numbers as floats, empty cells left out."""
@@ -203,8 +208,11 @@ class RunFolder:
         return Encoders.load(self.best(stage))
 
     def _must_exist(self) -> None:
-        if not self.path.is_dir():
-            raise MiteError(f"{self.path}: no such run folder. Train one with `mite train`.")
+        train = "Train one with `mite train`."
+        if not self.path.exists():
+            raise MiteError(f"{self.path}: no such run folder. {train}")
+        if not (self.path / "run.json").is_file():
+            raise wrong_kind(self.path, "no run folder", train)
 
 
 def _number(text: str) -> float | str:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mite_tf.evaluation import RetrievalScores
 from mite_tf.files import written_beside
 from mite_tf.progress import CONSOLE, bar
 from mite_tf.runs.folder import RunFolder
@@ -19,12 +20,18 @@ from mite_tf.training import Stage, StageSchedule
 class HistoryFile(keras.callbacks.Callback):
     """Keeps one row per epoch, as CSV and for TensorBoard.
 
-    A resumed training puts the rows of earlier epochs back into `rows`.
+    A resumed training puts the rows of earlier epochs back into `rows`. Each row has the recalls of
+    `chance` too.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, chance: RetrievalScores) -> None:
         super().__init__()
         self.run = run
+        self._chance = {
+            f"chance_{direction}_{key}": getattr(getattr(chance, direction), key)
+            for direction in ("image_to_text", "text_to_image")
+            for key in ("r1", "r5", "r10")
+        }
         self.rows: list[dict[str, Any]] = []
         self._writer: Any = None
 
@@ -33,7 +40,7 @@ class HistoryFile(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {"epoch": epoch + 1, "seconds": round(time.monotonic() - self._start, 2)}
-        self.rows.append(row | (logs or {}))
+        self.rows.append(row | (logs or {}) | self._chance)
         columns = dict.fromkeys(key for row in self.rows for key in row)
         with written_beside(self.run.history_file) as file:
             writer = csv.DictWriter(file, list(columns), lineterminator="\n")
@@ -52,7 +59,7 @@ class TrainingProgress(keras.callbacks.Callback):
     """Shows speed and remaining time of the whole training, and one line per epoch.
 
     `epoch` comes first, `step` batches of which were run before; `steps` returns the number of
-    batches of an epoch of a stage.
+    batches of an epoch of a stage. The best epoch is told where it is the one that is kept.
     """
 
     def __init__(
@@ -61,12 +68,14 @@ class TrainingProgress(keras.callbacks.Callback):
         steps: Callable[[Stage], int],
         epoch: int = 0,
         step: int = 0,
+        select_by: str = "rsum",
         quiet: bool = False,
     ) -> None:
         super().__init__()
         per_epoch = [steps(schedule.stage_at(number)) for number in range(schedule.epochs)]
         self._epochs = len(per_epoch)
         self._quiet = quiet
+        self._tells_best = select_by == "rsum"
         self._bar = bar("batches", quiet=quiet)
         self._task = self._bar.add_task("", total=sum(per_epoch[epoch:]) - step)
 
@@ -95,9 +104,10 @@ class TrainingProgress(keras.callbacks.Callback):
             f"discriminator {100 * logs['discriminator_accuracy']:3.0f}%",
         ]
         if "rsum" in logs:
+            best = f", best {logs['best_rsum']:5.1f}" if self._tells_best else ""
             parts += [
                 f"R@1 {logs['image_to_text_r1']:4.1f} {logs['text_to_image_r1']:4.1f}",
-                f"RSUM {logs['rsum']:5.1f} (best {logs['best_rsum']:5.1f})",
+                f"RSUM {logs['rsum']:5.1f} (chance {logs['chance_rsum']:5.1f}{best})",
                 f"gap {logs['centroid_gap']:.2f}",
             ]
         CONSOLE.print("  ".join(parts), soft_wrap=True)

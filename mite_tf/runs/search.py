@@ -10,6 +10,7 @@ from mite_tf.data import CaptionedImages
 from mite_tf.data.feature_cache import fingerprint_of_images
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
+from mite_tf.recognition import recognize
 from mite_tf.reports import write_contact_sheet
 from mite_tf.retrieval import Hit, VectorIndex
 from mite_tf.runs.evaluate import embed_table, table_of
@@ -55,6 +56,8 @@ def search(
         raise MiteError("Give either a text or an image file to search for.")
     if query is not None and not query.strip():
         raise MiteError("The text to search for is empty.")
+    if query is not None and recognize(query).kind == "image":
+        raise MiteError(f"{query}: is an image file. Search with it by --image (image=...).")
     folder = RunFolder(run)
     encoders = folder.encoders(stage)
     table = table_of(data, split, format, root)

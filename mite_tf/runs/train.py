@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,9 +17,12 @@ import tensorflow as tf
 
 from mite_tf.data import CaptionedImages, CheckReport, check, read
 from mite_tf.data.precomputed import PrecomputedFeatures
+from mite_tf.data.problem import counted
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
+from mite_tf.models import MITE
 from mite_tf.progress import CONSOLE
+from mite_tf.recognition import recognize, wrong_kind
 from mite_tf.runs.build import build_model
 from mite_tf.runs.config import Config, load_config
 from mite_tf.runs.fit import fit_stages
@@ -79,13 +83,17 @@ def train(
         mite_tf.errors.MiteError: nowhere does not exist; ...
     """
     folder = Run(run)
+    if folder.path.exists() and not folder.path.is_dir():
+        raise wrong_kind(folder.path, "no place for a run", "Name another folder.")
     started = (folder.path / "run.json").exists()
     if folder.path.exists() and any(folder.path.iterdir()) and not (resume and started):
-        problem = "is not empty and holds no run to resume. Name another folder."
+        what = recognize(folder.path).what
+        problem = f"is not empty and holds no run to resume: it is {what}. Name another folder."
         if started:
             problem = "holds a run already. Go on with it with --resume, or name another folder."
         raise MiteError(f"{folder.path}: {problem}")
     settings = _settings(folder if started else None, config, overrides)
+    check_stages(settings)
     table = usable_data(data, settings, format, root, skip_bad, quiet)
     info = _describe(table, data, format, root)
     if started and folder.info["data"]["fingerprint"] != info["data"]["fingerprint"]:
@@ -109,6 +117,8 @@ def train(
         features = None
         if settings.backbone.name == "features":
             features = PrecomputedFeatures(settings.backbone.features)
+            for split in ("train", "dev"):
+                features.of(table.split(split).image_ids)  # raises where some are missing
         model = build_model(settings, len(vocabulary), features.shape if features else None)
         if not started:  # only now, when nothing that was asked for is wrong
             folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
@@ -130,8 +140,23 @@ def train(
                 f"{inputs.train_ids.truncated} of {len(inputs.train_ids.ids)} train captions are "
                 f"longer than tokenizer.max_length={tokenizer.max_length} tokens and were cut."
             )
-        fit_stages(model, inputs, settings, folder, interruption, callbacks=callbacks, quiet=quiet)
+        try:
+            fit_stages(
+                model, inputs, settings, folder, interruption, callbacks=callbacks, quiet=quiet
+            )
+        except OSError:
+            raise  # what is there is sound, and resuming needs it
+        except Exception:
+            if not started and not _has_stepped(model):  # it could not train after all
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
     return folder
+
+
+def _has_stepped(model: MITE) -> bool:
+    """Whether a training has gone through any batch."""
+    optimizers = (model.optimizer, model.backbone_optimizer, model.discriminator_optimizer)
+    return any(int(each.iterations) for each in optimizers)
 
 
 @contextmanager
@@ -179,11 +204,13 @@ def usable_data(
     """Returns the data without what is broken; raises if there is any and it is not skipped."""
     if isinstance(data, CheckReport):
         report = data
-    elif config.backbone.name == "features":  # the image files need not be here
+    else:
         table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
         report = CheckReport(replace(table, problems=()), table.problems, images=len(table))
-    else:
-        report = check(data, format=format, root=root, progress=not quiet)
+        if not report.errors:
+            _check_splits(table)  # before the images are looked at, which takes time
+        if config.backbone.name != "features":  # else the image files need not be here
+            report = check(table, progress=not quiet)
     if not skip_bad:
         report.raise_if_broken()
     elif report.errors and not quiet:
@@ -192,9 +219,44 @@ def usable_data(
             f"--skip-bad: {len(report.errors)} errors; {left_out} of {report.images} images are "
             "left out, and captions that name errors."
         )
-    for split in ("train", "dev"):
-        report.table.split(split)  # raises when there is none
+    _check_splits(report.table)
     return report.table
+
+
+def _check_splits(table: CaptionedImages) -> None:
+    """Refuses data that cannot be trained on: without train or dev, or with too little in them."""
+    for split, images in (("train", 2), ("dev", 1)):
+        try:
+            rows = table.split(split)
+        except MiteError as error:
+            raise MiteError(
+                f"{error} Training needs train and dev: give images these splits, as in a column "
+                "`split` of the captions."
+            ) from None
+        captioned = len(np.unique(rows.caption_image))
+        if captioned < images:
+            raise MiteError(
+                f"The split {split} has {counted(captioned, 'image')} with captions, and training "
+                f"needs {images}{' to tell apart' if images > 1 else ''}."
+            )
+
+
+def check_stages(config: Config) -> None:
+    """Refuses a configuration whose stages cannot be trained: none with epochs, or equal names.
+
+    Example:
+        >>> check_stages(load_config("scenes"))
+    """
+    names = [stage.name for stage in config.stages]
+    if len(set(names)) < len(names):
+        raise MiteError(f"Stages need different names; there are {', '.join(names)}.")
+    if not trained_stages(config):
+        if not names:
+            raise MiteError("The configuration has no stages, so there is nothing to train.")
+        raise MiteError(
+            f"All stages ({', '.join(names)}) have 0 epochs, so there is nothing to train. Give "
+            f"one some, as with --set stages.{names[0]}.epochs=10."
+        )
 
 
 def _describe(
@@ -256,9 +318,10 @@ def trained_stages(config: Config) -> tuple[Stage, ...]:
 
 def _check_beginning(config: Config, fingerprint: str, beginning: RunFolder) -> None:
     """Refuses a run that a training, with data of this fingerprint, cannot begin from."""
+    data = beginning.info["data"]  # raises where there is no run
     if not beginning.finished or beginning.ended_early:
         raise MiteError(f"{beginning.path}: is not finished, so nothing can begin from its end.")
-    if beginning.info["data"]["fingerprint"] != fingerprint:
+    if data["fingerprint"] != fingerprint:
         raise MiteError(
             f"{beginning.path}: was trained on other data, so this training cannot begin from it."
         )

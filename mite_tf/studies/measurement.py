@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mite_tf.evaluation import (
     Difference,
     Embeddings,
     MatchingRanks,
+    chance_deviation,
     chance_level,
     evaluate_embeddings,
     matching_ranks,
@@ -37,8 +38,9 @@ class Measurement:
 
     The best encoders of the stage were measured, those of `epoch`, counted over all stages from 1.
     `measures` are recalls in percent and median ranks in both directions, `rsum`, and the measures
-    of invariance, `linear_probe_accuracy` among them; `near_misses`, of rendered scenes, are by
-    kind. Embeddings and ranks lie beside `file`.
+    of invariance, `linear_probe_accuracy` among them; those that a small split does not allow
+    are in `left_out`, each with the reason. `near_misses`, of rendered scenes, are by kind.
+    Embeddings and ranks lie beside `file`.
     """
 
     variant: str
@@ -50,6 +52,7 @@ class Measurement:
     measures: dict[str, float]
     near_misses: dict[str, Confusion]
     file: Path
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, file: Path) -> Measurement:
@@ -100,7 +103,9 @@ def measure(
         with written_beside(file.with_suffix(".npz"), "wb") as opened:
             np.savez(opened, **arrays)
         evaluated = evaluate_embeddings(*embeddings)
-        linear = probe_accuracy(*embeddings, hidden=None)
+        linear = {}
+        if "probe_accuracy" in evaluated.invariance:  # both probes need as many images
+            linear["linear_probe_accuracy"] = probe_accuracy(*embeddings, hidden=None)
         measurement = Measurement(
             variant=variant,
             seed=run.config.training.seed,
@@ -108,20 +113,23 @@ def measure(
             epoch=int(best[stage].name.partition("-")[0]),
             images=len(embeddings.images),
             captions=len(embeddings.captions),
-            measures=_scores(evaluated.to_dict())
-            | evaluated.invariance
-            | {"linear_probe_accuracy": linear},
+            measures=_scores(evaluated.to_dict()) | evaluated.invariance | linear,
             near_misses=near_miss_confusion(*embeddings, pairs),
             file=file,
+            left_out=evaluated.left_out,
         )
         values = {key: value for key, value in asdict(measurement).items() if key != "file"}
         write_text(file, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
 def chance_measures(caption_image: np.ndarray, images: int) -> dict[str, float]:
-    """Returns the measures to expect of random order among a number of images."""
+    """Returns the measures to expect of random order among a number of images.
+
+    `rsum_deviation` is the standard deviation of the recall sum.
+    """
     scores = chance_level(images, caption_image).to_dict()
-    return _scores(scores) | {"probe_accuracy": 0.5, "linear_probe_accuracy": 0.5}
+    deviation = {"rsum_deviation": chance_deviation(images, caption_image)}
+    return _scores(scores) | {"probe_accuracy": 0.5, "linear_probe_accuracy": 0.5} | deviation
 
 
 def by_variant(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:

@@ -87,10 +87,15 @@ def _figures(folder: StudyFolder, found: Findings) -> dict[str, Figure]:
     groups = by_variant(found.last)
     rsums = {name: each["rsum"] for name, each in found.differences.items() if each}
     rsum, probe = (
-        {name: {each.seed: each.measures[key] for each in group} for name, group in groups.items()}
+        {
+            name: {each.seed: each.measures[key] for each in group if key in each.measures}
+            for name, group in groups.items()
+        }
         for key in ("rsum", "probe_accuracy")
     )
-    figures = {"Recall and probe": study_report.plot_variants(rsum, probe)}
+    figures = {
+        "Recall and probe": study_report.plot_variants(rsum, probe, chance=found.chance["rsum"])
+    }
     if rsums:
         figures["Differences"] = study_report.plot_differences(found.against, rsums)
     if found.kinds:
@@ -111,7 +116,8 @@ def _figures(folder: StudyFolder, found: Findings) -> dict[str, Figure]:
     )
     around, ends = _examples(folder, found, rsums)
     figures["Both modalities"] = evaluation_plots.plot_modalities(around)
-    figures["Similarities"] = evaluation_plots.plot_similarities(ends)
+    if found.last[0].images > 1:
+        figures["Similarities"] = evaluation_plots.plot_similarities(ends)
     return figures
 
 

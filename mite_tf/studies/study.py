@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,7 +14,7 @@ from mite_tf.data import CaptionedImages, CheckReport, read
 from mite_tf.errors import MiteError
 from mite_tf.progress import CONSOLE
 from mite_tf.runs import Config, load_config
-from mite_tf.runs.train import trained_stages, usable_data
+from mite_tf.runs.train import check_stages, trained_stages, usable_data
 from mite_tf.scenes import ruled_out
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.measurement import measure
@@ -83,11 +84,13 @@ def study(
     base = base.with_overrides(overrides or {})
     chosen = load_variants(variants, variants_file)
     folder = StudyFolder(out)
+    folder.check()
     _check_names(folder, base, chosen, stage, against)
     table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
     if table.fingerprint() != folder.record.get("data", {}).get("fingerprint"):  # not yet checked
         table = usable_data(table, base, None, None, skip_bad, quiet)
     measured = table.split(split)
+    begun_before = bool(folder.record)
     folder.open(base, chosen, table)
 
     report = CheckReport(table, (), images=len(table))
@@ -108,6 +111,8 @@ def study(
                 trainer.train(variant, seed)
             except MiteError as error:
                 if not run.path.exists():  # training never began, and others would fail likewise
+                    if not begun_before and not any(folder.path.glob("*/*/seed-*")):
+                        shutil.rmtree(folder.path)
                     raise
                 failures[name] = error
                 continue
@@ -130,6 +135,7 @@ def study(
         tables = write_study(folder, split, commands, stage=stage, against=against)
         if not quiet:
             tables[0].print()
+            CONSOLE.print(tables[0].note, markup=False, soft_wrap=True)
     if failures:
         lines = "".join(f"\n  {name}: {error}" for name, error in failures.items())
         raise MiteError(f"{len(failures)} of {len(runs)} runs failed and are left out:{lines}")
@@ -145,6 +151,8 @@ def _check_names(
 ) -> None:
     """Refuses, before any training, names that the report would refuse after it."""
     configs = [variant.of(base, seed=0) for variant in chosen]
+    for config in configs:
+        check_stages(config)
     stages = {s.name: None for c in configs for s in trained_stages(c) if s.trains_encoders}
     if stage is not None and stage not in stages:
         raise MiteError(f"No stage {stage!r} trains encoders; there are {', '.join(stages)}.")

@@ -12,6 +12,7 @@ from typing import Any
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
+from mite_tf.recognition import recognize, wrong_kind
 from mite_tf.runs import Config, Run, load_config
 from mite_tf.studies.measurement import Measurement
 from mite_tf.studies.variants import Variant
@@ -93,20 +94,32 @@ class StudyFolder:
                     found[variant.name, run.config.training.seed] = sentences
         return found
 
+    def check(self) -> None:
+        """Refuses a folder that holds something else than a study.
+
+        Raises:
+            MiteError: If it does.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise wrong_kind(self.path, "no place for a study", "Name another folder.")
+        there = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
+        if not self.record and there - {self.config_file.name}:  # which is written first
+            what = recognize(self.path).what
+            raise MiteError(
+                f"{self.path}: is not empty and holds no study: it is {what}. Name another folder."
+            )
+
     def open(self, config: Config, variants: Sequence[Variant], table: CaptionedImages) -> None:
         """Starts the study, or lets it grow by further variants.
 
         The seed of the configuration does not count.
 
         Raises:
-            MiteError: If the folder holds something else, or a study of another configuration
-                or other data, or a variant of the same name is another one.
+            MiteError: If the folder holds a study of another configuration or other data, or a
+                variant of the same name is another one.
         """
         config = replace(config, training=replace(config.training, seed=0))
         record = self.record
-        there = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
-        if not record and there - {self.config_file.name}:  # which is written first
-            raise MiteError(f"{self.path}: is not empty and holds no study. Name another folder.")
         data = {"fingerprint": table.fingerprint(), "images": table.splits}
         if record and self.config != config:
             raise MiteError(

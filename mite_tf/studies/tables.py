@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mite_tf.evaluation import Difference
+from mite_tf.evaluation import Difference, against_chance
 from mite_tf.evaluation.differences import Interval
 from mite_tf.reports.study_report import StudyTable
 from mite_tf.runs import Config
@@ -67,6 +67,21 @@ class Findings:
         """Names of the measures of near misses; none without rendered scenes."""
         return [f"near_miss_{kind}" for kind in self.last[0].near_misses]
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on variants that do not beat chance, and on measures that are left out."""
+        told = {
+            name: against_chance(
+                float(np.mean([each.measures["rsum"] for each in group])),
+                self.chance["rsum"],
+                self.chance["rsum_deviation"],
+            )
+            for name, group in by_variant(self.last).items()
+        }
+        below = [f"{name}: {sentence}" for name, sentence in told.items() if sentence]
+        left_out = self.last[0].left_out.items()
+        return below + [f"{_label(name)} is left out: {reason}" for name, reason in left_out]
+
     def train_command(self, variant: str, seed: int) -> str:
         """Returns the command that trains one run by itself."""
         return self.commands.train(self.configs[variant, seed], f"runs/{variant}-seed-{seed}")
@@ -98,11 +113,14 @@ def _summary(found: Findings) -> StudyTable:
         if rsum is not None and rsum.student is not None:
             difference += f" ({_ends(rsum.student, 'rsum')})"
         row.insert(-1, difference)
+    chance = [_number(found.chance.get(measure), measure) for measure in _SUMMARY]
+    rows.append(["random order", "", *chance, "", ""])
     return StudyTable(
         "Summary",
         "Means ± standard deviations over seeds. The probe is a new classifier that tells images "
         "from captions by their embeddings: at 0.5, which is chance, they look alike. The last "
-        "column is paired by seed, with Student's 95 % interval for the mean over all seeds.",
+        "column is paired by seed, with Student's 95 % interval for the mean over all seeds."
+        + "".join(f" {sentence}" for sentence in found.notes),
         ["variant", "seeds", *map(_label, _SUMMARY), f"RSUM minus {found.against}", "command"],
         rows,
     )
@@ -190,7 +208,7 @@ def _runs(found: Findings) -> StudyTable:
             each.variant,
             str(each.seed),
             f"{each.stage} {each.epoch}",
-            *(_number(each.measures[measure], measure) for measure in _MAIN),
+            *(_number(each.measures.get(measure), measure) for measure in _MAIN),
             found.train_command(each.variant, each.seed),
         ]
         for each in found.last
@@ -256,7 +274,9 @@ def _number(value: float | None, measure: str, *, sign: bool = False) -> str:
 
 
 def _mean(group: Sequence[Measurement], measure: str) -> str:
-    values = [each.values[measure] for each in group]
+    values = [each.values[measure] for each in group if measure in each.values]
+    if not values:  # too few images for it
+        return ""
     mean = _number(float(np.mean(values)), measure)
     if len(values) < 2:
         return mean

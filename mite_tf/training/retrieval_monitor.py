@@ -19,8 +19,9 @@ class RetrievalMonitor(keras.callbacks.Callback):
     """Measures retrieval and modality invariance on a held-out split after every epoch.
 
     Adds `rsum`, recall, median ranks, `centroid_gap`, `probe_accuracy` and `val_loss`, the matching
-    loss over batches of 128 captions in a fixed random order, to the epoch's logs. `val_loss` is
-    left alone where `fit` has validation data of its own.
+    loss over batches of 128 captions in a fixed random order, to the epoch's logs, and what random
+    order would score, `chance_rsum` and `chance_rsum_deviation`. `val_loss` is left alone where
+    `fit` has validation data of its own, and left out where there are no two images to tell apart.
 
     Args:
         embed: Returns the split's `Embeddings` by the model as it stands.
@@ -29,7 +30,7 @@ class RetrievalMonitor(keras.callbacks.Callback):
         on_best: Called there with the epoch, its stage and the evaluation, when it is the best yet.
         select_by: Which epoch is the best: the one with the highest `rsum`, or the `last`.
         probe_every: Epochs between fresh probes of half a second, see `quick_probe_accuracy`; 0
-            for none. A split of fewer than five images has none either.
+            for none. A split of fewer than five images with captions has none either.
 
     Example:
         >>> from types import SimpleNamespace
@@ -66,11 +67,14 @@ class RetrievalMonitor(keras.callbacks.Callback):
             embeddings = self._embed()
             evaluation = evaluate_embeddings(*embeddings, probe=False)
             for direction in ("image_to_text", "text_to_image"):
-                ranking = getattr(evaluation, direction)
                 for key in ("r1", "r5", "r10", "median_rank"):
-                    logs[f"{direction}_{key}"] = getattr(ranking, key)
+                    logs[f"{direction}_{key}"] = getattr(getattr(evaluation, direction), key)
             logs["rsum"] = evaluation.rsum
-            logs.setdefault("val_loss", self._matching_loss(embeddings))
+            logs["chance_rsum"] = evaluation.chance.rsum
+            logs["chance_rsum_deviation"] = evaluation.chance_deviation
+            captioned = len(np.unique(embeddings.caption_image))
+            if "val_loss" not in logs and captioned > 1:
+                logs["val_loss"] = self._matching_loss(embeddings)
             logs["centroid_gap"] = evaluation.invariance["centroid_gap"]
             highest = evaluation.rsum > self.best.get(stage, -1.0)
             if highest:
@@ -79,7 +83,7 @@ class RetrievalMonitor(keras.callbacks.Callback):
                 self._on_best(epoch, stage, evaluation)
         logs["best_rsum"] = self.best[stage]
         due = self._probe_every and (epoch + 1) % self._probe_every == 0
-        if due and len(np.unique(embeddings.caption_image)) >= 5:
+        if due and captioned >= 5:
             logs["probe_accuracy"] = quick_probe_accuracy(*embeddings)
 
     def _matching_loss(self, embeddings: Embeddings) -> float:

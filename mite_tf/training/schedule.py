@@ -107,7 +107,10 @@ class StageSchedule(keras.callbacks.Callback):
         if self._rate and set_by_others and set_by_others != self._rate:
             self.callback_factor *= set_by_others / self._rate
         factor = self.rate_factor * self.callback_factor
-        rate = factor * stage.rate_at(epoch) * stage.learning_rate
+        # A step of the warm-up takes the rate at its end: at its beginning, the first one of all,
+        # which may be a whole epoch of few images, would have next to none.
+        warm = min(epoch + 1 / steps, stage.warmup_epochs)
+        rate = factor * stage.rate_at(max(epoch, warm)) * stage.learning_rate
         set_learning_rates(
             model,
             encoders=rate,

@@ -39,7 +39,7 @@ def test_nothing_known_tells_what_was_looked_for_and_found(tmp_path, write):
     ("path", "options", "message"),
     [
         ("empty", {}, "the folder is empty"),
-        ("a.jpg", {}, "Found: the file a.jpg"),
+        ("a.jpg", {}, "a.jpg: is an image file, not captioned images"),
         ("a.json", {}, "Found: the file a.json"),
         ("nowhere", {}, "does not exist"),
         (".", {"format": "xml"}, "Unknown format 'xml'; known: flickr"),

@@ -27,13 +27,44 @@ def test_json_has_the_documented_keys(evaluation, tmp_path):
     assert found == evaluation.to_dict()
     direction = {"r1", "r5", "r10", "median_rank", "mean_rank"}
     scores = {"image_to_text", "text_to_image", "rsum"}
-    assert set(found) == scores | {"invariance", "chance", "protocol", "images", "captions"}
+    about_chance = {"chance", "chance_deviation", "beats_chance"}
+    context = {"invariance", "left_out", "protocol", "images", "captions"}
+    assert set(found) == scores | about_chance | context
     assert set(found["image_to_text"]) == set(found["text_to_image"]) == direction
     assert set(found["chance"]) == scores
     assert (found["protocol"], found["images"], found["captions"]) == ("full", 20, 60)
     recalls = [found[d][r] for d in ("image_to_text", "text_to_image") for r in ("r1", "r5", "r10")]
     assert found["rsum"] == pytest.approx(sum(recalls))
     assert found["chance"]["text_to_image"]["r1"] == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("images", "absent"),
+    [
+        (1, {"probe_accuracy", "relative_modality_gap", "mmd"}),
+        (2, {"probe_accuracy"}),
+        (4, {"probe_accuracy"}),
+        (5, set()),
+    ],
+)
+def test_few_images_give_recall_and_reasons_for_the_rest(images, absent, tmp_path):
+    pairs = np.random.default_rng(0).normal(size=(images, 8))
+    evaluation = evaluate_embeddings(pairs, pairs, np.arange(images))
+    assert evaluation.image_to_text.r1 == 100
+    assert set(evaluation.left_out) == absent
+    assert not absent & set(evaluation.invariance)
+    assert all("at least" in reason for reason in evaluation.left_out.values())
+    assert sum("is left out" in note for note in evaluation.notes) == len(absent)
+    assert evaluation.beats_chance == (images > 2)  # 600 may be luck with so few
+    evaluation.write_json(tmp_path / "found.json")
+    assert set(json.loads((tmp_path / "found.json").read_text())["left_out"]) == absent
+
+
+def test_no_order_at_all_does_not_beat_chance():
+    # Ties count against the model, so that the only candidates among ten are last, and found.
+    alike = evaluate_embeddings(np.ones((9, 4)), np.ones((9, 4)), np.arange(9), probe=False)
+    assert not alike.beats_chance
+    assert alike.notes[0].startswith("RSUM 200.0 does not beat chance: random order")
 
 
 def test_importing_is_quick(run_python):

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from mite_tf.evaluation import DirectionScores, RetrievalScores, chance_level, matching_ranks
+from mite_tf.evaluation import (
+    DirectionScores,
+    RetrievalScores,
+    against_chance,
+    chance_deviation,
+    chance_level,
+    matching_ranks,
+    reached_by_chance,
+)
 
 
 def test_scores_of_ranks():
@@ -46,3 +54,35 @@ def test_chance_is_what_random_embeddings_reach():
         for score in ("r1", "r5", "r10", "mean_rank"):
             expected = getattr(getattr(chance, direction), score)
             assert getattr(getattr(mean, direction), score) == pytest.approx(expected, abs=1.0)
+
+
+def test_the_deviation_of_chance_by_hand():
+    # Six images with a caption each: a rank of 1 adds 300, 2 to 5 add 200, 6 adds 100, so that one
+    # query varies by 100**2 / 3, the mean of six by a sixth of it, and both directions add up.
+    assert chance_deviation(6, np.arange(6)) == pytest.approx(2 * 100 * np.sqrt(1 / 18))
+    # Captions of one image are no further queries.
+    five = chance_deviation(300, np.repeat(np.arange(300), 5))
+    assert five == pytest.approx(chance_deviation(300, np.arange(300)), rel=0.05)
+
+
+@pytest.mark.parametrize("captions", [1, 4])
+def test_random_embeddings_hardly_ever_beat_chance_and_good_ones_do(captions):
+    rng, rows = np.random.default_rng(0), np.repeat(np.arange(20), captions)
+    chance, deviation = chance_level(20, rows), chance_deviation(20, rows)
+
+    def beats(noise):
+        images = rng.normal(size=(20, 64))
+        base = rng.normal(size=(20, 64)) if noise is None else images + noise
+        texts = base[rows] + 0.5 * rng.normal(size=(len(rows), 64))
+        scores = map(DirectionScores.of_ranks, matching_ranks(images, texts, rows))
+        return not against_chance(RetrievalScores(*scores).rsum, chance.rsum, deviation)
+
+    assert np.mean([beats(None) for _ in range(300)]) <= 0.05
+    assert beats(rng.normal(size=(20, 64)))
+
+
+def test_what_cannot_be_told_is_said():
+    assert "cannot tell a model from chance" in against_chance(600.0, 500.0, 60.0)
+    assert reached_by_chance(chance_level(11, np.arange(11))) == ""
+    alone = reached_by_chance(chance_level(1, [0]))
+    assert alone.count("R@") == 6

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ from google.protobuf import text_format
 from mite_tf.data import read
 from mite_tf.errors import MiteError
 from mite_tf.export import export, read_manifest, to_folder, verify
+from mite_tf.export.describe import write_model_card
 from mite_tf.export.keras_formats import write_keras_format
 from mite_tf.runs import load_config, train
 from mite_tf.runs.export_run import export_run
@@ -94,6 +96,28 @@ class TestFolder:
         recall = read_manifest(exported).recall
         assert recall["onnx"] == recall["keras"]
         assert abs(recall["int8"]["rsum"] - recall["keras"]["rsum"]) < 30  # 24 images: one is 4
+
+    def test_chance_is_on_the_card_and_whether_it_is_beaten(self, exported, tmp_path):
+        manifest = read_manifest(exported)
+        assert manifest.recall["chance"]["text_to_image"]["r1"] == pytest.approx(100 / 24)
+        chance = manifest.metrics["chance_rsum"]
+        assert chance == pytest.approx(manifest.recall["chance"]["rsum"])
+
+        def card(rsum, note):
+            metrics = manifest.metrics | {"rsum": rsum}
+            recall = {} if note is None else manifest.recall | {"note": note}
+            write_model_card(
+                tmp_path / "card.md", replace(manifest, metrics=metrics, recall=recall)
+            )
+            return (tmp_path / "card.md").read_text()
+
+        good, poor = card(590.0, ""), card(chance, "RSUM 9.0 does not beat chance.")
+        for each in (good, poor, (exported / "MODEL_CARD.md").read_text()):
+            assert "| random order | " in each
+            assert f"where random order scores {chance:.1f}" in each
+        assert "does not beat chance" not in good
+        assert poor.count("does not beat chance") == 1
+        assert card(chance, None).count("does not beat chance") == 1
 
     def test_verification_is_in_the_manifest_and_on_the_card(self, exported):
         manifest = read_manifest(exported)

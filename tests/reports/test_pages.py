@@ -172,7 +172,8 @@ def test_near_misses_are_in_the_table_and_on_the_page(tmp_path, evaluations):
     near_misses = {
         name: {"colour": Confusion(1, 4), "count": Confusion(3, 4)} for name in evaluations
     }
-    *_, colour, count = _printed(evaluations, near_misses=near_misses)
+    *_, colour, count, chance = _printed(evaluations, near_misses=near_misses)
+    assert "does not beat chance" in chance
     assert colour.split() == ["near", "misses", "colour,", "%", "25.0", "50.0"]
     assert count.split() == ["count,", "%", "75.0", "50.0"]
     write_report(

@@ -29,6 +29,8 @@ def test_other_data_or_an_unfinished_run_is_no_beginning(first, table, make_conf
     fewer = CaptionedImages(table.rows[3:], root=table.root)
     with pytest.raises(MiteError, match="was trained on other data"):
         train(fewer, tmp_path / "run", config=config, beginning=first, quiet=True)
+    with pytest.raises(MiteError, match="is an empty folder, no run folder"):
+        train(table, tmp_path / "run", config=config, beginning=tmp_path, quiet=True)
     unfinished = Run(tmp_path / "unfinished")
     unfinished.start(first.config, [], first.info)
     assert first.finished

@@ -1,6 +1,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 from pathlib import Path
 
@@ -210,6 +211,29 @@ class TestReport:
             options = commands[f"runs/{name}-seed-0"]
             config = load_config(options.config, parse_overrides(options.set))
             assert config == folder.run(name, 0).config
+
+
+def test_few_images_leave_measures_out_and_cannot_tell(folder, scenes, config, tmp_path):
+    """The test split has four images."""
+    copy = shutil.copytree(folder.path, tmp_path / "copy")
+    few = study(scenes, copy, config=config, seeds=1, split="test", quiet=True)
+    [first, *_] = few.measurements("test")
+    assert first.images == 4
+    assert not {"probe_accuracy", "linear_probe_accuracy"} & set(first.measures)
+    assert "needs at least 5 images" in first.left_out["probe_accuracy"]
+    text = (copy / "study.md").read_text()
+    assert "probe is left out: The probe needs at least 5 images" in text
+    assert "| random order |" in text
+    results = few.record["results"]
+    assert "probe_accuracy" not in results["differences"]["mite"]
+    assert results["chance"]["rsum_deviation"] > 50
+
+
+def test_a_study_that_cannot_begin_leaves_no_folder(scenes, config, tmp_path):
+    broken = config.with_overrides({"backbone.features": str(tmp_path / "none.npz")})
+    with pytest.raises(MiteError, match="not a file of features"):
+        study(scenes, tmp_path / "out", config=broken, seeds=1, quiet=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_training_that_fails_is_left_out_and_told(grown, scenes, config, tmp_path):

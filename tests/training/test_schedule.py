@@ -103,6 +103,38 @@ def test_averaging_follows_the_formula_and_lends_without_a_trace():
     assert int(averaging.steps) == 0
     with pytest.raises(ValueError, match="momentum=1"):
         WeightAveraging([variable], momentum=1)
+    with pytest.raises(ValueError, match="every=0"):
+        WeightAveraging([variable], every=0)
+
+
+@pytest.mark.parametrize("take", ["lent", "adopt"])
+@pytest.mark.parametrize("every", [3, 4, 1000])
+def test_averaging_loses_no_step_whenever_it_is_read(every, take):
+    """With weights 1 … n the average is the same after each n, or later by half of the distance."""
+    often, seldom = keras.Variable([0.0]), keras.Variable([0.0])
+    averagings = WeightAveraging([often], every=1), WeightAveraging([seldom], every=every)
+    for step in range(1, 48):
+        for variable, averaging in zip((often, seldom), averagings, strict=True):
+            variable.assign([float(step)])
+            averaging.on_train_batch_end(step)
+        with averagings[0].lent(), averagings[1].lent():
+            expected, found = float(often[0]), float(seldom[0])
+        assert found == pytest.approx(expected, abs=1e-4 if step <= 9 * every else every / 2)
+        assert float(seldom[0]) == step
+    if take == "adopt":
+        for averaging in averagings:
+            averaging.adopt()
+        assert float(seldom[0]) == pytest.approx(found)
+        seldom.assign([found + 10.0])
+        averagings[1].on_train_batch_end(0)
+        assert float(averagings[1].averages[0][0]) == pytest.approx(found + 9.0)
+
+
+def test_a_warm_up_of_one_step_is_a_step(make_fit):
+    (_, fit), watch = make_fit(), Watch()
+    stage = Stage(name="short", epochs=2, learning_rate=0.1, warmup_epochs=1, decay="constant")
+    fit(epochs=2, callbacks=[StageSchedule([stage]), watch])
+    assert [seen[0] for seen in watch.seen] == [0.05, 0.1, 0.1, 0.1]
 
 
 def test_averaging_every_few_steps_ends_where_averaging_each_step_does():
