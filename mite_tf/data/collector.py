@@ -208,7 +208,7 @@ class Collector:
         if name in self._ids:
             return self._ids[name]
         image = self._identify(name, where)
-        if name:
+        if not is_blank(name):  # which is told with each line
             self._ids[name] = image
         if image is not None:
             first, at = self._written.setdefault(image, (name, where))
@@ -218,8 +218,9 @@ class Collector:
         return image
 
     def _identify(self, name: str, where: Place | None) -> str | None:
-        if not name:
-            self.report("malformed-row", "names no image", where)
+        if is_blank(name):
+            told = f": {name.strip()} stands for a missing value" if name.strip() else ""
+            self.report("malformed-row", f"names no image{told}", where)
             return None
         if not _encodable(name):
             self.report("bad-encoding", f"image name {name!r} is not UTF-8", where, name)

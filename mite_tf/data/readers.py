@@ -13,7 +13,7 @@ from mite_tf.data.collector import Collector
 from mite_tf.data.formats import json_files
 from mite_tf.data.formats.flickr import find_tokens, read_tokens
 from mite_tf.data.formats.folder import find_pairs, read_pairs
-from mite_tf.data.formats.source_files import keys_of, parse_json, visible
+from mite_tf.data.formats.source_files import keys_of, parse_json, visible_files
 from mite_tf.data.formats.tables import find_tables, read_tables
 from mite_tf.data.problem import counted, quote
 from mite_tf.errors import MiteError
@@ -162,7 +162,7 @@ def _listing(path: Path) -> str:
     Raises:
         MiteError: One of these is a Git LFS pointer.
     """
-    for file in visible(path) if path.is_dir() else [path]:
+    for file in visible_files(path) if path.is_dir() else [path]:
         if file.suffix.lower() in _CONTENT:
             refuse_pointer(file)
     if path.is_file():

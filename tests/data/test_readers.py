@@ -84,6 +84,7 @@ def test_hidden_names_are_no_data(tmp_path, write, format):
         hidden |= {f".{name}": old[name], f"~${name}": old[name], f"._{name}": b"\0\5\x16\7"}
         hidden |= {f".trash/{name}": old[name], f"__MACOSX/._{name}": b"\0\5\x16\7"}
         hidden |= {f"{name}~": old[name], f"{name}.bak": old[name], f"#{name}#": old[name]}
+    hidden |= {f"folder.{next(iter(files))}/x": "", "captions_old.json/x": "", "old.csv/x": ""}
     hidden |= {".train.txt": "b.jpg\n", "._a.jpg": "", "Thumbs.db": "", "desktop.ini": ""}
     table = read(write({**hidden, **files}))
     assert (table.format, table.image_ids, table.captions) == (format, ["a.jpg"], ["A dog."])
@@ -163,8 +164,11 @@ MISSING = ["", "nan", "NaN", "None", "null", "<NA>"]
 
 def test_what_stands_for_no_value_is_no_caption_and_no_split(write, told):
     lines = [f"a.jpg,{each},{each}" for each in MISSING]
-    table = read(write({"c.csv": "\n".join(["image,caption,split", *lines, "a.jpg,A nan.,NaN"])}))
-    assert told(table) == [("empty-caption", "c.csv", line) for line in range(2, 8)]
+    table = read(
+        write({"c.csv": "\n".join(["image,caption,split", *lines, "a.jpg,A nan.,NaN", "nan,B.,"])})
+    )
+    blank = [("empty-caption", "c.csv", line) for line in range(2, 8)]
+    assert told(table) == [*blank, ("malformed-row", "c.csv", 9)]
     assert (table.captions, table.hashed_splits) == (["A nan."], True)
     assert "None stands for a missing value" in table.problems[3].message
 

@@ -6,7 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from mite_tf.data.collector import Collector
-from mite_tf.data.formats.source_files import IMAGE_SUFFIXES, Text, read_text, visible
+from mite_tf.data.formats.source_files import (
+    IMAGE_SUFFIXES,
+    Text,
+    read_text,
+    visible,
+    visible_files,
+)
 from mite_tf.data.problem import Place, quote
 from mite_tf.data.splits import STANDARD, split_in_name
 
@@ -17,11 +23,11 @@ def find_tokens(path: Path) -> list[Path]:
     """Finds the token files, but not the lemmatised ones, in a folder or one level below it."""
     if path.is_file():
         return [path] if _is_tokens(path) else []
-    here = [file for file in visible(path) if _is_tokens(file)]
+    here = [file for file in visible_files(path) if _is_tokens(file)]
     if not here:
         for folder in (entry for entry in visible(path) if entry.is_dir()):
             with suppress(OSError):
-                here += [file for file in visible(folder) if _is_tokens(file)]
+                here += [file for file in visible_files(folder) if _is_tokens(file)]
     return here
 
 
@@ -49,7 +55,7 @@ def _images(text: Text) -> Iterator[str]:
 
 
 def _lists(folder: Path) -> list[Path]:
-    lists = [file for file in visible(folder) if file.suffix.lower() == ".txt"]
+    lists = [file for file in visible_files(folder) if file.suffix.lower() == ".txt"]
     named = [(file, split_in_name(file.stem)) for file in lists if not _is_tokens(file)]
     order = {file: STANDARD.index(split) for file, split in named if split is not None}
     return sorted(order, key=order.__getitem__)

@@ -14,7 +14,7 @@ from mite_tf.data.formats.source_files import (
     read_json,
     read_text,
     report_json,
-    visible,
+    visible_files,
 )
 from mite_tf.data.problem import Place, shown
 from mite_tf.data.splits import split_in_name
@@ -32,7 +32,7 @@ def find_documents(
 
     if path.is_dir():
         below = [path / folder for folder in folders if (path / folder).is_dir()]
-        return [file for folder in below for file in visible(folder) if fits(file)]
+        return [file for folder in below for file in visible_files(folder) if fits(file)]
     if path.suffix.lower() != ".json":
         return []
     return [path] if fits(path) or key in path.read_bytes() else []
@@ -224,7 +224,7 @@ def _tell_again(
 
 def find_json_lines(path: Path) -> list[Path]:
     """Finds `*.jsonl` and `*.ndjson` in a folder."""
-    files = visible(path) if path.is_dir() else [path]
+    files = visible_files(path) if path.is_dir() else [path]
     return [file for file in files if file.suffix.lower() in (".jsonl", ".ndjson")]
 
 

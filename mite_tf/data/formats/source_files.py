@@ -40,6 +40,11 @@ def visible(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name))
 
 
+def visible_files(folder: Path) -> list[Path]:
+    """Lists what is `visible` in a folder and no folder itself, whatever its name ends in."""
+    return [entry for entry in visible(folder) if not entry.is_dir()]
+
+
 def read_text(file: Path, collector: Collector) -> Text:
     """Reads a UTF-8 file, with or without a byte order mark; no lines if it cannot be read."""
     data = _read_bytes(file, collector)

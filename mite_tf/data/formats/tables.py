@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mite_tf.data.collector import Collector, is_blank
-from mite_tf.data.formats.source_files import Text, read_text, visible
+from mite_tf.data.formats.source_files import Text, read_text, visible_files
 from mite_tf.data.problem import Place, quote
 from mite_tf.data.splits import split_in_name
 
@@ -35,7 +35,7 @@ def find_tables(path: Path, suffixes: tuple[str, ...], delimiters: str) -> list[
     """
     if path.is_file() and path.suffix.lower() in suffixes:
         return [path]
-    files = [path] if path.is_file() else [file for file in visible(path) if file.is_file()]
+    files = [path] if path.is_file() else visible_files(path)
     tables = [file for file in files if file.suffix.lower() in suffixes]
     texts = [file for file in files if file.name.lower() == "captions.txt"]
     good = {
