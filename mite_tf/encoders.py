@@ -17,6 +17,7 @@ from mite_tf.data.images import Preprocessing, decode_image
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings
+from mite_tf.files import refuse_pointer
 from mite_tf.models import MITE, ImageEncoder
 from mite_tf.text import WordPieceTokenizer, read_vocabulary, write_vocabulary
 
@@ -162,6 +163,8 @@ class Encoders:
             MiteError: If the folder holds no encoders, or they cannot be read.
         """
         folder = Path(folder)
+        for file in sorted(folder.glob("*")):
+            refuse_pointer(file)
         try:
             settings = json.loads((folder / "encoders.json").read_text())
             image, text = (

@@ -1,4 +1,4 @@
-"""Files that are never half written."""
+"""Files: written whole or not at all, and those that are nobody's data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from mite_tf.errors import MiteError
+
+GIT_LFS = "a Git LFS pointer, not the file itself: run `git lfs pull`"
+_POINTER = b"version https://git-lfs"
+_OF_SYSTEMS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"}
 
 
 @contextmanager
@@ -45,3 +51,32 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a UTF-8 text file, whole or not at all."""
     with written_beside(path) as file:
         file.write(text)
+
+
+def is_hidden(name: str) -> bool:
+    """Returns whether a file or folder of this name was put there by a program, and is no data.
+
+    So are names that start with `.` (editors, macOS, notebooks) or `~$` (locks of Office), and
+    folders that archives, disks and Synology's photo station add.
+
+    Example:
+        >>> [is_hidden(name) for name in ("._a.jpg", "~$captions.csv", "__MACOSX", "a.jpg")]
+        [True, True, True, False]
+    """
+    return name.startswith((".", "~$")) or name in _OF_SYSTEMS
+
+
+def is_pointer(content: bytes) -> bool:
+    """Returns whether a file starts as one that Git LFS left in place of a large file."""
+    return content.startswith(_POINTER)
+
+
+def refuse_pointer(path: str | Path) -> None:
+    """Raises a `MiteError` if a file is there, but as a Git LFS pointer only."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(len(_POINTER))
+    except OSError:
+        return
+    if is_pointer(start):
+        raise MiteError(f"{path} is {GIT_LFS}.")

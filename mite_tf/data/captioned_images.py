@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 
 from mite_tf.data.collector import CaptionedImage, Collector
 from mite_tf.data.problem import Problem, counted
-from mite_tf.data.splits import canonical_split
+from mite_tf.data.splits import STANDARD, canonical_split
 from mite_tf.errors import MiteError
 
 
@@ -66,8 +66,8 @@ class CaptionedImages(Sequence[CaptionedImage]):
     ) -> "CaptionedImages":
         """Makes a table from Python lists, as a notebook has them.
 
-        Rows that name the same image are joined. Empty captions and the like are left out and
-        told in `problems`, as when reading a file.
+        Rows that name the same image are joined. Empty captions, pandas' `NaN` and the like are
+        left out and told in `problems`, as when reading a file.
 
         Args:
             images: Paths, relative to `root` or absolute below it.
@@ -85,23 +85,26 @@ class CaptionedImages(Sequence[CaptionedImage]):
                 "images, captions and splits must be equally long. "
                 f"Received lengths {', '.join(map(str, lengths))}."
             )
-        names = [os.fspath(image) for image in images]
+        names = [os.fspath(each) if isinstance(each, os.PathLike) else each for each in images]
         if root is None:
-            absolute = bool(names) and all(Path(name).is_absolute() for name in names)
-            root = os.path.commonpath([Path(name).parent for name in names]) if absolute else ""
+            paths = [Path(name) for name in names if isinstance(name, str)]
+            absolute = bool(paths) and all(path.is_absolute() for path in paths)
+            root = os.path.commonpath([path.parent for path in paths]) if absolute else ""
         collector = Collector(Path(root), root=Path(root))
         for number, (name, sentences) in enumerate(zip(names, captions, strict=True)):
             split = None if splits is None else splits[number]
             collector.image(name, None, split)
-            for sentence in [sentences] if isinstance(sentences, str) else sentences:
+            several = isinstance(sentences, Iterable) and not isinstance(sentences, str)
+            for sentence in sentences if several else [sentences]:
                 collector.caption(name, sentence, None, split)
         return cls.from_collector(collector, "lists")
 
     @classmethod
     def from_collector(cls, collector: Collector, format: str) -> "CaptionedImages":
         """Makes a table of what a reader collected from a source in some format."""
-        rows, hashed = collector.rows(), not collector.splits_known
-        return cls(rows, collector.find_root(), tuple(collector.problems), format, hashed)
+        root = collector.find_root()
+        rows, hashed = collector.rows(root), not collector.splits_known
+        return cls(rows, root, tuple(collector.problems), format, hashed)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -132,9 +135,13 @@ class CaptionedImages(Sequence[CaptionedImage]):
         rows = tuple(row for row in self.rows if row.split == wanted)
         if not rows:
             known = [f"{split} ({counted(n, 'image')})" for split, n in self.splits.items()]
-            raise MiteError(
+            told = (
                 f"There is no split {name!r}; the table has {', '.join(known) or 'no rows at all'}."
             )
+            if wanted in STANDARD and known:
+                told += f" Name images of the split {wanted}, or leave out all splits: a hash of "
+                told += "the names then decides."
+            raise MiteError(told)
         return replace(self, rows=rows)
 
     @cached_property
@@ -185,10 +192,10 @@ class CaptionedImages(Sequence[CaptionedImage]):
                 f"  {split}: {counted(images, 'image')}, {counted(sum(counts), 'caption')}, "
                 f"{low if low == high else f'{low} to {high}'} per image"
             )
-        if self.hashed_splits:
+        if self.hashed_splits and self.rows:
             lines.append(
                 "The source has no splits: assigned by hash of the image id, "
-                "80 % train, 10 % dev, 10 % test."
+                "80 % train, 10 % dev, 10 % test; of three images each split gets one."
             )
         if self.problems:
             severities = Counter(problem.severity for problem in self.problems)

@@ -16,11 +16,18 @@ from mite_tf.data.check_images import inspect_image, quiet_pillow
 from mite_tf.data.collector import CaptionedImage
 from mite_tf.data.problem import KINDS, Problem, counted
 from mite_tf.data.readers import read
-from mite_tf.data.splits import split_rank
+from mite_tf.data.splits import STANDARD, hashed_splits, split_rank
 from mite_tf.errors import MiteError
 from mite_tf.progress import progress as shown_progress
 
 _SHOWN = 20
+_FEW = 50  # below, the first ten are a fifth of all, and an image is 2 points of recall
+_OF_PROBE = 5  # images that the probe for the modality needs, one for each of its folds
+_LACKS = {
+    "train": "there is nothing to train on",
+    "dev": "`mite train` refuses, as nothing tells which epoch is best",
+    "test": "the best model can be measured on dev alone, by which it was chosen",
+}
 _STYLES = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
@@ -42,9 +49,9 @@ def check(
         progress: Whether to show a progress bar, on standard error if that is a terminal.
 
     Returns:
-        The problems of reading and of the images, and the table without what has errors. The same
-        content in two splits is left in the one that must stay unseen: test before dev before
-        train.
+        The problems of reading, of the images and of the splits, and the table without what has
+        errors. The same content in two splits is left in the one that must stay unseen: test
+        before dev before train.
 
     Raises:
         MiteError: The path cannot be read at all; see `mite_tf.data.read`.
@@ -77,8 +84,31 @@ def check(
     found += _find_twins(table.rows, [inspection.digest for inspection in inspections])
     broken = {problem.image for problem in found if problem.severity == "error"}
     usable = tuple(row for row in table if row.image not in broken)
-    problems = (*table.problems, *found)
-    return CheckReport(replace(table, rows=usable, problems=()), problems, images=len(table))
+    if table.hashed_splits:  # of what is left, so that no split is empty
+        splits = hashed_splits([row.image for row in usable])
+        usable = tuple(replace(row, split=each) for row, each in zip(usable, splits, strict=True))
+    rest = replace(table, rows=usable, problems=())
+    problems = (*table.problems, *found, *_judge_splits(rest))
+    return CheckReport(rest, problems, images=len(table))
+
+
+def _judge_splits(table: CaptionedImages) -> Iterator[Problem]:
+    """Yields a problem for each split that is missing or too small, with what it will lack."""
+    for split in STANDARD if len(table) else ():
+        images = table.splits.get(split, 0)
+        if images == 0:
+            yield Problem("absent-split", f"no image is in the split {split}: {_LACKS[split]}")
+        elif split == "train" and images == 1:
+            message = "the split train has 1 image: there is no other to tell it from"
+            yield Problem("small-split", message)
+        elif split != "train" and images < _FEW:
+            first, five, ten = (f"{100 * min(1, k / images):.0f} %" for k in (1, 5, 10))
+            message = f"the split {split} has {counted(images, 'image')}: a random order finds "
+            message += f"{first} of them first, {five} among five and {ten} among ten, so recall "
+            message += "tells little"
+            if images < _OF_PROBE:
+                message += f"; the probe, which needs {_OF_PROBE}, is left out"
+            yield Problem("small-split", message)
 
 
 def _find_twins(
@@ -107,7 +137,7 @@ class CheckReport:
 
     Args:
         table: The rows without errors; its own `problems` are empty.
-        problems: Everything found, in reading order, image files last.
+        problems: Everything found, in reading order, then image files, then splits.
         images: Number of images with captions, usable or not.
     """
 
@@ -180,6 +210,7 @@ class CheckReport:
                     "severity": problem.severity,
                     "file": problem.where and problem.where.file,
                     "line": problem.where and problem.where.line,
+                    "entry": problem.where and problem.where.entry,
                     "image": problem.image,
                     "message": problem.message,
                 }

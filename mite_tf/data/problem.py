@@ -17,6 +17,12 @@ KINDS: dict[str, Severity] = {
     "unreadable-file": "error",
     "outside-root": "error",
     "nothing-read": "error",
+    "git-lfs-pointer": "error",
+    "colliding-keys": "error",  # one name for two things: what is under it is left out
+    "repeated-key": "warning",  # a name stands twice, but nothing is lost
+    "image-named-twice": "warning",
+    "unread-file": "warning",
+    "joined-captions": "note",  # of columns or files, so that an old copy is seen
     "unlisted-images": "note",
     # Captions and splits.
     "empty-caption": "error",
@@ -25,6 +31,8 @@ KINDS: dict[str, Severity] = {
     "captions-without-image": "warning",
     "missing-split": "error",
     "unknown-split": "warning",
+    "absent-split": "warning",
+    "small-split": "warning",
     "image-in-two-splits": "error",
     "content-in-two-splits": "error",
     # Image files.
@@ -46,13 +54,21 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Place(NamedTuple):
-    """A line of a file, or the whole file."""
+    """A line of a file, an entry of a JSON document such as `images[3]`, or the whole file."""
 
     file: str
     line: int | None = None
+    entry: str | None = None
 
     def __str__(self) -> str:
+        if self.entry is not None:
+            return f"{self.file}, {self.entry}"
         return self.file if self.line is None else f"{self.file}:{self.line}"
+
+    def seen_from(self, other: "Place | None") -> str:
+        """Writes the place for a message about another one: `in line 3`, or `at b.csv:3`."""
+        own = self.entry or (f"line {self.line}" if self.line else None)
+        return f"in {own}" if own and other and other.file == self.file else f"at {self}"
 
 
 @dataclass(frozen=True)
@@ -99,4 +115,13 @@ def counted(number: int, noun: str) -> str:
 
 def quote(text: str, limit: int = 60) -> str:
     """Quotes text for a message, shortened to `limit` characters."""
-    return repr(text if len(text) <= limit else f"{text[:limit]}…")
+    return repr(_shortened(text, limit))
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """Writes a value of any type for a message, as JSON would if it can, shortened."""
+    return _shortened("null" if value is None else repr(value), limit)
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"

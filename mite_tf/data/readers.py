@@ -1,7 +1,8 @@
 """Reading captioned images, whatever way they are written down."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -12,9 +13,15 @@ from mite_tf.data.collector import Collector
 from mite_tf.data.formats import json_files
 from mite_tf.data.formats.flickr import find_tokens, read_tokens
 from mite_tf.data.formats.folder import find_pairs, read_pairs
+from mite_tf.data.formats.source_files import keys_of, parse_json, visible_files
 from mite_tf.data.formats.tables import find_tables, read_tables
+from mite_tf.data.problem import counted, quote
 from mite_tf.errors import MiteError
+from mite_tf.files import is_hidden, refuse_pointer
 from mite_tf.recognition import recognize, wrong_kind
+
+_CONTENT = (".csv", ".tsv", ".txt", ".json")
+_MOST_SHOWN = 2**22  # bytes of a file that are looked into for the message about it
 
 
 class _Format(NamedTuple):
@@ -23,7 +30,6 @@ class _Format(NamedTuple):
     read: Callable[[Sequence[Path], Collector], None]  # a bad row becomes a problem, no error
 
 
-_COCO = ("captions_", "annotations/captions_")
 _FORMATS = {
     "flickr": _Format(
         "*.token.txt or *.token, with *train*.txt, *dev*.txt or *val*.txt, *test*.txt lists",
@@ -32,12 +38,17 @@ _FORMATS = {
     ),
     "karpathy": _Format(
         "dataset_*.json with images[] that hold filename, split and sentences[].raw",
-        partial(json_files.find_documents, prefixes=("dataset",), key=b'"sentences"'),
+        partial(json_files.find_documents, prefix="dataset", key=b'"sentences"'),
         json_files.read_karpathy,
     ),
     "coco": _Format(
         "captions_*.json, also in annotations/, with images[] and annotations[].caption",
-        partial(json_files.find_documents, prefixes=_COCO, key=b'"caption"'),
+        partial(
+            json_files.find_documents,
+            prefix="captions_",
+            key=b'"caption"',
+            folders=("", "annotations"),
+        ),
         json_files.read_coco,
     ),
     "csv": _Format(
@@ -72,6 +83,7 @@ def read(
     r"""Reads the captions and splits of a corpus; opens no image.
 
     A row that cannot be used is left out, and told with its place in the table's `problems`.
+    Files and folders whose names start with `.` or `~$` are no data, unless they are named.
 
     Args:
         path: Folder of the corpus, or the file that holds its captions.
@@ -82,7 +94,7 @@ def read(
 
     Returns:
         The usable rows. Where the source has no splits at all, each image gets one by hash of
-        its id: 80 % train, 10 % dev, 10 % test.
+        its id: 80 % train, 10 % dev, 10 % test, and one at least where there are three.
 
     Raises:
         MiteError: `path` does not exist, or fits no known format or more than one.
@@ -148,8 +160,43 @@ def _choose(path: Path, name: str | None) -> tuple[str, list[Path]]:
 
 
 def _listing(path: Path) -> str:
+    """Tells what is at a path, with the columns or keys of files that might have been captions.
+
+    Raises:
+        MiteError: One of these is a Git LFS pointer.
+    """
+    for file in visible_files(path) if path.is_dir() else [path]:
+        if file.suffix.lower() in _CONTENT:
+            refuse_pointer(file)
     if path.is_file():
-        return f"Found: the file {path.name}, {path.stat().st_size} bytes."
-    names = sorted(entry.name + "/" * entry.is_dir() for entry in islice(path.iterdir(), 1000))
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return f"Found: {', '.join(names[:12]) or 'nothing, the folder is empty'}{more}."
+        size = f"{path.stat().st_size} bytes"
+        return f"Found: the file {path.name}, {', '.join([size, *_content(path)])}."
+    entries = list(islice(path.iterdir(), 1000))
+    shown = sorted(entry for entry in entries if not is_hidden(entry.name))
+    names = [
+        entry.name + "/" * entry.is_dir() + "".join(f" ({told})" for told in _content(entry))
+        for entry in shown[:12]
+    ]
+    more = f" and {len(shown) - 12} more" if len(shown) > 12 else ""
+    nothing = "nothing, the folder is empty"
+    if hidden := len(entries) - len(shown):
+        nothing = (
+            f"nothing but {counted(hidden, 'hidden file')}, which {'is' if hidden == 1 else 'are'} "
+        )
+        nothing += "never taken for data"
+    return f"Found: {', '.join(names) or nothing}{more}."
+
+
+def _content(file: Path) -> Iterator[str]:
+    """Yields what a file holds: the header of a table, or the keys of JSON."""
+    suffix = file.suffix.lower()
+    if suffix not in _CONTENT or not file.is_file():
+        return
+    with file.open("rb") as stream:
+        start = stream.read(_MOST_SHOWN)
+    lines = start.decode("utf-8-sig", "replace").splitlines()
+    if suffix == ".json":
+        with suppress(ValueError, RecursionError):  # cut off, or broken: told by its name alone
+            yield f"holds {keys_of(parse_json(start.decode('utf-8-sig')))}"
+    elif lines and (suffix != ".txt" or file.name.lower() == "captions.txt"):
+        yield f"its header is {quote(lines[0])}"

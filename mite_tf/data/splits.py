@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 STANDARD = ("train", "dev", "test")
 
@@ -37,14 +38,32 @@ def split_in_name(stem: str) -> str | None:
     return canonical_split(found[1]) if found else None
 
 
-def hashed_split(image: str) -> str:
-    """Assigns an image to a split by its id alone: 80 % train, 10 % dev, 10 % test.
+def hashed_splits(images: Sequence[str]) -> list[str]:
+    """Assigns images to splits by their ids alone: 80 % train, 10 % dev, 10 % test.
 
-    So an image keeps its split on every machine and when images are added to the corpus.
+    Each id has a hash in [0, 1): train lies below 0.8, test from 0.9 on. So an image keeps its
+    split on every machine and when images are added to the corpus. Only a split that would be
+    empty takes the images nearest to its border: of three images or more each split gets one, of
+    two there is one in train and one in dev, and one alone is in train.
+
+    Example:
+        >>> hashed_splits(["a.jpg", "b.jpg", "c.jpg"])
+        ['train', 'dev', 'test']
     """
+    fractions = [_fraction(image) for image in images]
+    order = sorted(range(len(images)), key=fractions.__getitem__)
+    train, rest = (sum(each < border for each in fractions) for border in (0.8, 0.9))
+    train = max(1, min(train, len(images) - 2))
+    rest = max(train + 1, min(rest, len(images) - 1))
+    splits = [""] * len(images)
+    for place, image in enumerate(order):
+        splits[image] = "train" if place < train else "dev" if place < rest else "test"
+    return splits
+
+
+def _fraction(image: str) -> float:
     digest = hashlib.sha256(image.encode("utf-8", "surrogatepass")).digest()
-    fraction = int.from_bytes(digest[:8], "big") / 2**64
-    return "train" if fraction < 0.8 else "dev" if fraction < 0.9 else "test"
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def split_rank(split: str) -> int:

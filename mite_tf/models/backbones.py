@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from mite_tf.errors import MiteError
+from mite_tf.files import refuse_pointer
 
 # Value range that each family's ImageNet weights expect and its own layers do not yet provide
 # (`preprocess_input` of its module in keras.applications). Families that are absent here rescale
@@ -165,6 +166,7 @@ def file_backbone(
     path = Path(path)
     if not path.is_file():
         raise MiteError(f"{path}: no such backbone file.")
+    refuse_pointer(path)
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:

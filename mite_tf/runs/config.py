@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from mite_tf.errors import MiteError
+from mite_tf.files import refuse_pointer
 from mite_tf.recognition import recognize
 from mite_tf.runs.arguments import ARGUMENTS
 from mite_tf.training import Stage
@@ -217,6 +218,7 @@ def load_config(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     path = Path(name_or_file)
     try:
         if path.suffix == ".toml":
+            refuse_pointer(path)
             text = path.read_text(encoding="utf-8")
         else:
             text = resources.files("mite_tf.configs").joinpath(f"{path}.toml").read_text("utf-8")

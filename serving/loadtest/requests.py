@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mite_tf.errors import MiteError
+from mite_tf.files import is_hidden, refuse_pointer
 from mite_tf.serving.client import ClientTLS
 from mite_tf.serving.client.connection import Connection, bearer
 from mite_tf.serving.wire import messages
@@ -163,6 +164,7 @@ def _make_inputs(
 def _captions(path: Path) -> list[bytes]:
     if not path.is_file():
         raise MiteError(f"{path}: no file. Give a text file with a caption a line.")
+    refuse_pointer(path)
     captions = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
     if not captions:
         raise MiteError(f"{path}: holds no caption.")
@@ -170,8 +172,13 @@ def _captions(path: Path) -> list[bytes]:
 
 
 def _image_files(path: Path) -> list[bytes]:
-    files = [path] if path.is_file() else sorted(path.rglob("*"))
-    pictures = [file.read_bytes() for file in files if file.suffix.lower() in _SUFFIXES]
+    files = [path]
+    if not path.is_file():
+        below = (file.relative_to(path) for file in sorted(path.rglob("*")))
+        files = [path / file for file in below if not any(map(is_hidden, file.parts))]
+    pictures = [
+        file.read_bytes() for file in files if file.suffix.lower() in _SUFFIXES and file.is_file()
+    ]
     if not pictures:
         raise MiteError(f"{path}: neither an image file nor a folder of them.")
     return pictures

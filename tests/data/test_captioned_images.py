@@ -1,6 +1,7 @@
 """CaptionedImages: the table itself, made from lists."""
 
 import dataclasses
+import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from mite_tf.data import CaptionedImage, CaptionedImages
-from mite_tf.data.splits import hashed_split
+from mite_tf.data.splits import hashed_splits
 from mite_tf.errors import MiteError
 
 
@@ -111,8 +112,40 @@ def test_images_without_splits_are_spread_by_hash():
 
 
 def test_the_hash_rule_never_changes():
-    splits = Counter(hashed_split(f"{number}.jpg") for number in range(1000))
+    splits = Counter(hashed_splits([f"{number}.jpg" for number in range(1000)]))
     assert splits == {"train": 798, "dev": 102, "test": 100}
+
+
+@pytest.mark.parametrize("images", range(1, 40))
+def test_of_three_images_each_split_has_one(images):
+    splits = Counter(hashed_splits([f"{number}.jpg" for number in range(images)]))
+    assert set(splits) == set(["train", "dev", "test"][:images])
+    assert splits["train"] == max(splits.values())
+
+
+def test_an_empty_split_takes_the_image_nearest_to_it():
+    images = [f"{number}.jpg" for number in range(200)]
+    whole = dict(zip(images, hashed_splits(images), strict=True))
+    train = [image for image in images if whole[image] == "train"][:30]
+    moved = [
+        image for image, split in zip(train, hashed_splits(train), strict=True) if split != "train"
+    ]
+    hashes = {image: hashlib.sha256(image.encode()).hexdigest() for image in train}
+    assert sorted(moved, key=hashes.get) == sorted(train, key=hashes.get)[-2:]
+    # With others that belong there, they are back in train.
+    others = [image for image in images if whole[image] != "train"]
+    again = dict(zip(train + others, hashed_splits(train + others), strict=True))
+    assert again == {image: whole[image] for image in train + others}
+
+
+def test_lists_of_pandas_have_gaps():
+    images = ["a.jpg", "b.jpg", None, "c.jpg", "d.jpg"]
+    captions = ["One.", float("nan"), "Three.", None, "Five."]
+    table = CaptionedImages.from_lists(images, captions, ["train", "train", "dev", "dev", 3])
+    assert table.captions == ["One."]
+    kinds = ["empty-caption", "malformed-row", "empty-caption", "malformed-row"]
+    assert [problem.kind for problem in table.problems] == kinds
+    assert "image null is no path" in table.problems[1].message
 
 
 def test_a_split_of_the_users_own_is_kept_and_told():

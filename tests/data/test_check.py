@@ -4,6 +4,7 @@ import io
 import json
 import os
 import struct
+import tempfile
 import warnings
 import zlib
 from pathlib import Path
@@ -134,10 +135,10 @@ def test_an_odd_image_is_a_warning(check_files, told, name):
 
 
 @pytest.mark.parametrize("name", FINE)
-def test_a_fine_image_is_left_in_peace(check_files, name):
+def test_a_fine_image_is_left_in_peace(check_files, told, name):
     report = check_files({name: FINE[name]})
-    assert report.problems == ()
-    assert "No problems in 1 image." in printed(report)
+    assert told(report) == []
+    assert "No problems in 1 image." in printed(CheckReport(report.table, (), images=1))
 
 
 def test_training_decodes_what_passes_and_nothing_broken():
@@ -222,7 +223,7 @@ def test_problems_of_reading_and_of_images_come_together(write, told):
     ]
     assert report.table.captions == ["Fine."]
     assert report.table.problems == ()
-    assert check(report.table).problems == ()
+    assert told(check(report.table)) == []
 
 
 def test_tables_from_lists_are_checked_too(write):
@@ -231,6 +232,42 @@ def test_tables_from_lists_are_checked_too(write):
     report = check(table)
     assert str(report.errors[0]) == "b.png is truncated: the end of the file is missing"
     assert report.table.image_ids == ["a.png"]
+
+
+def test_missing_and_small_splits_are_told_with_what_they_lack():
+    def judged(**splits: int) -> list[tuple[str, str]]:
+        names = [
+            (f"{split}{n}.png", split) for split, count in splits.items() for n in range(count)
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            for seed, (name, _) in enumerate(names):
+                picture(seed).save(Path(folder, name))
+            images, of = zip(*names, strict=True)
+            report = check(CaptionedImages.from_lists(images, images, of, folder), progress=False)
+        assert report.errors == ()
+        return [(problem.kind, problem.message) for problem in report.problems]
+
+    assert judged(train=2, dev=50, test=50) == []
+    kinds, messages = zip(*judged(train=1, dev=8, test=2), strict=True)
+    assert kinds == ("small-split",) * 3
+    assert "1 image: there is no other" in messages[0]
+    # A random order has the right one of 8 first in 1 / 8 of all cases, among five in 5 / 8.
+    assert "8 images: a random order finds 12 % of them first, 62 % among five" in messages[1]
+    assert "probe" not in messages[1]
+    assert "50 % of them first, 100 % among five and 100 % among ten" in messages[2]
+    assert "the probe, which needs 5, is left out" in messages[2]
+    kinds, messages = zip(*judged(train=2, test=50), strict=True)
+    assert kinds == ("absent-split",)
+    assert "in the split dev: `mite train` refuses" in messages[0]
+
+
+def test_hashed_splits_are_those_of_what_is_usable(check_files):
+    pictures = {f"{n}.png": encode(picture(n), "PNG") for n in range(6)}
+    whole = check_files(pictures).table
+    [dev] = whole.split("dev").image_ids
+    left = check_files({**pictures, dev: b""}).table
+    assert set(left.splits) == {"train", "dev", "test"}
+    assert dev not in left.image_ids
 
 
 def many(count: int) -> dict[str, bytes]:
@@ -262,7 +299,7 @@ def test_the_text_is_whole_lines_with_errors_first(check_files, tmp_path):
     report = check_files({"grey.jpg": ODD["grey.jpg"][0], **many(30)})
     lines = printed(report, shown=2).splitlines()
     assert f"{tmp_path / 'captions.csv'}:4: 0.jpg is empty: 0 bytes" in lines
-    assert "… and 29 more" in lines
+    assert "… and 32 more" in lines  # the splits of one image among them
     assert any("empty-file" in line and "30" in line for line in lines)
 
 
@@ -278,13 +315,14 @@ def test_the_json_says_it_all(check_files, tmp_path):
     document = json.loads(report.to_json())
     assert document["usable"] == {"images": 1, "captions": 1, "splits": report.table.splits}
     assert document["fingerprint"] == report.table.fingerprint()
-    assert (document["images"], document["counts"]) == (2, {"truncated-image": 1})
-    assert document["problems"] == [
+    assert (document["images"], document["counts"]["truncated-image"]) == (2, 1)
+    assert document["problems"][:1] == [
         {
             "kind": "truncated-image",
             "severity": "error",
             "file": str(tmp_path / "captions.csv"),
             "line": 3,
+            "entry": None,
             "image": "cut.png",
             "message": "cut.png is truncated: the end of the file is missing",
         }
@@ -304,5 +342,6 @@ def test_flickr8k_has_no_errors():
     report = check(folder, progress=False)
     assert report.errors == ()
     assert len(report.table.captions) == 5 * len(report.table) == 5 * report.images
-    assert set(report.counts) <= {"duplicate-caption", "identical-images", "unlisted-images"}
+    expected = {"duplicate-caption", "identical-images", "unlisted-images", "absent-split"}
+    assert set(report.counts) <= expected
     assert {"train", "dev"} <= set(report.table.splits)

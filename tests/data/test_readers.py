@@ -9,7 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mite_tf.data import read
+from mite_tf.data.collector import is_blank
 from mite_tf.errors import MiteError
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
 
 def test_two_formats_ask_for_a_choice(tmp_path, write):
@@ -32,7 +35,159 @@ def test_nothing_known_tells_what_was_looked_for_and_found(tmp_path, write):
     message = str(caught.value)
     for name in ("flickr", "karpathy", "coco", "csv", "tsv", "jsonl", "folder"):
         assert f"\n  {name} " in message
-    assert "Found: notes.doc, other.csv, sub/." in message
+    assert "Found: notes.doc, other.csv (its header is 'a,b'), sub/." in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.tsv", "file\ttext\n", r"its header is 'file\\ttext'"),
+        ("Captions.TXT", "file,text\n", "its header is 'file,text'"),
+        ("x.json", '[{"file": "a.jpg"}]', "holds a list of objects with the keys file"),
+        ("x.json", '{"images": [], "captions": []}', "holds the keys images, captions"),
+        (".captions.csv", "image,caption\n", "nothing but 1 hidden file, which is never"),
+        ("captions.csv", LFS, r"captions.csv is a Git LFS pointer.*`git lfs pull`"),
+    ],
+)
+def test_captions_of_another_form_are_shown_with_theirs(tmp_path, write, name, content, message):
+    write({name: content})
+    with pytest.raises(MiteError, match=message):
+        read(tmp_path)
+    if not name.startswith("."):
+        with pytest.raises(MiteError, match=message):
+            read(tmp_path, format="jsonl")
+
+
+# One image with one caption, in each way to write it down.
+ONE = {
+    "flickr": {"x.token": "a.jpg#0\tA dog.\n", "train.txt": "a.jpg\n"},
+    "karpathy": {
+        "dataset.json": '{"images": [{"filename": "a.jpg", "sentences": [{"raw": "A dog."}]}]}'
+    },
+    "coco": {
+        "captions_x.json": '{"images": [{"id": 1, "file_name": "a.jpg"}],'
+        ' "annotations": [{"image_id": 1, "caption": "A dog."}]}'
+    },
+    "csv": {"c.csv": "image,caption\na.jpg,A dog.\n"},
+    "tsv": {"c.tsv": "image\tcaption\na.jpg\tA dog.\n"},
+    "jsonl": {"c.jsonl": '{"image": "a.jpg", "caption": "A dog."}\n'},
+    "folder": {"a.txt": "A dog.\n"},
+}
+
+
+@pytest.mark.parametrize("format", ONE)
+def test_hidden_names_are_no_data(tmp_path, write, format):
+    files = ONE[format]
+    old = {name: text.replace("A dog.", "Old.") for name, text in files.items()}
+    hidden = {"a.jpg": "", ".trash/a.jpg": "", "__MACOSX/b.jpg": "", "@eaDir/b.jpg": ""}
+    for name in files:
+        hidden |= {f".{name}": old[name], f"~${name}": old[name], f"._{name}": b"\0\5\x16\7"}
+        hidden |= {f".trash/{name}": old[name], f"__MACOSX/._{name}": b"\0\5\x16\7"}
+        hidden |= {f"{name}~": old[name], f"{name}.bak": old[name], f"#{name}#": old[name]}
+    hidden |= {f"folder.{next(iter(files))}/x": "", "captions_old.json/x": "", "old.csv/x": ""}
+    hidden |= {".train.txt": "b.jpg\n", "._a.jpg": "", "Thumbs.db": "", "desktop.ini": ""}
+    table = read(write({**hidden, **files}))
+    assert (table.format, table.image_ids, table.captions) == (format, ["a.jpg"], ["A dog."])
+    assert (table.problems, table.root) == ((), tmp_path)
+
+
+def test_a_hidden_file_or_folder_that_is_named_is_read(tmp_path, write):
+    write({".c.csv": "image,caption\n.x/a.jpg,A.\n", ".x/a.jpg": "", ".x/a.txt": "B.\n"})
+    assert read(tmp_path / ".c.csv").image_ids == [".x/a.jpg"]
+    assert read(tmp_path / ".x").captions == ["B."]
+
+
+@pytest.mark.parametrize("format", set(ONE) - {"csv", "tsv"})
+def test_a_pointer_of_git_lfs_is_called_so(write, format):
+    name = next(iter(ONE[format]))
+    table = read(write({**ONE[format], name: LFS, "a.jpg": ""}))
+    assert (table.captions, table.problems[0].kind) == ([], "git-lfs-pointer")
+    assert "run `git lfs pull`" in table.problems[0].message
+
+
+@pytest.mark.parametrize("format", set(ONE) - {"folder"})
+def test_the_case_of_names_and_suffixes_does_not_matter(write, format):
+    files = {name.upper(): content for name, content in ONE[format].items()}
+    assert read(write({**files, "a.jpg": ""})).captions == ["A dog."]
+
+
+def test_one_image_under_several_names_is_one_row(tmp_path, write, rows, told):
+    names = [
+        "./a.jpg",
+        "a.jpg",
+        f"{tmp_path}//x/../a.jpg",
+        "b.jpg",
+        "x\\c.jpg",
+        "x/c.jpg",
+        "link.jpg",
+    ]
+    names += ["\u00e9.jpg", "e\u0301.jpg", "A.jpg"]
+    text = "".join(f"{name},{number}.\n" for number, name in enumerate(names))
+    write({"c.csv": f"image,caption\n{text}", **dict.fromkeys(["a.jpg", "b.jpg", "x/c.jpg"], "")})
+    write({"\u00e9.jpg": ""})
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "b.jpg")
+    table = read(tmp_path)
+    assert [(image, captions) for image, captions, _ in rows(table)] == [
+        ("a.jpg", ["0.", "1.", "2."]),
+        ("b.jpg", ["3.", "6."]),
+        ("x/c.jpg", ["5.", "4."]),
+        ("\u00e9.jpg", ["7.", "8."]),
+        ("A.jpg", ["9."]),  # may be another picture, lost where case does not count: missing
+    ]
+    assert told(table) == [("image-named-twice", "c.csv", line) for line in (3, 4, 8, 6, 10)]
+    assert "a.jpg names the same file as ./a.jpg (in line 2)" in table.problems[0].message
+    assert r"'e\u0301.jpg' names the same file as '\xe9.jpg'" in table.problems[-1].message
+
+
+def test_one_file_in_two_splits_is_told_whatever_its_names(tmp_path, write, rows, told):
+    write({"c.csv": "image,caption,split\na.jpg,A.,test\nb.jpg,B.,train\n", "a.jpg": ""})
+    (tmp_path / "b.jpg").hardlink_to(tmp_path / "a.jpg")
+    table = read(tmp_path)
+    assert rows(table) == [("a.jpg", ["A.", "B."], "test")]
+    assert [kind for kind, _, _ in told(table)] == ["image-named-twice", "image-in-two-splits"]
+
+
+def test_paths_from_the_base_and_from_the_images_are_one(tmp_path, write, rows):
+    names = ["a.jpg", "b.jpg", tmp_path / "Images" / "a.jpg", tmp_path / "Images" / "c.jpg"]
+    text = "".join(f"{name},{number}.\n" for number, name in enumerate(names))
+    files = {f"Images/{letter}.jpg": "" for letter in "abc"}
+    table = read(write({**files, "c.csv": f"image,caption\n{text}"}))
+    assert {image: captions for image, captions, _ in rows(table)} == {
+        "a.jpg": ["0.", "2."],
+        "b.jpg": ["1."],
+        "c.jpg": ["3."],
+    }
+
+
+MISSING = ["", "nan", "NaN", "None", "null", "<NA>"]
+
+
+def test_what_stands_for_no_value_is_no_caption_and_no_split(write, told):
+    lines = [f"a.jpg,{each},{each}" for each in MISSING]
+    table = read(
+        write({"c.csv": "\n".join(["image,caption,split", *lines, "a.jpg,A nan.,NaN", "nan,B.,"])})
+    )
+    blank = [("empty-caption", "c.csv", line) for line in range(2, 8)]
+    assert told(table) == [*blank, ("malformed-row", "c.csv", 9)]
+    assert (table.captions, table.hashed_splits) == (["A nan."], True)
+    assert "None stands for a missing value" in table.problems[3].message
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "message"),
+    [
+        ("null", "empty-caption", "a.jpg has an empty caption: null stands"),
+        ("NaN", "empty-caption", "a.jpg has an empty caption: nan stands"),
+        ("7.5", "malformed-row", "a.jpg: caption 7.5 is a number, not a text in quotes"),
+        ("true", "malformed-row", "caption True is true or false, not"),
+        ('{"en": "A."}', "malformed-row", "caption {'en': 'A.'} is an object, not"),
+    ],
+)
+def test_values_that_are_no_text(write, value, kind, message):
+    table = read(write({"c.jsonl": f'{{"image": "a.jpg", "caption": {value}, "split": NaN}}'}))
+    [problem] = table.problems
+    assert problem.kind == kind
+    assert message in problem.message
 
 
 @pytest.mark.parametrize(
@@ -72,7 +227,8 @@ def test_a_file_or_a_folder_that_may_not_be_read(tmp_path, write, told, monkeypa
         read(tmp_path)
 
 
-captions = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip).filter(bool)
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip)
+captions = texts.filter(lambda text: not is_blank(text))
 corpora = st.dictionaries(
     st.from_regex(r"[a-zäß犬]{1,5}( [0-9,\"']{1,3})?\.jpg", fullmatch=True),
     st.tuples(

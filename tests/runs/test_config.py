@@ -109,6 +109,9 @@ def test_unknown_configurations_and_broken_files_are_named(tmp_path):
     path = tmp_path / "mine.toml"
     with pytest.raises(MiteError, match=r"mine\.toml"):
         load_config(path)
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(MiteError, match=r"mine\.toml is a Git LFS pointer"):
+        load_config(path)
     path.write_text("a = [")
     with pytest.raises(MiteError, match=r"mine\.toml: not valid TOML"):
         load_config(path)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mite_tf.data.collector import Collector
-from mite_tf.data.problem import Place
+from mite_tf.data.problem import Place, shown
+from mite_tf.files import GIT_LFS, is_hidden, is_pointer
 
 _DECODED = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"}
 _TOLD = {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff"}  # found, then refused
@@ -26,6 +27,22 @@ class Text(NamedTuple):
         for number, line in enumerate(self.lines, start=1):
             if line.strip() and number not in self.undecodable:
                 yield number, line.removesuffix("\r")
+
+
+class Doubled(dict[str, Any]):
+    """A JSON object that gives one key two values; `told` says so, `json` would keep the last."""
+
+    told: str
+
+
+def visible(folder: Path) -> list[Path]:
+    """Lists a folder in order, without what programs hide there, which is never data."""
+    return sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name))
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Lists what is `visible` in a folder and no folder itself, whatever its name ends in."""
+    return [entry for entry in visible(folder) if not entry.is_dir()]
 
 
 def read_text(file: Path, collector: Collector) -> Text:
@@ -56,13 +73,43 @@ def read_json(file: Path, collector: Collector) -> Any:
     if not data:
         return None
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return parse_json(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         at = error.start + (len(_BOM) if data.startswith(_BOM) else 0)
         _report_byte(file, data.count(b"\n", 0, at) + 1, data[at], at, collector)
     except (ValueError, RecursionError) as error:
         report_json(error, Place(str(file), 1), collector)
     return None
+
+
+def parse_json(text: str) -> Any:
+    """Parses JSON as `json.loads` does; an object that gives a key two values is a `Doubled`."""
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for key, value in pairs:
+            last = found[key]
+            if value != last:
+                found = Doubled(found)
+                found.told = f"the key {key!r} stands twice in one object, as "
+                found.told += f"{shown(value)} and as {shown(last)}"
+                break
+    return found
+
+
+def keys_of(document: object) -> str:
+    """Describes a JSON value by its keys, for a message about what was found."""
+    if isinstance(document, dict):
+        keys = ", ".join(map(str, list(document)[:12]))
+        return f"the keys {keys}" if keys else "an empty object"
+    if isinstance(document, list):
+        objects = document and isinstance(document[0], dict)
+        inside = f" of objects with {keys_of(document[0])}" if objects else ""
+        return f"a list{inside}"
+    return shown(document)
 
 
 def report_json(error: Exception, start: Place, collector: Collector) -> None:
@@ -83,6 +130,9 @@ def _read_bytes(file: Path, collector: Collector) -> bytes:
         return b""
     if not data:
         collector.report("nothing-read", "is empty", Place(str(file)))
+    if is_pointer(data):
+        collector.report("git-lfs-pointer", f"is {GIT_LFS}", Place(str(file)))
+        return b""
     return data
 
 

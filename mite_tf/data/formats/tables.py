@@ -1,18 +1,25 @@
 """CSV and TSV with the columns `image`, `caption` and, if there are splits, `split`."""
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from mite_tf.data.collector import Collector
-from mite_tf.data.formats.source_files import Text, read_text
+from mite_tf.data.collector import Collector, is_blank
+from mite_tf.data.formats.source_files import Text, read_text, visible_files
 from mite_tf.data.problem import Place, quote
 from mite_tf.data.splits import split_in_name
 
-_NEEDED = frozenset({"image", "caption"})
+# The columns that are read. pandas writes `image.1` for a second column image.
+_ROLES = {
+    "image": re.compile(r"image(\.\d+)?"),
+    "caption": re.compile(r"captions?([ ._-]?\d+)?"),  # any number of them, numbered or not
+    "split": re.compile(r"split(\.\d+)?"),
+}
+_LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
 
 
 class _Record(NamedTuple):
@@ -28,18 +35,18 @@ def find_tables(path: Path, suffixes: tuple[str, ...], delimiters: str) -> list[
     """
     if path.is_file() and path.suffix.lower() in suffixes:
         return [path]
-    files = [path] if path.is_file() else sorted(path.iterdir())
-    return [
-        file
-        for file in files
-        if (file.suffix.lower() in suffixes or file.name == "captions.txt")
-        and file.is_file()
-        and _delimiter(_first_line(file), delimiters) is not None
-    ]
+    files = [path] if path.is_file() else visible_files(path)
+    tables = [file for file in files if file.suffix.lower() in suffixes]
+    texts = [file for file in files if file.name.lower() == "captions.txt"]
+    good = {
+        file for file in (*tables, *texts) if _delimiter(_first_line(file), delimiters) is not None
+    }
+    # With a good table the others come along, for the reader to say why it does not use them.
+    return [file for file in files if file in good or (good and file in tables)]
 
 
 def read_tables(files: Sequence[Path], collector: Collector, delimiters: str) -> None:
-    """Reads tables; several rows of one image join.
+    """Reads tables; several rows of one image join, and several columns of captions.
 
     Comma-separated files follow RFC 4180. In tab-separated files a line is a row, and quotes are
     taken away only where they are well-formed. A file without the column `split` whose name ends
@@ -48,17 +55,33 @@ def read_tables(files: Sequence[Path], collector: Collector, delimiters: str) ->
     for file in files:
         text = read_text(file, collector)
         if text.lines:
-            _read_table(file, text, collector, delimiters)
+            unknown = "malformed-row" if len(files) == 1 else "unread-file"
+            _read_table(file, text, collector, delimiters, unknown)
 
 
-def _read_table(file: Path, text: Text, collector: Collector, delimiters: str) -> None:
+def _read_table(
+    file: Path, text: Text, collector: Collector, delimiters: str, unknown: str
+) -> None:
     delimiter = _delimiter(text.lines[0], delimiters)
     if delimiter is None:
         found = quote(text.lines[0])
         message = f"the header must name the columns image and caption; it is {found}"
-        collector.report("malformed-row", message, Place(str(file), 1))
+        if unknown == "unread-file":
+            message = f"is not read: {message}"
+        collector.report(unknown, message, Place(str(file), 1))
         return
     columns = _columns(text.lines[0], delimiter)
+    roles = _roles(columns)
+    for role in ("image", "split"):
+        if len(roles[role]) > 1:
+            told = " and ".join(f"{columns[at]!r} (column {at + 1})" for at in roles[role])
+            message = f"the header names the column {role} more than once: {told}; keep one"
+            collector.report("colliding-keys", message, Place(str(file), 1))
+            return
+    if len(roles["caption"]) > 1:
+        names = " and ".join(f"{columns[at]!r}" for at in roles["caption"])
+        message = f"the columns {names} all hold captions: all are used"
+        collector.report("joined-captions", message, Place(str(file), 1))
     records = _tab_records(text) if delimiter == "\t" else _csv_records(text, delimiter)
     for record in records:
         if not text.undecodable.isdisjoint(range(record.first, record.last + 1)):
@@ -73,9 +96,18 @@ def _read_table(file: Path, text: Text, collector: Collector, delimiters: str) -
                 message += f": quote a caption that holds {delimiter!r}"
             collector.report("malformed-row", message, where)
         else:
-            row = dict(zip(columns, record.cells, strict=True))
-            split = row.get("split", split_in_name(file.stem))
-            collector.caption(row["image"].strip(), row["caption"], where, split)
+            image, split = (
+                next((record.cells[at] for at in roles[role]), None) for role in ("image", "split")
+            )
+            if not roles["split"]:
+                split = split_in_name(file.stem)
+            name, captions = str(image).strip(), [record.cells[at] for at in roles["caption"]]
+            for caption in [each for each in captions if not is_blank(each)] or captions[:1]:
+                if _LIST.fullmatch(caption.strip()):
+                    message = f"{name}: caption {quote(caption)} is a list: give each its own row"
+                    collector.report("malformed-row", message, where, name)
+                else:
+                    collector.caption(name, caption, where, split)
 
 
 def _csv_records(text: Text, delimiter: str) -> Iterator[_Record]:
@@ -114,8 +146,20 @@ def _columns(header: str, delimiter: str) -> list[str]:
     return []
 
 
+def _roles(columns: Sequence[str]) -> dict[str, list[int]]:
+    """Returns the positions of the columns of each role."""
+    return {
+        role: [at for at, name in enumerate(columns) if pattern.fullmatch(name)]
+        for role, pattern in _ROLES.items()
+    }
+
+
 def _delimiter(header: str, delimiters: str) -> str | None:
-    return next((d for d in delimiters if set(_columns(header, d)) >= _NEEDED), None)
+    for delimiter in delimiters:
+        roles = _roles(_columns(header, delimiter))
+        if roles["image"] and roles["caption"]:
+            return delimiter
+    return None
 
 
 def _first_line(file: Path) -> str:

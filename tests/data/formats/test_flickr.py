@@ -78,3 +78,18 @@ def test_bad_lines_are_told_and_left_out(write, told, rows):
         ("no-captions", "train.txt", 2),
     ]
     assert "byte 0xE9 at offset 49 " in table.problems[0].message
+
+
+def test_a_number_that_stands_twice_loses_no_caption(write, rows, told):
+    tokens = "a.jpg#0\tOne .\na.jpg#0\tTwo .\n./a.jpg#1\tThree .\n"
+    table = read(write({"x.token": tokens, "train.txt": "a.jpg\n"}))
+    assert rows(table) == [("a.jpg", ["One .", "Two .", "Three ."], "train")]
+    assert told(table) == [("repeated-key", "x.token", 2), ("image-named-twice", "x.token", 3)]
+    assert "a.jpg#0 stands in line 1 too" in table.problems[0].message
+
+
+def test_a_bare_id_is_the_image_of_the_tokens(write):
+    files = {"x.token": "7.png#0\tA .\n8.jpg#0\tB .\n", "train.txt": "7\n8\n9\n"}
+    table = read(write(files))
+    assert table.image_ids == ["7.png", "8.jpg"]
+    assert "9.jpg has no captions" in table.problems[0].message

@@ -133,3 +133,41 @@ def test_quotes_in_a_tsv_only_count_where_they_are_well_formed(write, told):
     table = read(write({"c.tsv": text}))
     assert table.captions == ['"Hello" he said', "a\ttab", '"open', "commas, and ; too"]
     assert told(table) == [("malformed-row", "c.tsv", 6)]
+
+
+@pytest.mark.parametrize("names", ["caption,caption", "caption,caption.1", "caption_1,caption_2"])
+def test_all_columns_of_captions_are_read_and_told(write, rows, told, names):
+    table = read(write({"c.csv": f"image,{names}\na.jpg,One.,Two.\nb.jpg,,Three.\nc.jpg,,\n"}))
+    found = [(image, captions) for image, captions, _ in rows(table)]
+    assert found == [("a.jpg", ["One.", "Two."]), ("b.jpg", ["Three."])]
+    assert told(table) == [("joined-captions", "c.csv", 1), ("empty-caption", "c.csv", 4)]
+
+
+@pytest.mark.parametrize("names", ["image,caption,Image", "split,image,caption,split.1"])
+def test_a_second_column_of_images_or_splits_is_an_error(write, told, names):
+    table = read(write({"c.csv": f"{names}\na.jpg,b.jpg,c.jpg\n"}))
+    assert told(table) == [("colliding-keys", "c.csv", 1)]
+    assert f"(column {1 + names.count(',')})" in table.problems[0].message
+
+
+def test_a_list_in_a_cell_is_not_one_caption(write, told):
+    lines = "image,captions\na.jpg,\"['A dog.', 'It runs.']\"\na.jpg,[sic] a dog\n"
+    table = read(write({"c.csv": lines}))
+    assert table.captions == ["[sic] a dog"]
+    assert told(table) == [("malformed-row", "c.csv", 2)]
+
+
+def test_tables_beside_each_other_are_told(write, told):
+    files = {
+        "a.csv": "image,caption\na.jpg,A.\n",
+        "b.csv": "image,caption\na.jpg,B.\n",
+        "log.csv": "epoch,loss\n1,2\n",
+        "dev.csv": "version https://git-lfs.github.com/spec/v1\n",
+    }
+    table = read(write(files))
+    assert table.captions == ["A.", "B."]
+    assert told(table) == [
+        ("git-lfs-pointer", "dev.csv", None),
+        ("unread-file", "log.csv", 1),
+        ("joined-captions", "b.csv", None),
+    ]

@@ -35,6 +35,10 @@ def test_own_images_are_sent_as_they_are(tmp_path):
     Image.new("RGB", (3, 3)).save(folder / "b.png")
     (tmp_path / "a.JPG").write_bytes(b"as it is")
     (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "._a.JPG").write_bytes(b"of macOS")
+    (tmp_path / ".trash").mkdir()
+    (tmp_path / ".trash" / "c.png").write_bytes(b"thrown away")
+    (tmp_path / "folder.png").mkdir()
     assert strings(images=True, path=tmp_path) == [b"as it is", (folder / "b.png").read_bytes()]
     assert strings(images=True, path=tmp_path / "a.JPG") == [b"as it is"]
 
