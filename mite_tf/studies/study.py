@@ -11,7 +11,7 @@ from typing import Any
 
 from mite_tf.data import CaptionedImages, CheckReport, read
 from mite_tf.errors import MiteError
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import say
 from mite_tf.runs import Config, load_config
 from mite_tf.runs.train import trained_stages, usable_data
 from mite_tf.scenes import ruled_out
@@ -103,7 +103,7 @@ def study(
             done = missing.index((variant, seed))
             if not quiet:
                 left = _time_left(time.monotonic() - begun, done, len(missing))
-                CONSOLE.print(f"[bold]Run {done + 1} of {len(missing)}: {name}{left}")
+                say(f"Run {done + 1} of {len(missing)}: {name}{left}", "bold")
             try:
                 trainer.train(variant, seed)
             except MiteError as error:
