@@ -26,7 +26,7 @@ from mite_tf.export.savedmodel import write_savedmodels
 from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
 from mite_tf.export.verification.golden import write_golden
 from mite_tf.export.versions import next_version, published_when_whole
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import say as say_line
 
 # Enough that the ranges of activations have settled.
 _CALIBRATION_IMAGES = 128
@@ -90,7 +90,7 @@ def export(
     measured = table.split(split) if "onnx" in formats and table is not None else None
     if measured is not None and encoders.preprocessing is None and features is None:
         raise MiteError("These encoders start at features: give features= of the table's images.")
-    say = (lambda _: None) if quiet else CONSOLE.print
+    say = (lambda _: None) if quiet else say_line
     with published_when_whole(out) as folder:
         say("Writing the tokenizer and the cases to verify with")
         tokenizer_json(encoders.tokenizer).save(str(folder / "tokenizer.json"))

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import MANIFEST, read_manifest
+from mite_tf.files import writing
 from mite_tf.recognition import recognize
 
 SERVABLES = ("image", "text")
@@ -45,7 +46,8 @@ def published_when_whole(folder: str | Path) -> Iterator[Path]:
     left as it was.
 
     Raises:
-        MiteError: If the folder cannot be written, or another export has come between.
+        OSError: If the folder cannot be written.
+        MiteError: If another export has come between.
     """
     folder = Path(folder)
     # Inside a folder that is there, for it may be a mounted disk of its own.
@@ -53,11 +55,10 @@ def published_when_whole(folder: str | Path) -> Iterator[Path]:
     staging = place / f".{folder.name}.{os.getpid()}"
     made = [parent for parent in staging.parents if not parent.exists()]
     try:
-        with _told(folder):
+        with writing(folder, draft=staging):
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
-        yield staging
-        with _told(folder):
+            yield staging
             if folder.exists():
                 _renew(folder, staging)
             else:
@@ -67,14 +68,6 @@ def published_when_whole(folder: str | Path) -> Iterator[Path]:
         for parent in made:
             with suppress(OSError):  # holds the export
                 parent.rmdir()
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MiteError(f"{folder}: cannot be written: {error}") from error
 
 
 def _renew(folder: Path, staging: Path) -> None:

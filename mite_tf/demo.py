@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mite_tf.data import read
 from mite_tf.evaluation import Evaluation, evaluate_embeddings, near_miss_confusion
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import say as say_line
 from mite_tf.reports import SearchExample, print_table, write_report
 from mite_tf.runs import embed, load_config, search, train
 from mite_tf.scenes import ruled_out, write_scenes
@@ -31,13 +31,13 @@ def demo(out: str | Path, *, config: str | Path = "scenes", quiet: bool = False)
         MiteError: If the folder holds something else.
     """
     out = Path(out)
-    say = (lambda *_: None) if quiet else CONSOLE.print
-    say("[bold]Rendering scenes")
+    say = (lambda *_: None) if quiet else say_line
+    say("Rendering scenes", "bold")
     scenes = write_scenes(out / "scenes", progress=not quiet)
     settings = load_config(config)
     runs = {}
     for name, each in (("baseline", settings.without_adversary()), ("MITE", settings)):
-        say(f"[bold]Training {name}")
+        say(f"Training {name}", "bold")
         runs[name] = train(scenes, out / name.lower(), config=each, resume=True, quiet=quiet)
 
     table = read(scenes).split("test")
@@ -55,7 +55,7 @@ def demo(out: str | Path, *, config: str | Path = "scenes", quiet: bool = False)
     for row, query in enumerate(queries):
         hits = search(runs["MITE"].path, table, query, top=6, quiet=quiet)
         examples.append(SearchExample(query, hits, correct=[table.image_ids[row]]))
-        say(f"\n[bold]{query}")
+        say(f"\n{query}", "bold")
         for hit in hits[:3]:
             right = "  <- the scene it was written for" if hit.id == table.image_ids[row] else ""
             say(f"  {hit.score:.3f}  {hit.id}{right}")

@@ -1,8 +1,10 @@
-"""Files: written whole or not at all, and those that are nobody's data."""
+"""Files: written whole or not at all, named in the errors of a disk, and those that are no data."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,11 @@ from mite_tf.errors import MiteError
 GIT_LFS = "a Git LFS pointer, not the file itself: run `git lfs pull`"
 _POINTER = b"version https://git-lfs"
 _OF_SYSTEMS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"}
+# What a disk refuses; libraries tell these in words of their own exceptions.
+_REFUSALS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ESTALE, errno.EMFILE,
+)  # fmt: skip
 
 
 @contextmanager
@@ -21,7 +28,11 @@ def written_beside(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
 
     Args:
         path: The file to write; missing folders are made.
-        mode: `w` for UTF-8 text, `wb` for bytes.
+        mode: `w` for UTF-8 text, `wb` for bytes. Text takes half a surrogate pair, as in a file
+            name that is no UTF-8, as an escape, which JSON reads back.
+
+    Raises:
+        OSError: If it cannot be written; `filename` is `path`.
 
     Example:
         >>> import tempfile
@@ -32,19 +43,19 @@ def written_beside(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         'whole'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    encoding = None if "b" in mode else "utf-8"
-    try:
-        with temporary.open(
-            mode, encoding=encoding, newline=None if encoding is None else ""
-        ) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    with writing(path, draft=temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open(mode, **({} if "b" in mode else text)) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -80,3 +91,59 @@ def refuse_pointer(path: str | Path) -> None:
         return
     if is_pointer(start):
         raise MiteError(f"{path} is {GIT_LFS}.")
+
+
+@contextmanager
+def writing(path: str | Path, *, draft: str | Path | None = None) -> Iterator[None]:
+    """Makes errors of the disk name what is written in the block.
+
+    Python gives no file where a write fails, and libraries raise errors of their own kinds.
+
+    Args:
+        path: What is written: a file, or a folder.
+        draft: Where it is written before it takes its name, which nobody has asked for.
+
+    Raises:
+        OSError: In place of any error that the disk has caused; `filename` is `path`, or a
+            file in it where one is known.
+
+    Example:
+        >>> with writing("run/state.npz"):
+        ...     raise RuntimeError("libfoo: write failed: No space left on device")
+        Traceback (most recent call last):
+        OSError: [Errno 28] No space left on device: 'run/state.npz'
+    """
+    try:
+        yield
+    except Exception as error:
+        refused = refusal_of_disk(error)
+        if refused is None:
+            raise
+        name = refused.filename
+        if name is None or (draft is not None and str(name).startswith(str(draft))):
+            refused = OSError(refused.errno, refused.strerror, str(path))
+        if refused is error:
+            raise
+        raise refused from error
+
+
+def refusal_of_disk(error: BaseException) -> OSError | None:
+    """Returns the `OSError` that an error is, or tells of in its words; None if it does neither.
+
+    TensorFlow, HDF5 and Hugging Face's libraries raise such errors.
+
+    Example:
+        >>> refusal_of_disk(RuntimeError("{{node Save}} /a/b; Permission denied"))
+        PermissionError(13, 'Permission denied')
+    """
+    if isinstance(error, MiteError):
+        return None
+    if isinstance(error, OSError) and error.errno:
+        return error
+    words = str(error)
+    for number in _REFUSALS:
+        reason = os.strerror(number)
+        if reason in words:
+            named = re.search(rf"(?:^|}} )([^\n{{}}]+); {re.escape(reason)}", words)  # TensorFlow
+            return OSError(number, reason, named and named[1])
+    return None

@@ -19,7 +19,24 @@ from rich.progress import (
 )
 from rich.text import Text
 
-CONSOLE = Console(stderr=True, highlight=False)
+from mite_tf.errors import printable
+
+CONSOLE = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def plain(text: object, style: str = "") -> Text:
+    r"""Returns a text that Rich shows as it stands: no markup, no control characters.
+
+    Example:
+        >>> plain("[red]a\x07").plain
+        '[red]a\\x07'
+    """
+    return Text(printable(text, keep="\n"), style)
+
+
+def say(text: object, style: str = "") -> None:
+    """Prints a line on standard error, as it stands and without line breaks of its own."""
+    CONSOLE.print(plain(text, style), soft_wrap=True)
 
 
 class Report(Protocol):
@@ -52,7 +69,7 @@ def progress(description: str, unit: str = "", *, quiet: bool = False) -> Iterat
 def bar(unit: str = "", *, quiet: bool = False) -> Progress:
     """Returns the bar that all long work shares: description, speed, remaining time."""
     return Progress(
-        TextColumn("[progress.description]{task.description}"),
+        TextColumn("{task.description}", style="progress.description", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         _Speed(unit),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +24,11 @@ from mite_tf.export.verification.check import Check, compare, compare_embeddings
 from mite_tf.export.verification.golden import Golden, read_golden
 from mite_tf.serving.client import ClientTLS, EmbeddingClient, EmbeddingError, ModelMetadata, Tensor
 from mite_tf.serving.client.connection import Connection, bearer
+from mite_tf.serving.client.protocol import SILENCE, told_when_silent
 from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest
 from mite_tf.serving.wire.tensors import to_tensor
 
+_log = logging.getLogger("mite_tf.serving.client")
 _MODELS = ("image", "text")
 _METRICS = "/monitoring/prometheus/metrics"
 _COUNTER = ":tensorflow:serving:request_count"
@@ -110,14 +113,16 @@ def verify_server(
     ):
         headers = bearer(token) if token else None
         prover = _Prover(
-            client, channel, manifest, golden, http, headers, version_label, tolerance, timeout
-        )
+            client, target, channel, manifest, golden, http, headers, version_label, tolerance,
+            timeout,
+        )  # fmt: skip
         return list(prover.checks(wait))
 
 
 @dataclass(frozen=True)
 class _Prover:
     client: EmbeddingClient
+    target: str
     channel: grpc.Channel
     manifest: Manifest
     golden: Golden
@@ -148,7 +153,7 @@ class _Prover:
 
     def status(self, wait: float) -> str:
         """Waits until both models have a version that is AVAILABLE."""
-        end = time.monotonic() + wait
+        end, told = time.monotonic() + wait, False
         while True:
             try:
                 states = self.client.status(timeout=max(0.1, end - time.monotonic()))
@@ -164,6 +169,9 @@ class _Prover:
                 return ", ".join(f"{model} {found}" for model, found in ready.items())
             if time.monotonic() > end:
                 raise MiteError(f"after {wait:g} s, AVAILABLE are: {ready}")
+            if not told and time.monotonic() > end - wait + SILENCE:
+                told = True
+                _log.warning("waiting up to %g s for the models; AVAILABLE are: %s", wait, ready)
             time.sleep(0.5)
 
     def health(self) -> str:
@@ -268,7 +276,8 @@ class _Prover:
     def call(self, path: str, request: bytes) -> bytes:
         """Sends bytes to a gRPC method and returns the bytes that come back."""
         method = self.channel.unary_unary(path)
-        return bytes(method(request, timeout=self.timeout, metadata=self.headers))
+        with told_when_silent(self.target, self.timeout):
+            return bytes(method(request, timeout=self.timeout, metadata=self.headers))
 
     def predict(
         self,
@@ -292,13 +301,17 @@ class _Prover:
 
     def get(self, path: str, body: bytes | None = None) -> bytes:
         """Returns what an address of REST gives."""
+        url = f"http://{self.http}{path}"
         try:
-            with urlopen(Request(f"http://{self.http}{path}", body), timeout=self.timeout) as reply:
+            with urlopen(Request(url, body), timeout=self.timeout) as reply:
                 return bytes(reply.read())
         except HTTPError as error:
             with error:
                 text = error.read().decode(errors="replace").strip()[:200]
             raise MiteError(f"{path}: HTTP {error.code}: {text}") from error
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise MiteError(f"{url}: {reason}. Does a server answer REST there?") from error
 
 
 def _tried(name: str, proof: Callable[[], str | list[Check]]) -> list[Check]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mite_tf.errors import printable
 from mite_tf.files import write_text
 
 
@@ -42,7 +43,7 @@ class Check(NamedTuple):
 def print_checks(checks: Sequence[Check]) -> None:
     """Prints a line for each check, and the number of those that failed."""
     for check in checks:
-        print(check)
+        print(printable(check))
     failed = sum(not check.passed for check in checks)
     print(f"{failed} failed" if failed else "all ok")
 

@@ -3,29 +3,110 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from mite_tf._version import __version__
 from mite_tf.cli import data, demo, evaluate, export, loadtest, search, serve, study, train, verify
-from mite_tf.errors import MiteError
+from mite_tf.errors import MiteError, printable
+from mite_tf.files import refusal_of_disk
+
+_FULL = "Free some space there, or name a folder on another disk."
+_FORBIDDEN = "You may not read or write there; name another place, or have the right given to you."
+_ADVICE = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: "A file may not be larger there, or by `ulimit -f`.",
+    errno.EROFS: "Name a place that can be written.",
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EEXIST: "A file lies where a folder is needed.",
+    errno.ENOTDIR: "A file lies where a folder is needed.",
+    errno.EISDIR: "A folder lies where a file is needed.",
+    errno.ENAMETOOLONG: "Give it a shorter name.",
+    errno.EMFILE: "Raise the limit of open files, `ulimit -n`.",
+    errno.EIO: "The disk, or the way to it, is failing.",
+}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command line; returns 0, 1 if a server failed a check, 2 for unusable input."""
-    options = parse(arguments)
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line.
+
+    Returns:
+        0; 1 if a server failed a check; 2 for what cannot be used, read or written; 130 if it was
+        stopped, by Ctrl-C or SIGTERM; 141 if nobody reads its output any more.
+    """
+    _escape_what_the_terminal_lacks()
+    options = argparse.Namespace()
     try:
-        return int(options.call(options) or 0)
-    except MiteError as error:
-        print(f"mite: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"mite: stopped.{getattr(options, 'stopped', '')}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        with _terminated_as_interrupted():
+            options = parse(arguments)
+            status = int(options.call(options) or 0)
+            sys.stdout.flush()  # not at exit, where nobody catches what it raises
+            return status
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        status, message = _ending(error, options)
+        if message:
+            print(f"mite: {printable(message, keep=chr(10))}", file=sys.stderr)
+        if getattr(error, "filename", "") is None or not message:  # as what is printed may be
+            with suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status
+
+
+def _ending(error: BaseException, options: argparse.Namespace) -> tuple[int, str]:
+    """Returns exit status and message for what a person can act on; raises what is a mistake."""
+    go_on = getattr(options, "stopped", "")
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
+        causes.append(cause)
+    if isinstance(error, MiteError):
+        return 2, str(error)
+    if any(isinstance(each, KeyboardInterrupt) for each in causes):  # an import may wrap it
+        return 130, f"stopped.{go_on}"
+    if any(isinstance(each, BrokenPipeError) for each in causes):  # Rich makes it a `SystemExit`
+        return 141, ""
+    if isinstance(error, SystemExit):
+        raise error
+    if (refused := refusal_of_disk(error)) is not None:
+        place = "the output" if refused.filename is None else refused.filename
+        advice = _ADVICE.get(refused.errno or 0, "")
+        return 2, f"{place}: {refused.strerror}. {advice}".rstrip() + go_on
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return 2, f"not enough memory. Smaller batches or images take less.{go_on}"
+    if isinstance(error, RecursionError):
+        return 2, "the input is nested too deeply."
+    raise error
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Makes SIGTERM end the block as Ctrl-C does, so that nothing half-written stays behind."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _escape_what_the_terminal_lacks() -> None:
+    """Lets standard output write letters that its encoding lacks as escapes, as the error one."""
+    if sys.stdout is not None and sys.stdout.errors == "strict":
+        with suppress(AttributeError):  # a stand-in
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

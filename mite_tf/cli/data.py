@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mite_tf.cli.options import Verbs, add_source, add_verb, chosen
+from mite_tf.cli.options import Verbs, add_source, add_verb, chosen, tell_written
+from mite_tf.errors import printable
 
 
 def add(verbs: Verbs) -> None:
@@ -47,10 +48,11 @@ def _check(options: argparse.Namespace) -> int:
     report.print(shown=sys.maxsize if options.all else 20)
     if options.json:
         write_text(options.json, report.to_json())
+        tell_written(options.json)
     return 2 if report.errors else 0
 
 
 def _scenes(options: argparse.Namespace) -> None:
     from mite_tf.scenes import write_scenes
 
-    print(write_scenes(options.path, **chosen(options, "train dev test size seed")))
+    print(printable(write_scenes(options.path, **chosen(options, "train dev test size seed"))))

@@ -18,6 +18,7 @@ def add(verbs: Verbs) -> None:
         "mite demo --out demo",
     )
     demo.add_argument("--out", default="demo", metavar="DIR", help="folder for everything")
+    demo.set_defaults(stopped=" What was saved last is whole. Go on with the same command.")
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_source, add_verb, chosen
+from mite_tf.cli.options import Verbs, add_source, add_verb, chosen, tell_written
 from mite_tf.quiet import load_tensorflow
 
 
@@ -48,3 +48,4 @@ def _evaluate(options: argparse.Namespace) -> None:
     print_table({options.run: evaluation})
     if options.json:
         evaluation.write_json(options.json)
+    tell_written(options.json, options.html)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mite_tf.cli.options import Verbs, add_verb, chosen
+from mite_tf.errors import printable
 from mite_tf.quiet import load_tensorflow
 
 
@@ -41,4 +42,5 @@ def _export(options: argparse.Namespace) -> None:
     given = chosen(options, "int8 data split stage")
     given["formats"] = options.formats or DEFAULT_FORMATS
     manifest = export_run(options.run, options.out, **given)
-    print(f"{options.out}: version {manifest.version}, verified; see MODEL_CARD.md in it")
+    out = printable(options.out)
+    print(f"{out}: version {manifest.version}, verified; see MODEL_CARD.md in it")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from mite_tf.cli.options import Verbs, add_client, add_verb, chosen, client_of
+from mite_tf.cli.options import Verbs, add_client, add_verb, chosen, client_of, tell_written
 from mite_tf.extras import from_extra
 from mite_tf.files import written_beside
 
@@ -84,6 +84,7 @@ def _loadtest(options: argparse.Namespace) -> int:
         loadtest.print_sweep(sweep)
         if options.batching and sweep.proposal is not None:
             loadtest.write_batching(options.batching, sweep.proposal.batching)
+            tell_written(options.batching)
         return _finish(options, sweep, loadtest.plot_sweep)
     result = loadtest.load_test(
         options.host, clients=options.clients, seconds=options.seconds or 20.0, **load
@@ -101,6 +102,7 @@ def _finish(options: argparse.Namespace, found: Any, plot: Callable[[Any], Any])
 
         with written_beside(options.plot, "wb") as file:
             file.write(to_png(plot(found)))
+    tell_written(options.json, options.plot)
     return 130 if found.interrupted else int(found.error_rate > options.max_error_rate)
 
 

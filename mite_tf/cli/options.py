@@ -38,6 +38,14 @@ def chosen(options: argparse.Namespace, names: str) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names.split()}
 
 
+def tell_written(*paths: str | None) -> None:
+    """Says on standard error which files a verb has written, of those that were asked for."""
+    from mite_tf.progress import say
+
+    for path in filter(None, paths):
+        say(f"Written: {path}")
+
+
 def add_source(verb: argparse.ArgumentParser) -> None:
     """Adds how captioned images are read."""
     verb.add_argument("--format", choices=_FORMATS, help="format of the data; looked up by default")

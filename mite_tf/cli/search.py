@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from mite_tf.cli.options import Verbs, add_source, add_verb, chosen
+from mite_tf.cli.options import Verbs, add_source, add_verb, chosen, tell_written
+from mite_tf.errors import printable
 from mite_tf.quiet import load_tensorflow
 
 
@@ -34,4 +35,5 @@ def _search(options: argparse.Namespace) -> None:
 
     given = chosen(options, "query image split stage top format root html")
     for hit in search(options.run, options.data, **given):
-        print(f"{hit.score:6.3f}  {hit.id}")
+        print(f"{hit.score:6.3f}  {printable(hit.id)}")
+    tell_written(options.html)

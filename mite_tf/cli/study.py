@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mite_tf.cli.options import Verbs, add_recipe, add_verb, chosen
+from mite_tf.errors import printable
 from mite_tf.quiet import load_tensorflow
 
 
@@ -37,7 +38,7 @@ def add(verbs: Verbs) -> None:
     option("--stage", help="compare after this stage (default: the last)")
     option("--against", metavar="NAME", help="variant to compare with (default baseline)")
     add_recipe(study)
-    study.set_defaults(stopped=" Go on with the same command.")
+    study.set_defaults(stopped=" What was saved last is whole. Go on with the same command.")
 
 
 def _study(options: argparse.Namespace) -> None:
@@ -56,4 +57,5 @@ def _study(options: argparse.Namespace) -> None:
             options, "seeds first_seed variants_file split stage against format root skip_bad"
         ),
     )
-    print(f"{folder.path / 'study.html'}: the report; study.md and study.json hold the same")
+    page = printable(folder.path / "study.html")
+    print(f"{page}: the report; study.md and study.json hold the same")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mite_tf.cli.options import Verbs, add_recipe, add_verb, chosen
+from mite_tf.errors import printable
 from mite_tf.quiet import load_tensorflow
 
 
@@ -23,7 +24,9 @@ def add(verbs: Verbs) -> None:
     option("--run", required=True, metavar="DIR", help="folder for the result")
     option("--resume", action="store_true", help="go on with the run in DIR where it was stopped")
     add_recipe(train)
-    train.set_defaults(stopped=" Go on with the same command and --resume.")
+    train.set_defaults(
+        stopped=" What was saved last is whole. Go on with the same command and --resume."
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -38,4 +41,4 @@ def _train(options: argparse.Namespace) -> None:
         **chosen(options, "config format root skip_bad resume"),
     )
     which = "best" if run.config.training.select_by == "rsum" else "last"
-    print(f"{run.path}: trained; the encoders of the {which} epoch are in {run.best()}")
+    print(printable(f"{run.path}: trained; the encoders of the {which} epoch are in {run.best()}"))

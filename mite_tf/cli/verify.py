@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mite_tf.cli.options import Verbs, add_client, add_verb, chosen, client_of
+from mite_tf.cli.options import Verbs, add_client, add_verb, chosen, client_of, tell_written
 from mite_tf.errors import MiteError
 from mite_tf.quiet import load_tensorflow
 
@@ -45,6 +45,7 @@ def _verify(options: argparse.Namespace) -> int:
     print_checks(checks)
     if options.json:
         write_checks(options.json, checks)
+        tell_written(options.json)
     return int(not all(check.passed for check in checks))
 
 

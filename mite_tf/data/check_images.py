@@ -84,6 +84,8 @@ def inspect_image(path: Path) -> Inspection:
         with path.open("rb") as stream:
             return _inspect(stream)
     except Exception as error:  # a plug-in of Pillow may raise anything on a damaged file
+        if isinstance(error, OSError) and error.errno:  # the disk, not the image
+            return Inspection((Fault("unreadable-image", f"cannot be read: {error.strerror}"),))
         text = str(error) or type(error).__name__
         if "truncated" in text.lower():
             return Inspection((Fault("truncated-image", f"is truncated: {text}"),))

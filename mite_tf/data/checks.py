@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from mite_tf.data.captioned_images import CaptionedImages
 from mite_tf.data.check_images import inspect_image, quiet_pillow
@@ -18,6 +17,7 @@ from mite_tf.data.problem import KINDS, Problem, counted
 from mite_tf.data.readers import read
 from mite_tf.data.splits import STANDARD, hashed_splits, split_rank
 from mite_tf.errors import MiteError
+from mite_tf.progress import plain
 from mite_tf.progress import progress as shown_progress
 
 _SHOWN = 20
@@ -173,7 +173,7 @@ class CheckReport:
         console = console or Console()
 
         def line(text: object, style: str = "") -> None:
-            console.print(Text(str(text), style), soft_wrap=True)
+            console.print(plain(text, style), soft_wrap=True)
 
         line(f"Usable: {self.table.summary()}")
         if not self.problems:
@@ -228,7 +228,7 @@ class CheckReport:
         if not self.table.rows:
             return "Nothing usable is left."
         return (
-            "Mend them, or go on without them with --skip-bad; that leaves "
+            "Mend them, or train without them with skip_bad=True (--skip-bad); that leaves "
             f"{counted(len(self.table), 'image')} with "
             f"{counted(len(self.table.captions), 'caption')}."
         )

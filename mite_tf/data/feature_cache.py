@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 from mite_tf.data.images import Preprocessing, augment, decode_image, preprocess
 from mite_tf.errors import MiteError
-from mite_tf.files import write_text
+from mite_tf.files import write_text, writing
 
 _BATCH = 64
 _SEED = 0  # of the random crops
@@ -88,9 +89,11 @@ class FeatureCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             partial, counter = path.with_suffix(".partial"), path.with_suffix(".rows")
             rows = _rows_on_disk(partial, counter, shape)
-            array = np.lib.format.open_memmap(
-                partial, "r+" if rows else "w+", dtype=np.float16, shape=shape
-            )
+            with writing(path, draft=partial):
+                array = np.lib.format.open_memmap(
+                    partial, "r+" if rows else "w+", dtype=np.float16, shape=shape
+                )
+                _claim(partial)
             for batch in self._pixels(paths, views, smallest_crop, start=rows):
                 array[rows : rows + len(batch)] = self._forward(batch).numpy()
                 rows += len(batch)
@@ -156,6 +159,20 @@ class FeatureCache:
                 f"An image cannot be decoded: {str(error).splitlines()[0]} "
                 "Run `mite data check` on the data for its name."
             ) from error
+
+
+def _claim(path: Path) -> None:
+    """Takes the disk space of a file that is to be written through memory.
+
+    A disk that fills up then kills the process without a word.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _rows_on_disk(partial: Path, counter: Path, shape: tuple[int, ...]) -> int:

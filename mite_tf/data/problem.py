@@ -1,10 +1,9 @@
 """What is wrong with a corpus, and where."""
 
-import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from mite_tf.errors import MiteError
+from mite_tf.errors import MiteError, printable
 
 Severity = Literal["error", "warning", "note"]
 
@@ -49,8 +48,6 @@ KINDS: dict[str, Severity] = {
     "non-rgb": "warning",
     "exif-rotated": "warning",
 }
-
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Place(NamedTuple):
@@ -105,7 +102,7 @@ class Problem:
 
     def __str__(self) -> str:
         line = self.message if self.where is None else f"{self.where}: {self.message}"
-        return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
+        return printable(line)
 
 
 def counted(number: int, noun: str) -> str:

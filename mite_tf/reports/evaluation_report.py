@@ -7,9 +7,9 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from mite_tf.evaluation import Confusion, Embeddings, Evaluation
+from mite_tf.progress import plain
 from mite_tf.reports import evaluation_plots as plots
 from mite_tf.reports.contact_sheet import SearchExample, describe_search
 from mite_tf.reports.history_plots import plot_history
@@ -52,13 +52,13 @@ def print_table(
     header, *rows = _rows(evaluations, near_misses)
     table = Table(box=SIMPLE)
     for position, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if position < 2 else "right", overflow="fold")
+        table.add_column(plain(name), justify="left" if position < 2 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row, end_section=row[1] == "mean rank")
+        table.add_row(*map(plain, row), end_section=row[1] == "mean rank")
     console = console or Console()
     console.print(table)
     for sentence in _notes(evaluations):
-        console.print(Text(sentence), soft_wrap=True)
+        console.print(plain(sentence), soft_wrap=True)
 
 
 def write_report(

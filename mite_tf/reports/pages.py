@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, ImageOps
 
-from mite_tf.errors import MiteError
+from mite_tf.errors import MiteError, printable
 from mite_tf.files import write_text
 from mite_tf.reports.figures import to_png
 
@@ -46,10 +46,16 @@ def write_page(path: str | Path, template: str, **context: Any) -> None:
         loader=PackageLoader("mite_tf.reports", "."),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     write_text(path, environment.get_template(template).render(context))
+
+
+def _shown(value: Any) -> Any:
+    """Shows control characters as escapes; a browser hides what it does not refuse."""
+    return value if hasattr(value, "__html__") else printable(value, keep="\n\t")
 
 
 def thumbnail_uri(path: str | Path) -> str:

@@ -8,10 +8,10 @@ import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from mite_tf.evaluation.differences import Difference, t_interval
 from mite_tf.files import write_text, written_beside
+from mite_tf.progress import plain
 from mite_tf.reports.figures import COLOURS, INK, SOFT, legend_below, new_figure
 from mite_tf.reports.pages import PageFigure, write_page
 
@@ -37,9 +37,9 @@ class StudyTable(NamedTuple):
         grid = Table(box=SIMPLE)
         for position, name in enumerate(self.header[:-1]):
             first = position == 0
-            grid.add_column(Text(name), justify="left" if first else "right", no_wrap=first)
+            grid.add_column(plain(name), justify="left" if first else "right", no_wrap=first)
         for row in self.rows:
-            grid.add_row(*map(Text, row[:-1]))
+            grid.add_row(*map(plain, row[:-1]))
         (console or Console()).print(grid)
 
     def to_markdown(self) -> str:

@@ -282,8 +282,8 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
         key, equals, value = (part.strip() for part in assignment.partition("="))
         if not equals or not key:
             raise MiteError(
-                f"--set {assignment}: expected KEY=VALUE, such as embedding.size=256 "
-                "or stages.align.epochs=5."
+                f"{assignment!r} in overrides (--set): expected KEY=VALUE, such as "
+                "embedding.size=256 or stages.align.epochs=5."
             )
         overrides[key] = value
     return overrides

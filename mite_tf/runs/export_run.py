@@ -10,7 +10,7 @@ from mite_tf.data import CaptionedImages, read
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import say
 from mite_tf.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -53,11 +53,12 @@ def export_run(
     if table is None and int8:
         raise MiteError(
             f"int8 is calibrated with images of the run, and the data of {folder.path} is not "
-            "where it was. Say where it is with --data."
+            "where it was. Say where it is with data=... (--data ...)."
         )
     if table is None and not quiet:
-        CONSOLE.print(
-            f"The data of {folder.path} is not where it was: no recall. Say where it is with --data"
+        say(
+            f"The data of {folder.path} is not where it was: no recall. Say where it is with "
+            "data=... (--data ...)."
         )
     config, features = folder.config, None
     if encoders.preprocessing is None and table is not None and "onnx" in formats:

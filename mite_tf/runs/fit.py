@@ -18,7 +18,7 @@ from mite_tf.evaluation import (
     reached_by_chance,
 )
 from mite_tf.models import MITE
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import say
 from mite_tf.runs.config import Config
 from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.history import HistoryFile, TrainingProgress
@@ -120,7 +120,7 @@ def fit_stages(
     )
     if not quiet:
         for sentence in (*_few_steps(schedule, inputs), _told(chance, len(inputs.dev))):
-            CONSOLE.print(sentence, markup=False, soft_wrap=True)
+            say(sentence)
     with progress:
         users.begin()
         while (epoch := checkpoint.epoch) < schedule.epochs and not ended:
@@ -148,7 +148,7 @@ def fit_stages(
     write_warnings()
     if not quiet:
         for sentence in _verdict(folder):
-            CONSOLE.print(f"Warning: {sentence}", style="yellow", markup=False, soft_wrap=True)
+            say(f"Warning: {sentence}", "yellow")
 
 
 def _few_steps(schedule: StageSchedule, inputs: StageInputs) -> Iterator[str]:

@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
-from mite_tf.files import write_text
+from mite_tf.files import write_text, writing
 from mite_tf.recognition import wrong_kind
 from mite_tf.runs.config import Config, load_config
 from mite_tf.text import write_vocabulary
@@ -118,21 +119,32 @@ class RunFolder:
         `beginning` is a finished run whose end is where this one begins, see `train`.
         """
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            beside.mkdir(parents=True)
-            (beside / "config.toml").write_text(config.to_toml(), encoding="utf-8")
-            write_vocabulary(beside / self.vocabulary.name, vocabulary)
-            text = json.dumps(info, indent=2, ensure_ascii=False)
-            (beside / "run.json").write_text(f"{text}\n", encoding="utf-8")
-            if beginning is not None:
-                for folder in ("best", "logs"):
-                    shutil.copytree(beginning.path / folder, beside / folder)
-                shutil.copy2(beginning.history_file, beside)
-                (beside / "checkpoint").mkdir()
-                shutil.copy2(beginning.state, beside / "checkpoint" / self.beginning.name)
-            beside.replace(self.path)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        with writing(self.path, draft=beside):
+            try:
+                self._fill(beside, config, vocabulary, info, beginning)
+                beside.replace(self.path)
+            except BaseException:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise
+
+    def _fill(
+        self,
+        folder: Path,
+        config: Config,
+        vocabulary: Sequence[str],
+        info: dict[str, Any],
+        beginning: RunFolder | None,
+    ) -> None:
+        (folder / "checkpoint").mkdir(parents=True)
+        write_text(folder / "config.toml", config.to_toml())
+        write_vocabulary(folder / self.vocabulary.name, vocabulary)
+        text = json.dumps(info, indent=2, ensure_ascii=False)
+        write_text(folder / "run.json", f"{text}\n")
+        if beginning is not None:
+            for name in ("best", "logs"):
+                shutil.copytree(beginning.path / name, folder / name)
+            shutil.copy2(beginning.history_file, folder)
+            shutil.copy2(beginning.state, folder / "checkpoint" / self.beginning.name)
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the rows of `history.csv`, numbers as floats, empty cells left out."""
@@ -147,7 +159,9 @@ class RunFolder:
 
     def best_folders(self) -> dict[str, Path]:
         """Returns the folder of the best encoders of each stage, in order of training."""
-        folders = sorted((self.path / "best").glob("[0-9]*-*"))
+        best = self.path / "best"  # `glob` would take one that may not be read for an empty one
+        folders = sorted(best.iterdir()) if best.exists() else []
+        folders = [folder for folder in folders if fnmatch(folder.name, "[0-9]*-*")]
         return {folder.name.partition("-")[2]: folder for folder in folders if folder.is_dir()}
 
     def best(self, stage: str | None = None) -> Path:
@@ -161,7 +175,7 @@ class RunFolder:
         if not folders:
             raise MiteError(
                 f"{self.path}: no epoch has ended yet, so there are no encoders. Go on with "
-                "`mite train … --resume`."
+                "`train(…, resume=True)` (`mite train … --resume`)."
             )
         if stage is None:
             return list(folders.values())[-1]
@@ -179,14 +193,20 @@ class RunFolder:
         """
         target = self.path / "best" / f"{epoch + 1:04d}-{stage}"
         unfinished = target.with_name(f"unfinished-{target.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        save(unfinished)
-        old = self.best_folders().get(stage)
-        if target.exists():
-            shutil.rmtree(target)
-        unfinished.rename(target)
-        if old is not None and old != target:
-            shutil.rmtree(old)
+        self.must_be_whole()
+        with writing(target, draft=unfinished):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            try:
+                save(unfinished)
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)  # a full disk can use the room
+                raise
+            old = self.best_folders().get(stage)
+            if target.exists():
+                shutil.rmtree(target)
+            unfinished.rename(target)
+            if old is not None and old != target:
+                shutil.rmtree(old)
 
     def write_warnings(self, sentences: Sequence[str]) -> None:
         """Replaces the warnings; with none to write, there is no file."""
@@ -206,6 +226,14 @@ class RunFolder:
     def encoders(self, stage: str | None = None) -> Encoders:
         """Returns the best encoders of a stage; of the last one by default."""
         return Encoders.load(self.best(stage))
+
+    def must_be_whole(self) -> None:
+        """Raises a `MiteError` if what the run began with is gone: what follows would be no run."""
+        if not (self.path / "run.json").exists():
+            raise MiteError(
+                f"{self.path}: its files are gone. Was the folder moved, deleted or unmounted "
+                "meanwhile? Bring it back and resume, or train anew in another folder."
+            )
 
     def _must_exist(self) -> None:
         train = "Train one with `mite train`."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from mite_tf.evaluation import RetrievalScores
-from mite_tf.files import written_beside
-from mite_tf.progress import CONSOLE, bar
+from mite_tf.files import writing, written_beside
+from mite_tf.progress import bar, say
 from mite_tf.runs.folder import RunFolder
 from mite_tf.training import Stage, StageSchedule
 
@@ -41,18 +42,21 @@ class HistoryFile(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {"epoch": epoch + 1, "seconds": round(time.monotonic() - self._start, 2)}
         self.rows.append(row | (logs or {}) | self._chance)
+        self.run.must_be_whole()
         columns = dict.fromkeys(key for row in self.rows for key in row)
         with written_beside(self.run.history_file) as file:
             writer = csv.DictWriter(file, list(columns), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.run.path / "logs"))
-        with self._writer.as_default(step=epoch + 1):
-            for key, value in self.rows[-1].items():
-                if isinstance(value, (int, float)):
-                    tf.summary.scalar(key, value)
-        self._writer.flush()
+        logs_folder = self.run.path / "logs"
+        with writing(logs_folder):
+            if self._writer is None:
+                self._writer = tf.summary.create_file_writer(os.fsencode(logs_folder))
+            with self._writer.as_default(step=epoch + 1):
+                for key, value in self.rows[-1].items():
+                    if isinstance(value, (int, float)):
+                        tf.summary.scalar(key, value)
+            self._writer.flush()
 
 
 class TrainingProgress(keras.callbacks.Callback):
@@ -110,4 +114,4 @@ class TrainingProgress(keras.callbacks.Callback):
                 f"RSUM {logs['rsum']:5.1f} (chance {logs['chance_rsum']:5.1f}{best})",
                 f"gap {logs['centroid_gap']:.2f}",
             ]
-        CONSOLE.print("  ".join(parts), soft_wrap=True)
+        say("  ".join(parts))

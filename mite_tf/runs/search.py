@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,10 @@ def _indices(
     paths = [run.path / "index" / f"{name}-{kind}.npz" for kind in ("images", "captions")]
     if not all(path.exists() for path in paths):
         embeddings = embed_table(run, encoders, table, quiet=quiet)
-        VectorIndex(table.image_ids, embeddings.images).save(paths[0])
-        VectorIndex(table.captions, embeddings.captions).save(paths[1])
+        images = VectorIndex(table.image_ids, embeddings.images)
+        captions = VectorIndex(table.captions, embeddings.captions)
+        with suppress(OSError):  # a run that is only read serves as well
+            images.save(paths[0])
+            captions.save(paths[1])
+        return images, captions
     return VectorIndex.load(paths[0]), VectorIndex.load(paths[1])

@@ -21,7 +21,7 @@ from mite_tf.data.problem import counted
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.models import MITE
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import say
 from mite_tf.recognition import recognize, wrong_kind
 from mite_tf.runs.build import build_model
 from mite_tf.runs.config import Config, load_config
@@ -90,7 +90,10 @@ def train(
         what = recognize(folder.path).what
         problem = f"is not empty and holds no run to resume: it is {what}. Name another folder."
         if started:
-            problem = "holds a run already. Go on with it with --resume, or name another folder."
+            problem = (
+                "holds a run already. Go on with it with resume=True (--resume), or name another "
+                "folder."
+            )
         raise MiteError(f"{folder.path}: {problem}")
     settings = _settings(folder if started else None, config, overrides)
     check_stages(settings)
@@ -136,7 +139,7 @@ def train(
             quiet=quiet,
         )
         if inputs.train_ids.truncated and not quiet:
-            CONSOLE.print(
+            say(
                 f"{inputs.train_ids.truncated} of {len(inputs.train_ids.ids)} train captions are "
                 f"longer than tokenizer.max_length={tokenizer.max_length} tokens and were cut."
             )
@@ -188,7 +191,8 @@ def _settings(
     if started is not None and asked != started.config:
         raise MiteError(
             f"{started.path}: was started with another configuration ({started.path}/config.toml). "
-            "Resume without --config and --set, or train anew in another folder."
+            "Resume without config= and overrides= (--config and --set), or train anew in another "
+            "folder."
         )
     return asked
 
@@ -215,9 +219,9 @@ def usable_data(
         report.raise_if_broken()
     elif report.errors and not quiet:
         left_out = report.images - len(report.table)
-        CONSOLE.print(
-            f"--skip-bad: {len(report.errors)} errors; {left_out} of {report.images} images are "
-            "left out, and captions that name errors."
+        say(
+            f"skip_bad (--skip-bad): {len(report.errors)} errors; {left_out} of {report.images} "
+            "images are left out, and captions that name errors."
         )
     _check_splits(report.table)
     return report.table

@@ -13,6 +13,7 @@ import numpy as np
 
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
+from mite_tf.files import writing
 from mite_tf.progress import Report
 from mite_tf.progress import progress as shown_progress
 from mite_tf.scenes.captions import describe
@@ -78,17 +79,18 @@ def write_scenes(
         return Path(path)
 
     draft = target.with_name(f".{target.name}.{uuid4().hex}.partial")
-    try:
-        (draft / "images").mkdir(parents=True)
-        with shown_progress("Drawing scenes", "images", quiet=not progress) as done:
-            _write(draft, splits, size, seed, done)
-        (draft / "scenes.json").write_text(json.dumps(parameters, indent=2) + "\n")
-        if target.exists():
-            target.rmdir()
-        draft.rename(target)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+    with writing(target, draft=draft):
+        try:
+            (draft / "images").mkdir(parents=True)
+            with shown_progress("Drawing scenes", "images", quiet=not progress) as done:
+                _write(draft, splits, size, seed, done)
+            (draft / "scenes.json").write_text(json.dumps(parameters, indent=2) + "\n")
+            if target.exists():
+                target.rmdir()
+            draft.rename(target)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
     return Path(path)
 
 

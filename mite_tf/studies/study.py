@@ -12,7 +12,7 @@ from typing import Any
 
 from mite_tf.data import CaptionedImages, CheckReport, read
 from mite_tf.errors import MiteError
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import say
 from mite_tf.runs import Config, load_config
 from mite_tf.runs.train import check_stages, trained_stages, usable_data
 from mite_tf.scenes import ruled_out
@@ -106,7 +106,7 @@ def study(
             done = missing.index((variant, seed))
             if not quiet:
                 left = _time_left(time.monotonic() - begun, done, len(missing))
-                CONSOLE.print(f"[bold]Run {done + 1} of {len(missing)}: {name}{left}")
+                say(f"Run {done + 1} of {len(missing)}: {name}{left}", "bold")
             try:
                 trainer.train(variant, seed)
             except MiteError as error:
@@ -135,7 +135,7 @@ def study(
         tables = write_study(folder, split, commands, stage=stage, against=against)
         if not quiet:
             tables[0].print()
-            CONSOLE.print(tables[0].note, markup=False, soft_wrap=True)
+            say(tables[0].note)
     if failures:
         lines = "".join(f"\n  {name}: {error}" for name, error in failures.items())
         raise MiteError(f"{len(failures)} of {len(runs)} runs failed and are left out:{lines}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from mite_tf.data import CheckReport
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import say
 from mite_tf.runs import Config, Run, train
 from mite_tf.runs.train import stages_in_common, trained_stages
 from mite_tf.studies.study_folder import StudyFolder
@@ -51,7 +51,7 @@ class Trainer:
             beginning = self._beginning(shorter)
             if not self.quiet:
                 names = ", ".join(stage.name for stage in config.stages)
-                CONSOLE.print(f"What variants have in common: {names}")
+                say(f"What variants have in common: {names}")
             self._train(run, config, beginning)
         return run
 

@@ -77,7 +77,7 @@ def load_variants(names: Sequence[str], file: str | Path | None = None) -> list[
         if name not in known:
             raise MiteError(
                 f"No variant {name!r}; there are {', '.join(known)}. Describe others in a file "
-                "for --variants-file."
+                "for variants_file= (--variants-file)."
             )
     if not names or len(set(names)) < len(names):
         raise MiteError(f"Name each variant once, and one at least. Received: {', '.join(names)}")
@@ -111,7 +111,7 @@ def _read(source: str, text: str) -> dict[str, Variant]:
             if "." not in key and key not in (*_OWN, "loss", "adversarial_loss"):
                 raise MiteError(
                     f"{source}: variant {name!r}: {key!r} is no key of the configuration. Write "
-                    'keys as for --set and in quotes, such as "training.averaging" = 0.'
+                    'keys as for overrides= (--set) and in quotes: "training.averaging" = 0.'
                 )
     return {
         name: Variant(

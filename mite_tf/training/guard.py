@@ -14,7 +14,7 @@ import keras
 
 from mite_tf.errors import MiteError
 from mite_tf.models import set_learning_rates
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import say
 from mite_tf.training.schedule import StageSchedule
 from mite_tf.training.signs import (
     SIGNS,
@@ -70,7 +70,7 @@ def print_finding(finding: Finding) -> None:
         >>> print_finding(Finding(epoch=5, since=3, stops=True, **told))  # prints nothing
     """
     if not finding.stops:
-        CONSOLE.print(f"Warning: {finding}", style="yellow", markup=False, soft_wrap=True)
+        say(f"Warning: {finding}", "yellow")
 
 
 class Guard(keras.callbacks.Callback):

@@ -19,12 +19,14 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.client.protocol import (
+    SILENCE,
     Embedded,
     EmbeddingError,
     Failure,
     MixedVersionsError,
     PredictQuestion,
     StatusQuestion,
+    tell_waiting,
 )
 from mite_tf.serving.client.rows import Chunk, Row, chunked, embed_chunk
 
@@ -43,13 +45,6 @@ _MAY_PASS = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED", "DEADL
 _TOO_LARGE = "larger than max"
 # Said by gRPC where the two sides do not agree on certificates.
 _TLS = ("handshake failed", "verification check failed", "create security handshaker")
-_HINTS = {
-    "NOT_FOUND": " `status()` says which models and versions are served.",
-    "UNAUTHENTICATED": " Give `token`, or a client certificate in `ClientTLS`.",
-    "PERMISSION_DENIED": " Is the token meant for this server?",
-    "UNIMPLEMENTED": " Does another kind of server listen there? "
-    "It must speak TensorFlow Serving's gRPC protocol.",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +111,25 @@ class Deadline:
     def __init__(self, timeout: float | None) -> None:
         self.timeout = math.inf if timeout is None else timeout
         self._end = time.monotonic() + self.timeout
+        self.failure: Failure | None = None  # the last attempt that failed
+        self._told = False
 
     def left(self) -> float:
         """Returns the seconds left, 0 or less when time is up."""
         return self._end - time.monotonic()
 
+    def tell(self, transport: Transport) -> None:
+        """Tells, once for a whole call, that a server is waited for."""
+        if transport.place and not self._told:
+            self._told = True
+            tell_waiting(transport.place, self.timeout, self.failure)
+
 
 # no example: an interface, of `Channel` and `Local`
 class Transport(Protocol):
-    """What answers questions: a server, or an export folder."""
+    """What answers questions: a server, whose address is `place`, or an export folder."""
+
+    place: str | None
 
     async def ask(self, question: StatusQuestion, *, timeout: float, wait: bool) -> Any:
         """Returns the reply to one attempt, which may `wait` to connect, or raises `Failure`."""
@@ -278,33 +283,33 @@ async def deliver(
     """
     failures, counted, pause = 0, 0, 0.0
     last: Failure | None = None
-    while deadline.left() > max(pause, _TOO_LATE):
-        if pause:
-            await asyncio.sleep(pause)
-        timeout = min(deadline.left(), options.attempt_timeout or math.inf)
-        try:
-            wait = options.wait_for_ready and failures > 0
-            return await transport.ask(question, timeout=timeout, wait=wait)
-        except Failure as failure:
-            if failure.code == "DEADLINE_EXCEEDED" and deadline.left() < _TOO_LATE:
-                last = last or failure  # what failed before says more
-                break
-            last = failure
-        cause = await _certain_cause(question, last, transport, options)
-        passes = not cause and last.code in _MAY_PASS
-        if passes and not (last.code == "UNAVAILABLE" and options.wait_for_ready):
-            counted += 1
-        if not passes or counted > options.retries:
-            tries = f" (tried {counted} times)" if counted > max(options.retries, 1) else ""
-            message = f"{question}: {last.code}{tries}: {last.details or 'no message'}"
-            raise EmbeddingError(
-                cause or message + _HINTS.get(last.code, ""),
-                code=last.code,
-                server_message=last.details,
-            )
-        pause = _pause(failures)
-        failures += 1
-    said = f" The last attempt failed with {last.code}: {last.details}" if last else ""
+    silence = asyncio.get_running_loop().call_later(SILENCE, deadline.tell, transport)
+    try:
+        while deadline.left() > max(pause, _TOO_LATE):
+            if pause:
+                await asyncio.sleep(pause)
+            timeout = min(deadline.left(), options.attempt_timeout or math.inf)
+            try:
+                wait = options.wait_for_ready and failures > 0
+                return await transport.ask(question, timeout=timeout, wait=wait)
+            except Failure as failure:
+                if failure.code == "DEADLINE_EXCEEDED" and deadline.left() < _TOO_LATE:
+                    last = last or failure  # what failed before says more
+                    break
+                last = deadline.failure = failure
+            cause = await _certain_cause(question, last, transport, options)
+            passes = not cause and last.code in _MAY_PASS
+            if passes and not (last.code == "UNAVAILABLE" and options.wait_for_ready):
+                counted += 1
+            if not passes or counted > options.retries:
+                tries = f" (tried {counted} times)" if counted > max(options.retries, 1) else ""
+                message = cause or f"{question}: {last.told(tries)}"
+                raise EmbeddingError(message, code=last.code, server_message=last.details)
+            pause = _pause(failures)
+            failures += 1
+    finally:
+        silence.cancel()
+    said = f" The last attempt failed with {last.told()}" if last else ""
     raise EmbeddingError(
         f"{question}: no answer within {deadline.timeout:g} s.{said}",
         code="DEADLINE_EXCEEDED",

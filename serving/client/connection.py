@@ -48,7 +48,7 @@ class ClientTLS:
     Example:
         >>> ClientTLS(certificate="client.pem")
         Traceback (most recent call last):
-        mite_tf.errors.MiteError: Mutual TLS takes both, certificate and key; key is missing.
+        mite_tf.errors.MiteError: Mutual TLS takes both, certificate (--cert) and key (--key); ...
     """
 
     ca: _Pem | None = None
@@ -59,7 +59,10 @@ class ClientTLS:
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             missing = "key" if self.key is None else "certificate"
-            raise MiteError(f"Mutual TLS takes both, certificate and key; {missing} is missing.")
+            raise MiteError(
+                "Mutual TLS takes both, certificate (--cert) and key (--key); "
+                f"{missing} is missing."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +88,13 @@ class Connection:
             address = self.target.partition("://")[2].rstrip("/")
             raise MiteError(
                 f"{self.target}: gRPC takes no such address; give {address!r}, with "
-                "tls=ClientTLS() if the server speaks TLS."
+                "tls=ClientTLS() (--tls) if the server speaks TLS."
             )
         if self.token and not (self.tls or self.token_in_clear or _stays_here(self.target)):
             raise MiteError(
-                f"The token would go to {self.target} in the clear. Give tls=ClientTLS(), or "
-                "token_in_clear=True where something else encrypts, such as a service mesh."
+                f"The token would go to {self.target} in the clear. Give tls=ClientTLS() (--tls), "
+                "or in Python token_in_clear=True where something else encrypts, such as a service "
+                "mesh."
             )
 
     def credentials(self) -> grpc.ChannelCredentials | None:
@@ -169,6 +173,7 @@ class Channel:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.place: str | None = connection.target
         self._credentials = connection.credentials()
         self._closed = False
         self._opened: list[grpc.Channel] = []  # all are kept: freeing one takes its locks
@@ -242,13 +247,17 @@ class Channel:
         if not speaks_tls:
             return None
         if tls is None:
-            return f"{target} speaks TLS, and this client does not. Give tls=ClientTLS(ca=…)" + (
-                " with certificate and key, which the server asks for." if asks_certificate else "."
-            )
+            told = f"{target} speaks TLS, and this client does not. Give tls=ClientTLS(ca=…) (--ca)"
+            if asks_certificate:
+                told += " with certificate and key (--cert and --key), which the server asks for"
+            return f"{told}."
         if not asks_certificate:
             return None
         if tls.certificate is None:
-            return f"{target} asks for a client certificate. Give ClientTLS(certificate=…, key=…)."
+            return (
+                f"{target} asks for a client certificate. Give ClientTLS(certificate=…, key=…) "
+                "(--cert and --key)."
+            )
         return (
             f"{target} does not accept the certificate of this client. Is it signed by an "
             "authority that the server trusts, and not out of date?"

@@ -30,6 +30,7 @@ class Local:
     def __init__(
         self, folder: str | Path, *, kind: str, threads: int, models: dict[str, str]
     ) -> None:
+        self.place: str | None = None  # nobody waits for a server
         from mite_tf.export.manifest import read_manifest
         from mite_tf.serving.backends.open import check_kind
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from mite_tf.errors import MiteError
+from mite_tf.errors import MiteError, printable
 from mite_tf.serving.wire import messages
 from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name, type_number
 
@@ -48,6 +53,49 @@ class MixedVersionsError(EmbeddingError):
     """Embeddings of two versions of the models would have been put together."""
 
 
+# Seconds without an answer after which a person hears that one is waited for.
+SILENCE = 3.0
+WHAT_TO_CHECK = (
+    "Is a server running there, does this machine reach it, and is it the port of gRPC (8500, "
+    "where REST has 8501), with or without TLS as asked for?"
+)
+# What to do about an error, by its code.
+HINTS = {
+    "NOT_FOUND": "`status()` says which models and versions are served.",
+    "UNAUTHENTICATED": "Give token= (--token-file), or a client certificate in ClientTLS "
+    "(--cert and --key).",
+    "PERMISSION_DENIED": "Is the token meant for this server?",
+    "UNAVAILABLE": WHAT_TO_CHECK,
+    "UNIMPLEMENTED": "Does another kind of server listen there? "
+    "It must speak TensorFlow Serving's gRPC protocol.",
+}
+_log = logging.getLogger("mite_tf.serving.client")
+
+
+# no example: it takes a server that is silent
+def tell_waiting(place: str, timeout: float, failure: Failure | None = None) -> None:
+    """Logs, as a warning, that a server is waited for, what failed and what to look at.
+
+    Without a configuration of logs, Python writes warnings to standard error.
+    """
+    until = "until it answers" if timeout == math.inf else f"up to {timeout:g} s"
+    said = f"{failure.told()}" if failure else WHAT_TO_CHECK
+    _log.warning("%s: no answer for %g s; waiting %s. %s", place, SILENCE, until, said)
+
+
+# no example: it takes a server that is silent
+@contextmanager
+def told_when_silent(place: str, timeout: float) -> Iterator[None]:
+    """Tells of waiting if the block, which asks a server, takes long."""
+    timer = threading.Timer(SILENCE, tell_waiting, (place, timeout))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 # no example: it never leaves the client
 class Failure(Exception):
     """One attempt failed; gRPC's code, and what the server, or gRPC itself, said."""
@@ -56,6 +104,11 @@ class Failure(Exception):
         super().__init__(f"{code}: {details}")
         self.code = code
         self.details = details
+
+    def told(self, tries: str = "") -> str:
+        """Returns it as sentences, with what to do."""
+        details = printable(self.details or "no message").rstrip(".")
+        return f"{self.code}{tries}: {details}. {HINTS.get(self.code, '')}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.progress import CONSOLE
+from mite_tf.progress import CONSOLE, plain
 from mite_tf.serving.client import ClientTLS
 from mite_tf.serving.loadtest.client_process import Job, Outcome
 from mite_tf.serving.loadtest.requests import prepare
@@ -107,7 +107,7 @@ def load_test(
     ]
     text = f"{target}: {clients} clients for {seconds:g} s, after {warmup:g} s of warm-up"
     shown = CONSOLE.is_terminal and not CONSOLE.is_jupyter and not quiet
-    with _client_processes(jobs) as pipes, CONSOLE.status(text) if shown else nullcontext():
+    with _client_processes(jobs) as pipes, CONSOLE.status(plain(text)) if shown else nullcontext():
         start = time.monotonic() + warmup + 0.05  # time for all processes to hear of it
         end, interrupted = start + seconds, False
         _send(pipes, [start] * count)

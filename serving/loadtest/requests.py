@@ -12,10 +12,11 @@ import grpc
 import numpy as np
 from PIL import Image
 
-from mite_tf.errors import MiteError
+from mite_tf.errors import MiteError, printable
 from mite_tf.files import is_hidden, refuse_pointer
 from mite_tf.serving.client import ClientTLS
 from mite_tf.serving.client.connection import Connection, bearer
+from mite_tf.serving.client.protocol import WHAT_TO_CHECK, told_when_silent
 from mite_tf.serving.wire import messages
 from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name
 
@@ -70,12 +71,13 @@ def prepare(
         def ask(method: str, message: bytes) -> bytes:
             call, metadata = channel.unary_unary(method), metadata_of(connection)
             try:
-                return call(message, timeout=deadline, metadata=metadata)
+                with told_when_silent(where, deadline):
+                    return call(message, timeout=deadline, metadata=metadata)
             except grpc.RpcError as error:
                 details = f"{error.code().name}: {str(error.details()).rstrip('.')}."
-                if error.code() is grpc.StatusCode.UNAVAILABLE:
-                    details += " Is a server running there, and with or without TLS as asked for?"
-                raise MiteError(f"{where}: {details}") from error
+                if error.code().name in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                    details += f" {WHAT_TO_CHECK}"
+                raise MiteError(f"{where}: {printable(details)}") from error
 
         question = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
         question.model_spec.name = model

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from mite_tf.progress import plain
 from mite_tf.serving.loadtest.result import LoadTestResult
 from mite_tf.serving.loadtest.sweep import Sweep, batching_text
 
@@ -34,10 +34,10 @@ def print_result(result: LoadTestResult, *, console: Console | None = None) -> N
     table = Table(box=SIMPLE, show_header=False)
     table.add_column(style="bold")
     for name, text in rows.items():
-        table.add_row(name, escape(text))
+        table.add_row(name, plain(text))
     console.print(table)
     for remark in _remarks(result):
-        console.print(escape(remark), soft_wrap=True)
+        console.print(plain(remark), soft_wrap=True)
 
 
 # no example: it takes a server.
@@ -72,7 +72,7 @@ def print_sweep(sweep: Sweep, *, console: Console | None = None) -> None:
         f"p99: {milliseconds(found.p99)} ms."
     )
     for reason in found.reasons:
-        console.print(f"  {reason}", soft_wrap=True)
+        console.print(plain(f"  {reason}"), soft_wrap=True)
     console.print(f"\n{batching_text(found.batching)}", end="")
 
 

@@ -284,7 +284,8 @@ def test_the_refusal_tells_twenty_and_counts_all(check_files):
     assert lines[-3:] == [
         "  … and 11 more",
         "In all: 30 empty-file, 1 truncated-image.",
-        "Mend them, or go on without them with --skip-bad; that leaves 1 image with 1 caption.",
+        "Mend them, or train without them with skip_bad=True (--skip-bad); that leaves 1 image "
+        "with 1 caption.",
     ]
 
 

@@ -44,6 +44,19 @@ def counting(backbone, calls):
     return lambda folder, specification=SIZE: Counting(folder, backbone, specification)
 
 
+def test_a_disk_without_room_is_told_before_memory_is_written(
+    tmp_path, backbone, paths, monkeypatch
+):
+    def refuse(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        FeatureCache(tmp_path / "cache", backbone, SIZE).features(paths[:2])
+    assert str(caught.value.filename).startswith(str(tmp_path / "cache"))
+    assert not any((tmp_path / "cache").iterdir())
+
+
 def test_a_backbone_with_dropout_is_known_again_when_it_is_loaded(tmp_path):
     inputs = keras.Input((8, 8, 3))
     outputs = keras.layers.Dropout(0.2)(keras.layers.Conv2D(2, 3)(inputs))

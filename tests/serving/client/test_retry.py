@@ -1,6 +1,7 @@
 """What may pass is tried again within one deadline; what may not, never."""
 
 import random
+import re
 import time
 
 import pytest
@@ -125,3 +126,37 @@ def test_pauses_grow_and_differ(monkeypatch):
 def test_arguments_without_sense_are_refused(argument, value):
     with pytest.raises(MiteError, match=argument if argument != "image_model" else "must differ"):
         EmbeddingClient("localhost:1", **{argument: value})
+
+
+def test_a_server_that_does_not_answer_is_told_while_it_is_waited_for(monkeypatch, caplog):
+    monkeypatch.setattr(call, "SILENCE", 0.2)
+    with EmbeddingClient("localhost:1", in_flight=2, rows_per_request=1) as client:
+        with pytest.raises(EmbeddingError, match=r"within 0\.6 s.*refused.*Is a server running"):
+            client.embed_text(["a", "b", "c"], timeout=0.6)
+        [told] = [each.getMessage() for each in caplog.records]
+        assert re.match(r"localhost:1: no answer .* waiting up to 0\.6 s\. UNAVAILABLE: ", told)
+        assert "port of gRPC (8500" in told
+        caplog.clear()
+        with pytest.raises(EmbeddingError):
+            client.embed_text(["a"], timeout=0.1)
+        assert not caplog.records
+
+
+def test_a_slow_server_is_told_of_once_and_a_quick_one_never(monkeypatch, caplog, fake):
+    monkeypatch.setattr(call, "SILENCE", 0.2)
+    with EmbeddingClient(fake.target, in_flight=1, rows_per_request=1) as client:
+        client.embed_text(["a", "b"])
+        assert not caplog.records
+        fake.faults.extend([sleep(0.4), sleep(0.4)])
+        client.embed_text(["a", "b"])
+    assert [f"{fake.target}: no answer" in each.getMessage() for each in caplog.records] == [True]
+
+
+def test_what_a_server_says_is_shown_without_control_characters(fake):
+    fake.faults.append(abort("INTERNAL", "\x1b[31mred"))
+    with (
+        EmbeddingClient(fake.target) as client,
+        pytest.raises(EmbeddingError, match=r"INTERNAL: \\x1b\[31mred\.") as caught,
+    ):
+        client.embed_text(["a"])
+    assert caught.value.server_message == "\x1b[31mred"

@@ -82,7 +82,9 @@ def test_another_name_in_the_certificate(encrypted, certificates):
 
 
 def test_plain_text_to_tls(encrypted, mutual):
-    assert refused(encrypted.target, r"speaks TLS, and this client does not.*ClientTLS\(ca=…\)\.$")
+    assert refused(
+        encrypted.target, r"speaks TLS, and this client does not.*ClientTLS\(ca=…\) \(--ca\)\.$"
+    )
     assert refused(mutual.target, "speaks TLS, .*with certificate and key")
 
 
