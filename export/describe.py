@@ -19,6 +19,7 @@ from mite_tf.encoders import Encoders
 from mite_tf.export.manifest import ExportedFrom, Manifest
 from mite_tf.export.signatures import signatures_of
 from mite_tf.files import write_text
+from mite_tf.models import backbone_warnings
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
              "tokenizers", "numpy")  # fmt: skip
@@ -67,6 +68,7 @@ def describe(
         verification={},
         formats=formats,
         versions=versions,
+        warnings=backbone_warnings(encoders.image_encoder.backbone),
         space=embedding_space(encoders),
     )
 

@@ -19,7 +19,7 @@ from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.progress import CONSOLE
-from mite_tf.runs.build import build_model
+from mite_tf.runs.build import build_model, warnings_before
 from mite_tf.runs.config import Config, load_config
 from mite_tf.runs.fit import fit_stages
 from mite_tf.runs.folder import RunFolder
@@ -110,6 +110,9 @@ def train(
         if settings.backbone.name == "features":
             features = PrecomputedFeatures(settings.backbone.features)
         model = build_model(settings, len(vocabulary), features.shape if features else None)
+        if not started and not quiet:
+            for sentence in warnings_before(settings, model.image_encoder.backbone):
+                CONSOLE.print(f"[yellow]warning[/]: {sentence}")
         if not started:  # only now, when nothing that was asked for is wrong
             folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
         tokenizer = WordPieceTokenizer(
