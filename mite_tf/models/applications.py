@@ -41,6 +41,7 @@ _MARKS = {
 }
 
 
+# no example: `family_of` shows one
 class Family(NamedTuple):
     """A family of `keras.applications`: what to call it, and one of its models."""
 
