@@ -20,6 +20,7 @@ from mite_tf.evaluation import against_chance
 from mite_tf.export.manifest import ExportedFrom, Manifest
 from mite_tf.export.signatures import signatures_of
 from mite_tf.files import write_text
+from mite_tf.models import backbone_warnings
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
              "tokenizers", "numpy")  # fmt: skip
@@ -68,6 +69,7 @@ def describe(
         verification={},
         formats=formats,
         versions=versions,
+        warnings=backbone_warnings(encoders.image_encoder.backbone),
         space=embedding_space(encoders),
     )
 

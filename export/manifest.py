@@ -56,6 +56,7 @@ class Manifest:
         verification: Greatest difference and tolerance of each check.
         formats: What was exported: `savedmodel`, `onnx`, `int8`, `litert`, `openvino`.
         versions: Versions of the packages that wrote it.
+        warnings: What is rarely meant so about the backbone, a sentence each.
         space: Hash of all that decides an embedding; only those of equal spaces compare.
         files: SHA-256 and size in bytes by path, relative to the folder.
     """
@@ -74,6 +75,7 @@ class Manifest:
     verification: dict[str, Any]
     formats: list[str]
     versions: dict[str, str]
+    warnings: list[str] = field(default_factory=list)
     space: str = ""
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 

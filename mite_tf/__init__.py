@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mite_tf.encoders import Encoders
     from mite_tf.evaluation import Evaluation, evaluate_embeddings
     from mite_tf.export import verify
-    from mite_tf.models import MITE
+    from mite_tf.models import MITE, write_backbone
     from mite_tf.retrieval import VectorIndex
     from mite_tf.runs import (
         Config,
@@ -48,7 +48,7 @@ _HOMES = {
     "mite_tf.encoders": ("Encoders",),
     "mite_tf.evaluation": ("Evaluation", "evaluate_embeddings"),
     "mite_tf.export": ("verify",),
-    "mite_tf.models": ("MITE",),
+    "mite_tf.models": ("MITE", "write_backbone"),
     "mite_tf.retrieval": ("VectorIndex",),
     "mite_tf.serving": ("serve", "verify_server"),
     "mite_tf.studies": ("StudyFolder", "study"),
@@ -100,6 +100,7 @@ __all__ = [
     "train",
     "verify",
     "verify_server",
+    "write_backbone",
     "write_scenes",
 ]
 

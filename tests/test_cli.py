@@ -31,7 +31,18 @@ def test_help_and_import_load_no_tensorflow(run_python):
     assert "mite train photos" in done.stdout
 
 
-VERBS = ["train", "evaluate", "search", "study", "export", "verify", "serve", "loadtest", "demo"]
+VERBS = [
+    "backbone",
+    "train",
+    "evaluate",
+    "search",
+    "study",
+    "export",
+    "verify",
+    "serve",
+    "loadtest",
+    "demo",
+]
 
 
 @pytest.mark.parametrize("verb", ["data check", "data scenes", *VERBS])
@@ -87,6 +98,39 @@ def test_unusable_input_is_one_clear_message_and_status_2(
     assert error.startswith("mite: ")
     assert message in error
     assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_backbone_file_is_written_and_one_without_preprocessing_is_refused(
+    photos, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["backbone", "--list"]) == 0
+    assert "MobileNetV2" in capsys.readouterr().out.splitlines()
+    small = ["--size", "32", "--weights", "none"]
+    assert main(["backbone", "MobileNet", *small, "--out", "new/mobile.keras"]) == 0
+    told = capsys.readouterr().out
+    assert "32 x 32 pixels in 0-255 to features 1 x 1 x 1024, 3,228,864 parameters" in told
+    assert main(["backbone", "--from", "new/mobile.keras", "--out", "again.keras"]) == 0
+    for arguments, message in (
+        (["mobilenet"], "Did you mean MobileNet "),
+        ([], "Name a model of keras.applications or a file"),
+        (["--from", "nowhere.keras"], "nowhere.keras: no such"),
+    ):
+        assert main(["backbone", *arguments, "--out", "no.keras"]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["backbone", "MobileNet"]) == 2
+    assert main(["backbone", "MobileNet", *small, "--out", "no.h5"]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.keras", "new", "photos"]
+
+    import keras
+
+    keras.applications.MobileNet((32, 32, 3), include_top=False, weights=None).save("raw.keras")
+    settings = ["--set", "backbone.name=raw.keras", "--set", "backbone.image_size=32"]
+    settings += ["--set", "tokenizer.minimum_count=1"]
+    capsys.readouterr()
+    assert main(["train", str(photos), "--run", "run", *settings]) == 2
+    assert "`mite backbone --from raw.keras --out NEW.keras`" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -13,7 +13,19 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from mite_tf._version import __version__
-from mite_tf.cli import data, demo, evaluate, export, loadtest, search, serve, study, train, verify
+from mite_tf.cli import (
+    backbone,
+    data,
+    demo,
+    evaluate,
+    export,
+    loadtest,
+    search,
+    serve,
+    study,
+    train,
+    verify,
+)
 from mite_tf.errors import MiteError, printable
 from mite_tf.files import refusal_of_disk
 
@@ -128,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples:\n"
         "  mite demo --out demo                        everything, on rendered scenes\n"
         "  mite data check photos                      what is in the folder, and what is wrong\n"
+        "  mite backbone MobileNetV2 --out mobilenet.keras\n"
         "  mite train photos --config flickr8k --run runs/first\n"
         "  mite evaluate runs/first --data photos --split test\n"
         '  mite search runs/first --data photos "a dog leaps into the water"\n'
@@ -140,6 +153,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mite {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in (data, train, evaluate, search, study, export, verify, serve, loadtest, demo):
+    for verb in (
+        data,
+        backbone,
+        train,
+        evaluate,
+        search,
+        study,
+        export,
+        verify,
+        serve,
+        loadtest,
+        demo,
+    ):
         verb.add(verbs)
     return parser

@@ -3,12 +3,9 @@
 from mite_tf.extras import from_extra
 
 with from_extra("tensorflow", "mite_tf.models"):
-    from mite_tf.models.backbones import (
-        application_backbone,
-        file_backbone,
-        load_backbone,
-        small_cnn,
-    )
+    from mite_tf.models.applications import application_backbone, application_names
+    from mite_tf.models.backbone_checks import backbone_warnings, is_untrained
+    from mite_tf.models.backbones import file_backbone, load_backbone, small_cnn, write_backbone
     from mite_tf.models.discriminator import modality_discriminator
     from mite_tf.models.image_encoder import ImageEncoder, PowerNormalization, image_head
     from mite_tf.models.learning_rates import SharedLearningRate, set_learning_rates
@@ -31,13 +28,17 @@ __all__ = [
     "PowerNormalization",
     "SharedLearningRate",
     "application_backbone",
+    "application_names",
+    "backbone_warnings",
     "bag_of_words_encoder",
     "file_backbone",
     "image_head",
+    "is_untrained",
     "load_backbone",
     "modality_discriminator",
     "recurrent_encoder",
     "set_learning_rates",
     "small_cnn",
     "transformer_encoder",
+    "write_backbone",
 ]

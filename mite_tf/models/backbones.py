@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
+import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import keras
-from keras import ops
 
 from mite_tf.errors import MiteError
-from mite_tf.files import refuse_pointer
+from mite_tf.models.applications import (
+    COLOURS,
+    application_backbone,
+    application_names,
+    preprocessed_colours,
+    with_preprocessing,
+)
+from mite_tf.models.backbone_checks import (
+    gives_scores,
+    known_family,
+    probe,
+    refuse_unusable,
+)
+from mite_tf.models.backbone_files import open_model
 
-# Value range that each family's ImageNet weights expect and its own layers do not yet provide
-# (`preprocess_input` of its module in keras.applications). Families that are absent here rescale
-# inside the model.
-_VALUE_RANGES = {
-    "DenseNet": "imagenet",
-    "InceptionResNet": "symmetric",
-    "InceptionV3": "symmetric",
-    "MobileNetV2": "symmetric",
-    "MobileNet": "symmetric",
-    "NASNet": "symmetric",
-    "ResNet50V2": "symmetric",
-    "ResNet101V2": "symmetric",
-    "ResNet152V2": "symmetric",
-    "ResNet": "caffe",
-    "VGG": "caffe",
-    "Xception": "symmetric",
-}
-_RESCALED_INSIDE = ("MobileNetV3", "EfficientNet", "ConvNeXt")
+_SIZE = 224  # the one that most networks of keras.applications were trained at
+_POOLS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
 
 def small_cnn(*, image_size: int = 96, width: int = 32, name: str = "backbone") -> keras.Model:
@@ -69,92 +66,32 @@ def small_cnn(*, image_size: int = 96, width: int = 32, name: str = "backbone") 
     return keras.Model(pixels, x, name=name)
 
 
-def application_backbone(
-    family: str,
-    *,
-    image_size: int = 224,
-    weights: str | None = "imagenet",
-    feature_map: bool = True,
-    name: str = "backbone",
-) -> keras.Model:
-    """Builds a backbone of `keras.applications`, taking pixels in 0-255 whatever the family.
-
-    Args:
-        family: Name of the model in `keras.applications`, such as `EfficientNetV2B0`.
-        image_size: Height and width of the input, in pixels.
-        weights: `imagenet` (downloaded once by Keras), a file of weights, or None for random.
-        feature_map: Whether a map is wanted, or its average over all positions.
-        name: Name of the model.
-
-    Returns:
-        Model from pixels `[N, S, S, 3]` in 0-255 to features `[N, H, W, C]` or `[N, C]`.
-
-    Raises:
-        MiteError: If Keras has no such model, or its weights cannot be had.
-
-    Example:
-        >>> application_backbone("MobileNetV3Small", image_size=64, weights=None).output_shape
-        (None, 2, 2, 576)
-    """
-    build = getattr(keras.applications, family, None)
-    if not inspect.isfunction(build):
-        known = [n for n, f in vars(keras.applications).items() if inspect.isfunction(f)]
-        raise MiteError(
-            f"Unknown backbone {family!r}: neither a Keras model file nor one of "
-            f"small-cnn, features, {', '.join(sorted(known))}."
-        )
-    shape = (image_size, image_size, 3)
-    pixels = keras.Input(shape, name="pixels")
-    try:
-        model = build(include_top=False, weights=weights, input_shape=shape)
-    except Exception as error:
-        raise MiteError(
-            f"{family} could not be built with weights={weights!r} for {image_size} px: {error} "
-            "Without internet access, save the model as a .keras file elsewhere and name that "
-            "file, or set backbone.weights to none."
-        ) from error
-    features = model(_to_value_range(pixels, family))
-    if not feature_map:
-        features = keras.layers.GlobalAveragePooling2D(name="average")(features)
-    return keras.Model(pixels, features, name=name)
-
-
-def _to_value_range(pixels: Any, family: str) -> Any:
-    prefix = next((p for p in _VALUE_RANGES if family.startswith(p)), None)
-    kind = None if prefix is None or family.startswith(_RESCALED_INSIDE) else _VALUE_RANGES[prefix]
-    if kind == "symmetric":
-        return keras.layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(pixels)
-    if kind == "imagenet":
-        mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        return keras.layers.Rescaling(
-            [1 / (255 * d) for d in deviation],
-            offset=[-m / d for m, d in zip(mean, deviation, strict=True)],
-            name="rescale",
-        )(pixels)
-    if kind == "caffe":
-        return keras.layers.Rescaling(
-            [1.0, 1.0, 1.0], offset=[-103.939, -116.779, -123.68], name="rescale"
-        )(ops.flip(pixels, axis=-1))
-    return pixels
-
-
 def file_backbone(
-    path: str | Path, *, feature_map: bool, image_size: int | None = None, name: str = "backbone"
+    path: str | Path,
+    *,
+    feature_map: bool,
+    image_size: int | None = None,
+    check: bool = True,
+    name: str = "backbone",
 ) -> keras.Model:
     """Opens a Keras model file as a backbone.
 
+    Its layers become one flat model, all of them trainable: a stage says what it trains.
+
     Args:
-        path: A `.keras` file whose model maps pixels `[N, H, W, 3]` in 0-255 to a feature vector
-            `[N, C]` or a feature map `[N, H, W, C]`.
+        path: A `.keras` or `.h5` file whose model maps pixels `[N, H, W, 3]` in 0-255 to a feature
+            vector `[N, C]` or a feature map `[N, H, W, C]`.
         feature_map: Whether a map is wanted: a global pooling layer at the end is then cut off.
-        image_size: Height and width of the input in pixels, if not those of the file. Convolutional
-            networks allow it and often gain by a size above the one they were trained at (Touvron
-            et al., NeurIPS 2019, arXiv:1906.06423).
+        image_size: Height and width of the input in pixels, if not those of the file (224 where it
+            takes any). Convolutional networks allow it and often gain by a size above the one they
+            were trained at (Touvron et al., NeurIPS 2019, arXiv:1906.06423).
+        check: Whether to refuse a known family of `keras.applications` without its preprocessing,
+            and features that are not finite or always the same.
         name: Name of the model.
 
     Raises:
-        MiteError: If the file is absent, is no Keras model, maps something else, or its layers
-            do not allow `image_size`.
+        MiteError: If the file is absent, is no Keras model, maps something else, is refused, or its
+            layers do not allow `image_size`.
 
     Example:
         >>> import tempfile
@@ -163,45 +100,70 @@ def file_backbone(
         >>> file_backbone(file, feature_map=True, image_size=32).output_shape
         (None, 2, 2, 128)
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MiteError(f"{path}: no such backbone file.")
-    refuse_pointer(path)
+    model = _one_input_one_output(path)
+    own = model.inputs[0].shape[1]
+    size = image_size or own or _SIZE
     try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:
-        raise MiteError(f"{path}: cannot be opened as a Keras model: {error}") from error
-    inputs = getattr(model, "inputs", None) or []
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[-1] != 3:
+        flat = resized_backbone(model, size)
+    except ValueError as error:
+        hint = f"Set backbone.image_size to {own}." if own else "Give it a fixed input size."
         raise MiteError(
-            f"{path}: a backbone takes one input of pixels [N, H, W, 3]; "
-            f"this model takes {[tuple(tensor.shape) for tensor in inputs]}."
-        )
-    output = model.outputs[0]
-    pools = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
-    if feature_map and isinstance(model.layers[-1], pools):
-        output = model.layers[-1].input
-    if len(output.shape) not in (2, 4) or None in output.shape[1:]:
+            f"{path}: its layers do not allow images of {size} px: "
+            f"{' '.join(str(error).split())} {hint}"
+        ) from error
+    if feature_map and isinstance(flat.layers[-1], _POOLS):
+        flat = resized_backbone(flat, size, without=[flat.layers[-1].name])
+    if len(flat.output_shape) not in (2, 4) or None in flat.output_shape[1:]:
         raise MiteError(
             f"{path}: a backbone gives features [N, C] or [N, H, W, C] of fixed size; "
-            f"this model gives {tuple(output.shape)}. Save it without its last layers, or with "
+            f"this model gives {flat.output_shape}. Save it without its last layers, or with "
             "a fixed input size."
         )
-    backbone = keras.Model(inputs[0], output, name=name)
-    if not image_size or backbone.input_shape[1:3] == (image_size, image_size):
-        return backbone
-    try:
-        resized = resized_backbone(backbone, image_size)
-    except ValueError as error:
+    backbone = keras.Model(flat.inputs[0], flat.outputs[0], name=name)
+    for layer in backbone.layers:
+        layer.trainable = True
+    if check:
+        try:
+            refuse_unusable(backbone)
+        except MiteError as error:
+            raise MiteError(f"{path}: {str(error).replace('FILE', str(path))}") from error
+    return backbone
+
+
+def _one_input_one_output(path: str | Path) -> keras.Model:
+    """Opens a model file and refuses a model that does not map pixels to one thing."""
+    model = open_model(path)
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[-1] != 3:
+        takes = [tuple(tensor.shape) for tensor in inputs] or "no input that it declares"
         raise MiteError(
-            f"{path}: its layers do not allow images of {image_size} px: {error} "
-            f"Set backbone.image_size to {inputs[0].shape[1]}."
-        ) from error
-    return keras.Model(resized.inputs[0], resized.outputs[0], name=name)
+            f"{path}: a backbone takes one input of pixels [N, H, W, 3]; this model takes {takes}."
+        )
+    if len(model.outputs) != 1:
+        raise MiteError(
+            f"{path}: a backbone gives one output; this model gives "
+            f"{[tuple(tensor.shape) for tensor in model.outputs]}. Save one that ends at the "
+            "features: keras.Model(model.inputs, FEATURES)."
+        )
+    return keras.Model(inputs[0], model.outputs[0])
 
 
-def resized_backbone(backbone: keras.Model, image_size: int) -> keras.Model:
-    """Gives a backbone for images of another size that shares every layer and weight.
+def resized_backbone(
+    backbone: keras.Model,
+    image_size: int,
+    *,
+    without: Collection[str] = (),
+    shapes: dict[str, tuple[int | None, ...]] | None = None,
+) -> keras.Model:
+    """Gives a flat backbone for images of another size that shares every layer and weight.
+
+    The layers of models within the model come in their place, with new names where two have one.
+
+    Args:
+        backbone: Functional model.
+        image_size: Height and width of the input.
+        without: Names of layers to leave out; what they take goes on as it is.
+        shapes: Filled with the shape that each layer gives, by its name, in order.
 
     Raises:
         ValueError: If a layer depends on the size, such as a dense layer over a flattened map.
@@ -211,24 +173,63 @@ def resized_backbone(backbone: keras.Model, image_size: int) -> keras.Model:
         >>> resized_backbone(backbone, 32).output_shape
         (None, 2, 2, 128)
     """
-    return keras.models.clone_model(
-        backbone,
-        input_tensors=keras.Input((image_size, image_size, 3), name="pixels"),
-        clone_function=lambda layer: layer,
-    )
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if layer.name in without:
+            return args[0]
+        given = layer.call if _is_functional(layer) else layer
+        result = given(*args, **kwargs)
+        if shapes is not None:
+            shapes[layer.name] = getattr(result, "shape", ())
+        return result
+
+    _name_apart(backbone, set())
+    name, nested = backbone.name, True
+    while nested:
+        backbone = keras.models.clone_model(
+            keras.Model(backbone.inputs[0], backbone.outputs[0], name=name),
+            input_tensors=keras.Input((image_size, image_size, 3), name="pixels"),
+            clone_function=lambda layer: layer,
+            call_function=call,
+        )
+        nested = any(_is_functional(layer) for layer in backbone.layers)
+    return backbone
+
+
+def _is_functional(layer: Any) -> bool:
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+
+
+def _name_apart(model: Any, names: set[str]) -> None:
+    """Names operations anew, in place, that share their name with one of another model within."""
+    for operation in getattr(model, "operations", model.layers):
+        if _is_functional(operation):
+            _name_apart(operation, names)
+        elif not isinstance(operation, keras.layers.InputLayer):
+            name, number = operation.name, 1
+            while operation.name in names:
+                operation.name, number = f"{name}_{number}", number + 1
+            names.add(operation.name)
 
 
 def load_backbone(
-    backbone: str, *, image_size: int, weights: str | None, feature_map: bool, width: int = 32
+    backbone: str,
+    *,
+    image_size: int,
+    weights: str | None,
+    feature_map: bool,
+    width: int = 32,
+    check: bool = True,
 ) -> keras.Model:
     """Returns the backbone that a configuration names.
 
     Args:
-        backbone: `small-cnn`, a model of `keras.applications`, or the path of a `.keras` file.
+        backbone: `small-cnn`, a model of `keras.applications`, or the path of a model file.
         image_size: Input size in pixels.
         weights: For `keras.applications`: `imagenet`, a file, or None.
         feature_map: Whether the head pools a feature map (a file's last pooling is cut off).
         width: Channels of the first stage of `small-cnn`.
+        check: Whether to refuse a file as `file_backbone` does.
 
     Example:
         >>> load_backbone("small-cnn", image_size=64, weights=None, feature_map=True).output_shape
@@ -236,8 +237,96 @@ def load_backbone(
     """
     if backbone == "small-cnn":
         return small_cnn(image_size=image_size, width=width)
-    if Path(backbone).suffix == ".keras":
-        return file_backbone(backbone, feature_map=feature_map, image_size=image_size)
+    path = Path(backbone)
+    if backbone not in application_names() and (path.suffix or path.parent.name or path.exists()):
+        return file_backbone(path, feature_map=feature_map, image_size=image_size, check=check)
     return application_backbone(
         backbone, image_size=image_size, weights=weights, feature_map=feature_map
     )
+
+
+def write_backbone(
+    out: str | Path,
+    family: str | None = None,
+    *,
+    source: str | Path | None = None,
+    weights: str | Path | None = "imagenet",
+    image_size: int | None = None,
+) -> keras.Model:
+    """Writes a backbone to a `.keras` file, its preprocessing inside and no classifier behind.
+
+    The file takes pixels in 0-255 and gives a feature map; it appears whole or not at all.
+
+    Args:
+        out: The file.
+        family: Name of a model in `keras.applications`; of a `source` only where its layers do not
+            tell.
+        source: Model file to start from. Preprocessing is added where its first convolution gets
+            pixels as they are, classifier and global pooling are cut off.
+        weights: Without a source: `imagenet`, a file, or None for random ones.
+        image_size: Height and width of the input; that of the source if None, or 224.
+
+    Returns:
+        The backbone that was written.
+
+    Raises:
+        MiteError: If the family or a file is not what it should be.
+
+    Example:
+        >>> import tempfile
+        >>> out = f"{tempfile.mkdtemp()}/mobilenet.keras"
+        >>> write_backbone(out, "MobileNet", weights=None, image_size=64).output_shape
+        (None, 2, 2, 1024)
+    """
+    out = Path(out)
+    if out.suffix != ".keras":
+        raise MiteError(f"{out}: the name of a backbone file ends in .keras.")
+    if source is not None:
+        backbone = _completed(source, family, image_size)
+    elif family is not None:
+        backbone = application_backbone(family, image_size=image_size or _SIZE, weights=weights)
+    else:
+        raise MiteError("Name a model of keras.applications or a file to start from.")
+    beside = out.with_name(f".{out.stem}.{os.getpid()}.keras")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        backbone.save(beside)
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)
+    return backbone
+
+
+def _completed(source: str | Path, family: str | None, image_size: int | None) -> keras.Model:
+    """The model of a file with its preprocessing, without classifier and pooling."""
+    opened = file_backbone(source, feature_map=True, image_size=image_size, check=False)
+    try:
+        found = probe(opened)
+    except MiteError as error:
+        raise MiteError(f"{source}: {error}") from error
+    size, behind = opened.input_shape[1], []
+    if gives_scores(opened, found.features):
+        shapes: dict[str, tuple[int | None, ...]] = {}
+        resized_backbone(opened, size, shapes=shapes)
+        names = list(shapes)
+        maps = [name for name in names if _is_map(shapes[name])]
+        behind = names[names.index(maps[-1]) + 1 :] if maps else names[-1:]
+    known = known_family(opened)
+    model = family or (known and known.model)
+    colours = COLOURS
+    if found.gets_pixels:
+        if model is None:
+            raise MiteError(
+                f"{source}: is of no family of keras.applications that its layers tell. Name the "
+                "one whose preprocessing it needs, as in `mite backbone MobileNetV2 --from …`."
+            )
+        application = application_backbone(model, image_size=96, weights=None)
+        wanted = probe(application).colours
+        colours = preprocessed_colours(model) if wanted is None else wanted
+    pixels = keras.Input(opened.input_shape[1:])
+    features = resized_backbone(opened, size, without=behind)(with_preprocessing(pixels, colours))
+    return resized_backbone(keras.Model(pixels, features, name="backbone"), size)
+
+
+def _is_map(shape: tuple[int | None, ...]) -> bool:
+    return len(shape) == 4 and (shape[1] or 2) * (shape[2] or 2) > 1

@@ -74,6 +74,7 @@ def write_report(
     details: Mapping[str, object] | None = None,
     projection: str = "pca",
     near_misses: Mapping[str, Mapping[str, Confusion]] | None = None,
+    introduction: Sequence[str] = (),
 ) -> None:
     """Writes evaluations, plots and search examples as one self-contained HTML page.
 
@@ -90,6 +91,7 @@ def write_report(
         details: What else to state at the top, such as data set, run and date.
         projection: How both modalities are drawn in two dimensions, `pca` or `umap`.
         near_misses: Near misses by model name and kind, of rendered scenes.
+        introduction: Paragraphs that come first: what is compared, and what to look at.
 
     Raises:
         MiteError: If an image cannot be read, an example has nothing to show, or there is no
@@ -121,6 +123,7 @@ def write_report(
         path,
         "evaluation_report.html",
         title=title,
+        introduction=introduction,
         details=dict(details or {}),
         splits=dict.fromkeys((e.protocol, e.images, e.captions) for e in evaluations.values()),
         header=header,

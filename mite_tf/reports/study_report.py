@@ -139,7 +139,7 @@ def plot_differences(against: str, rsums: Mapping[str, Difference]) -> "Figure":
 
 
 def _best(rsums: Mapping[str, _BySeed]) -> str:
-    """Says which variant retrieves best, over the seeds that all have."""
+    """Says which variant retrieves best over the seeds that all have, if one clearly does."""
     seeds = set.intersection(*map(set, rsums.values()))
     if not seeds:
         return "Recall sum and probe accuracy of variants without a seed in common."
@@ -148,4 +148,11 @@ def _best(rsums: Mapping[str, _BySeed]) -> str:
         for name, by_seed in rsums.items()
     }
     best, mean = max(means.items(), key=lambda item: item[1])
-    return f"{best} has the highest mean recall sum, {mean:.1f} of 600 (seeds that all have)."
+    others = [
+        t_interval([rsums[best][seed] - by_seed[seed] for seed in seeds])
+        for name, by_seed in rsums.items()
+        if name != best
+    ]
+    if all(interval is not None and interval.low > 0 for interval in others):
+        return f"{best} has the highest mean recall sum, {mean:.1f} of 600 (seeds that all have)."
+    return "No variant's mean recall sum is clear of all others'."

@@ -8,7 +8,15 @@ import keras
 
 from mite_tf.errors import MiteError
 from mite_tf.losses import adversarial_loss, matching_loss
-from mite_tf.models import MITE, ImageEncoder, image_head, load_backbone, modality_discriminator
+from mite_tf.models import (
+    MITE,
+    ImageEncoder,
+    backbone_warnings,
+    image_head,
+    is_untrained,
+    load_backbone,
+    modality_discriminator,
+)
 from mite_tf.models.text_encoder import TEXT_ENCODERS
 from mite_tf.runs.config import Config
 
@@ -35,6 +43,7 @@ def build_model(
             weights=None if config.backbone.weights == "none" else config.backbone.weights,
             feature_map=config.image_head["pooling"] != "average",
             width=config.backbone.width,
+            check=config.backbone.check,
         )
         feature_shape = backbone.output_shape[1:]
     if feature_shape is None:
@@ -70,6 +79,28 @@ def build_model(
         adversarial_loss=adversarial,
     )
     return mite
+
+
+def warnings_before(config: Config, backbone: keras.Model | None) -> list[str]:
+    """Returns what is to be said of a new backbone before a training, a sentence each.
+
+    Random weights are no fault where the first stage that trains the encoders trains all of them.
+    """
+    if backbone is None:
+        return []
+    untrained = is_untrained(backbone)
+    sentences = backbone_warnings(backbone)[: -1 if untrained else None]
+    if not config.backbone.check:
+        sentences = [each for each in sentences if "first convolution" not in each]
+    first = next((s for s in config.stages if s.epochs and s.trains_encoders), None)
+    if untrained and first is not None and first.backbone_share < 1:
+        rests = f"trains {first.backbone_share:.0%} of it" if first.backbone_share else "freezes it"
+        sentences.append(
+            f"The backbone has random weights and stage {first.name!r} {rests}, so that its "
+            "features tell little. Give it weights (backbone.weights, or a file written by `mite "
+            f"backbone`), or train it: stages.{first.name}.inputs=pixels and .backbone_share=1."
+        )
+    return sentences
 
 
 def _adamw(config: Config) -> keras.optimizers.Optimizer:

@@ -76,12 +76,13 @@ class BackboneConfig:
     """The backbone of the image encoder; see `load_backbone`.
 
     Args:
-        name: `small-cnn`, a model of `keras.applications`, or the path of a `.keras` file;
+        name: `small-cnn`, a model of `keras.applications`, or the path of a model file;
             `features` for an image encoder without backbone, see `PrecomputedFeatures`.
         features: The file of these features.
         weights: For `keras.applications`: `imagenet`, `none`, or a file.
         image_size: Height and width of images in use, in pixels.
         width: For `small-cnn`: channels of the first stage.
+        check: For a file: whether to refuse a known family without its preprocessing.
     """
 
     name: str = "small-cnn"
@@ -89,6 +90,7 @@ class BackboneConfig:
     weights: str = "imagenet"
     image_size: Annotated[int, Field(ge=16)] = 224
     width: Annotated[int, Field(ge=8)] = 32
+    check: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

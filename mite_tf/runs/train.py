@@ -23,7 +23,7 @@ from mite_tf.errors import MiteError
 from mite_tf.models import MITE
 from mite_tf.progress import say
 from mite_tf.recognition import recognize, wrong_kind
-from mite_tf.runs.build import build_model
+from mite_tf.runs.build import build_model, warnings_before
 from mite_tf.runs.config import Config, load_config
 from mite_tf.runs.fit import fit_stages
 from mite_tf.runs.folder import RunFolder
@@ -123,6 +123,9 @@ def train(
             for split in ("train", "dev"):
                 features.of(table.split(split).image_ids)  # raises where some are missing
         model = build_model(settings, len(vocabulary), features.shape if features else None)
+        if not started and not quiet:
+            for sentence in warnings_before(settings, model.image_encoder.backbone):
+                say(f"Warning: {sentence}", "yellow")
         if not started:  # only now, when nothing that was asked for is wrong
             folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
         tokenizer = WordPieceTokenizer(

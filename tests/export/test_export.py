@@ -166,6 +166,8 @@ def test_encoders_without_a_run_stand_as_a_second_version(exported, make_encoder
     card = (out / "MODEL_CARD.md").read_text()
     assert "# mine, version 2" in card
     assert "Training data" not in card
+    assert (first.warnings, len(second.warnings)) == ([], 1)
+    assert "**Warning.** The backbone has random weights: nothing has trained them." in card
     assert (first.version, second.version) == (1, 2)
     assert first.space != second.space
     for name in ("image", "text"):

@@ -1,9 +1,13 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.models import application_backbone, file_backbone, load_backbone, small_cnn
+from mite_tf.models.applications import preprocessed_colours, with_preprocessing
+from mite_tf.models.backbone_checks import probe
 
 
 def saved(path, *, pooled=True, size=32):
@@ -45,14 +49,12 @@ def test_file_backbone_takes_other_sizes_where_its_layers_do(tmp_path):
 @pytest.mark.parametrize("family", ["MobileNetV3Small", "MobileNetV2", "EfficientNetV2B0"])
 def test_applications_take_pixels_in_0_to_255(family):
     backbone = application_backbone(family, image_size=64, weights=None)
-    inner = next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
+    build = getattr(keras.applications, family)
+    plain = build(include_top=False, weights=None, input_shape=(64, 64, 3))
+    plain.set_weights(backbone.get_weights())
     pixels = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
-    module = {
-        "MobileNetV3Small": keras.applications.mobilenet_v3,
-        "MobileNetV2": keras.applications.mobilenet_v2,
-        "EfficientNetV2B0": keras.applications.efficientnet_v2,
-    }[family]
-    expected = inner.predict_on_batch(module.preprocess_input(pixels.copy()))
+    module = sys.modules[build.__module__]
+    expected = plain.predict_on_batch(module.preprocess_input(pixels.copy()))
     np.testing.assert_allclose(backbone.predict_on_batch(pixels), expected, atol=1e-5)
 
 
@@ -74,11 +76,10 @@ def test_applications_take_pixels_in_0_to_255(family):
     ],
 )
 def test_value_range_of_every_family_is_that_of_keras(family, module):
-    from mite_tf.models.backbones import _to_value_range
-
     pixels = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype("float32")
     inputs = keras.Input((4, 4, 3))
-    model = keras.Model(inputs, keras.layers.Identity()(_to_value_range(inputs, family)))
+    features = with_preprocessing(inputs, preprocessed_colours(family))
+    model = keras.Model(inputs, keras.layers.Identity()(features))
     expected = getattr(keras.applications, module).preprocess_input(pixels.copy())
     np.testing.assert_allclose(model.predict_on_batch(pixels), expected, atol=1e-4)
 
@@ -113,3 +114,37 @@ def test_errors_name_the_file_and_what_to_do(tmp_path):
         file_backbone(tmp_path / "vector.keras", feature_map=False)
     with pytest.raises(MiteError, match="Unknown backbone 'ResNext9'"):
         application_backbone("ResNext9")
+    with pytest.raises(MiteError, match=r"Did you mean MobileNetV2\b"):
+        load_backbone("mobilenet-v2", image_size=32, weights=None, feature_map=True)
+    with pytest.raises(MiteError, match=r"missing\.h5: no such file of weights"):
+        application_backbone("MobileNet", weights="missing.h5")
+    with pytest.raises(MiteError, match=r"InceptionV3 could not be built for images of 32 px"):
+        application_backbone("InceptionV3", image_size=32, weights=None)
+
+
+def test_weights_that_cannot_be_fetched_are_one_sentence_with_a_way_out(monkeypatch):
+    def fail(name, origin, **_):
+        raise Exception(f"URL fetch failure on {origin}: None -- [Errno -3] No name resolution")
+
+    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", fail)
+    with pytest.raises(MiteError) as raised:
+        application_backbone("MobileNetV2", image_size=96)
+    [line] = str(raised.value).splitlines()
+    assert "weights of MobileNetV2 could not be fetched from https://" in line
+    assert "([Errno -3] No name resolution)" in line
+    assert "`mite backbone MobileNetV2 --weights FILE --out NEW.keras`" in line
+
+
+def test_efficientnet_with_weights_from_a_file_divides_by_the_deviation(tmp_path):
+    """The published weights hold deviations where the layer takes variances."""
+    build = keras.applications.EfficientNetB0
+    published = build(include_top=False, weights=None, input_shape=(32, 32, 3))
+    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    published.layers[2].set_weights([np.array(mean), np.array(deviation), np.array(0)])
+    published.save_weights(tmp_path / "b0.weights.h5")
+    backbone = application_backbone(
+        "EfficientNetB0", image_size=32, weights=tmp_path / "b0.weights.h5"
+    )
+    red = probe(backbone).colours[1]
+    expected = ((np.array([1, 0, 0]) - mean) / deviation).tolist()
+    assert red.tolist() == pytest.approx(expected, abs=1e-3)
