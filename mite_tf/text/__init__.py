@@ -1,14 +1,30 @@
-"""Texts to token ids: tokenisation inside the graph, and its vocabulary."""
+"""Texts to token ids: tokenisation inside the graph, and its vocabulary.
 
-from mite_tf.text.tokenizer import (
-    PADDING,
-    UNKNOWN,
-    TokenTable,
-    WordPieceTokenizer,
-    learn_vocabulary,
-    read_vocabulary,
-    write_vocabulary,
-)
+What a word is stands in `words`, which loads no TensorFlow; nor does importing this.
+
+Example:
+    >>> import mite_tf.text
+    >>> "learn_vocabulary" in dir(mite_tf.text)
+    True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mite_tf.text.words import split_words
+
+if TYPE_CHECKING:
+    from mite_tf.text.tokenizer import (
+        PADDING,
+        UNKNOWN,
+        TokenTable,
+        WordPieceTokenizer,
+        learn_vocabulary,
+        read_vocabulary,
+        write_vocabulary,
+    )
 
 __all__ = [
     "PADDING",
@@ -17,5 +33,18 @@ __all__ = [
     "WordPieceTokenizer",
     "learn_vocabulary",
     "read_vocabulary",
+    "split_words",
     "write_vocabulary",
 ]
+
+
+if not TYPE_CHECKING:  # a name that is not listed is an error for a type checker
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            return getattr(import_module("mite_tf.text.tokenizer"), name)
+        raise AttributeError(f"module 'mite_tf.text' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
