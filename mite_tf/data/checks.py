@@ -5,7 +5,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +17,7 @@ from mite_tf.data.collector import CaptionedImage
 from mite_tf.data.problem import KINDS, Problem, counted
 from mite_tf.data.readers import read
 from mite_tf.data.splits import split_rank
+from mite_tf.data.unknown_words import find_unknown, shares_of_unknown_words
 from mite_tf.errors import MiteError
 from mite_tf.progress import progress as shown_progress
 
@@ -76,9 +77,10 @@ def check(
     ]
     found += _find_twins(table.rows, [inspection.digest for inspection in inspections])
     broken = {problem.image for problem in found if problem.severity == "error"}
-    usable = tuple(row for row in table if row.image not in broken)
-    problems = (*table.problems, *found)
-    return CheckReport(replace(table, rows=usable, problems=()), problems, images=len(table))
+    usable = replace(table, rows=tuple(row for row in table if row.image not in broken))
+    shares = shares_of_unknown_words(usable)
+    problems = (*table.problems, *found, *find_unknown(usable, shares))
+    return CheckReport(replace(usable, problems=()), problems, len(table), shares)
 
 
 def _find_twins(
@@ -109,11 +111,13 @@ class CheckReport:
         table: The rows without errors; its own `problems` are empty.
         problems: Everything found, in reading order, image files last.
         images: Number of images with captions, usable or not.
+        unknown_words: Share of words, by split, that hold a character which train lacks.
     """
 
     table: CaptionedImages
     problems: tuple[Problem, ...]
     images: int
+    unknown_words: dict[str, float] = field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -146,6 +150,9 @@ class CheckReport:
             console.print(Text(str(text), style), soft_wrap=True)
 
         line(f"Usable: {self.table.summary()}")
+        if self.unknown_words:
+            shares = [f"{share:.1%} of {split}" for split, share in self.unknown_words.items()]
+            line(f"Words with a character that train lacks: {', '.join(shares)}.")
         if not self.problems:
             line(f"No problems in {counted(self.images, 'image')}.", "green")
             return
@@ -173,6 +180,7 @@ class CheckReport:
                 "captions": len(table.captions),
                 "splits": table.splits,
             },
+            "unknown_words": self.unknown_words,
             "counts": self.counts,
             "problems": [
                 {

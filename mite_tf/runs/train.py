@@ -26,6 +26,7 @@ from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.inputs import StageInputs
 from mite_tf.runs.run import Run
 from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
+from mite_tf.text.words import MANY_UNKNOWN
 from mite_tf.training import Interruption, Stage
 
 
@@ -104,6 +105,7 @@ def train(
             size=text.vocabulary_size,
             minimum_count=text.minimum_count,
             lower_case=text.lower_case,
+            strip_accents=text.strip_accents,
         )
     with _reproducible(settings.training.seed), Interruption() as interruption:
         features = None
@@ -113,7 +115,10 @@ def train(
         if not started:  # only now, when nothing that was asked for is wrong
             folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
         tokenizer = WordPieceTokenizer(
-            vocabulary, max_length=text.max_length, lower_case=text.lower_case
+            vocabulary,
+            max_length=text.max_length,
+            lower_case=text.lower_case,
+            strip_accents=text.strip_accents,
         )
         inputs = StageInputs(
             learned_from,
@@ -130,8 +135,20 @@ def train(
                 f"{inputs.train_ids.truncated} of {len(inputs.train_ids.ids)} train captions are "
                 f"longer than tokenizer.max_length={tokenizer.max_length} tokens and were cut."
             )
+        if not quiet:
+            _tell_unknown(inputs.train_ids.unknown, inputs.dev_ids.unknown)
         fit_stages(model, inputs, settings, folder, interruption, callbacks=callbacks, quiet=quiet)
     return folder
+
+
+def _tell_unknown(train: float, dev: float) -> None:
+    """Says how much of the captions the vocabulary lacks, and warns if it is much."""
+    CONSOLE.print(f"Unknown words: {train:.1%} of the tokens of train, {dev:.1%} of dev.")
+    if max(train, dev) > MANY_UNKNOWN:
+        CONSOLE.print(
+            "Warning: an unknown word says nothing, and captions that differ in such words alone "
+            "are the same. Are the captions of dev in a language that train has?"
+        )
 
 
 @contextmanager
