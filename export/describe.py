@@ -61,6 +61,7 @@ def describe(
             "vocabulary_size": len(tokenizer.vocabulary),
             "max_length": tokenizer.max_length,
             "lower_case": tokenizer.lower_case,
+            "strip_accents": tokenizer.strip_accents,
             "captions_compared": captions_compared,
         },
         training=training,
@@ -124,6 +125,7 @@ def embedding_space(encoders: Encoders) -> str:
         "vocabulary": tokenizer.vocabulary,
         "max_length": tokenizer.max_length,
         "lower_case": tokenizer.lower_case,
+        "strip_accents": tokenizer.strip_accents,
     }
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

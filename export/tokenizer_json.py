@@ -1,10 +1,9 @@
 """`tokenizer.json`: the tokenizer of the graph, in the format of Hugging Face `tokenizers`.
 
-The graph maps every code point by itself (case, compatibility forms, accents), splits at white
-space, punctuation and CJK characters, and cuts words into pieces. No ready-made normalizer does
-the same to the last character, so the rules are read off the graph's own operations, code point
-by code point, and written as plain character classes: these depend on no version of Unicode and
-mean the same to every language that reads the file.
+After a decomposition (NFD) the graph maps every character by itself, and a second one puts the
+marks into order. No ready-made normalizer maps the same to the last character, so the rules are
+read off the graph's own operations, code point by code point, and written as plain character
+classes: these depend on no version of Unicode and mean the same to every language that reads them.
 """
 
 from __future__ import annotations
@@ -15,76 +14,70 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-import tensorflow as tf
-import tensorflow_text
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from mite_tf.errors import MiteError
 from mite_tf.text import PADDING, UNKNOWN, WordPieceTokenizer
+from mite_tf.text.tokenizer import normalize_in_graph, split_in_graph
+from mite_tf.text.words import LONGEST_WORD
 
-# Longest word that the graph looks up, in bytes; a longer one is unknown.
-_LONGEST_WORD = 100
 _SUFFIX = "##"
-_SYLLABLES = {chr(code) for code in range(0xAC00, 0xD7A4)}
-_JAMO = {chr(code) for code in range(0x1100, 0x1200)}
 
 
 def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
     """Builds the tokenizer that gives the same ids as the graph; `save(path)` writes the file.
 
-    It cuts at `max_length` ids and pads with 0 to the longest of a batch. The graph measures words
-    in bytes, so the vocabulary is written in the alphabet of bytes that `ByteLevel` maps to; ASCII
-    stays as it is.
+    It cuts at `max_length` ids and pads with 0 to the longest of a batch.
 
     Example:
         >>> layer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "dog", "run", "##s"])
-        >>> tokenizer_json(layer).encode("Á DOG, runs").ids
+        >>> tokenizer_json(layer).encode("A DOG, runs").ids
         [2, 3, 1, 4, 5]
     """
-    spaces, isolated = _separators()
-    mapped = _normalized(tokenizer.lower_case)
+    kinds = _kinds()
+    mapped = _normalized(tokenizer.lower_case, tokenizer.strip_accents)
     known = {c for entry in tokenizer.vocabulary for c in entry.removeprefix(_SUFFIX) or entry}
     known -= mapped.keys()  # the graph never gets to see these
-    unknown_word = next(c for c in map(chr, range(0x250, 0x500)) if c not in known | mapped.keys())
-    unknown_isolated = next(c for c in sorted(isolated) if c not in known | mapped.keys())
+    of_words = map(chr, range(0x250, 0x500))
+    unknown_word, unknown_alone = (
+        next(c for c in some if c not in known | mapped.keys() | kinds["mark"] and c in kinds[kind])
+        for some, kind in ((of_words, "letter"), (sorted(kinds["alone"]), "alone"))
+    )
 
     def as_looked_up(text: str) -> str:
-        """All that the vocabulary tells apart in a normalised text."""
+        """All that the vocabulary tells apart in a normalised text; marks have an order, too."""
         return "".join(
-            " " if c in spaces
-            else c if c in known
-            else unknown_isolated if c in isolated
+            " " if c in kinds["space"]
+            else c if c in known or c in kinds["mark"]
+            else unknown_alone if c in kinds["alone"]
             else unknown_word
             for c in text
         )  # fmt: skip
 
-    by_arithmetic = _SYLLABLES & mapped.keys() if known & _JAMO else set()
+    decompose = normalizers.NFD()
     rules = defaultdict(list)
-    for character in mapped.keys() - by_arithmetic:
-        rules[as_looked_up(mapped[character])].append(character)
-    rules[" "] += spaces - mapped.keys()
-    steps: list[normalizers.Normalizer] = [
-        normalizers.Replace(_one_of(rules[text]), text) for text in sorted(rules)
-    ]
-    if by_arithmetic:
-        steps.append(normalizers.NFD())  # instead of 11,172 rules
+    for character, text in mapped.items():
+        if decompose.normalize_str(character) == character:  # else it is never seen
+            rules[as_looked_up(text)].append(character)
+    rules[" "] += kinds["space"] - mapped.keys()
+    replacements = [normalizers.Replace(_one_of(rules[text]), text) for text in sorted(rules)]
 
-    in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    entries = [in_bytes.pre_tokenize_str(entry)[0][0] for entry in tokenizer.vocabulary]
     result = Tokenizer(
         models.WordPiece(
-            {entry: number for number, entry in enumerate(entries)},
+            {entry: number for number, entry in enumerate(tokenizer.vocabulary)},
             unk_token=UNKNOWN,
             continuing_subword_prefix=_SUFFIX,
-            max_input_chars_per_word=_LONGEST_WORD,
+            max_input_chars_per_word=LONGEST_WORD,
         )
     )
-    result.normalizer = normalizers.Sequence(steps)
+    result.normalizer = normalizers.Sequence([decompose, *replacements, decompose])
+    alone, marks = _class(kinds["alone"]), _class(kinds["mark"])
     result.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(_one_of(isolated), "isolated"),
             pre_tokenizers.WhitespaceSplit(),
-            in_bytes,
+            pre_tokenizers.Split(Regex(f"^{marks}+"), "removed"),
+            pre_tokenizers.Split(Regex(f"{alone}{marks}*"), "isolated"),
+            pre_tokenizers.Split(Regex(f".{{1,{LONGEST_WORD}}}"), "isolated"),
         ]
     )
     result.enable_truncation(tokenizer.max_length)
@@ -110,26 +103,27 @@ def check_ids(path: str | Path, tokenizer: WordPieceTokenizer, captions: Sequenc
 
 
 @cache
-def _normalized(lower_case: bool) -> dict[str, str]:
+def _normalized(lower_case: bool, strip_accents: bool) -> dict[str, str]:
     """What the graph makes of each character that it does not leave as it is."""
-    normalizer = tensorflow_text.FastBertNormalizer(lower_case_nfd_strip_accents=lower_case)
     characters = _characters()
-    results = normalizer.normalize(tf.constant(characters)).numpy()
+    results = normalize_in_graph(characters, lower_case, strip_accents).numpy()
     pairs = zip(characters, map(bytes.decode, results), strict=True)
     return {character: text for character, text in pairs if text != character}
 
 
 @cache
-def _separators() -> tuple[set[str], set[str]]:
-    """Characters at which the graph splits: those that vanish, and those that stand alone."""
-    pieces = tensorflow_text.FastWordpieceTokenizer(
-        ["a", UNKNOWN], token_out_type=tf.int32, unknown_token=UNKNOWN
+def _kinds() -> dict[str, set[str]]:
+    """Characters by what the graph does with one between letters; marks also behind a stop."""
+    kinds: dict[str, set[str]] = {name: set() for name in ("letter", "space", "alone", "mark")}
+    characters = sorted(set(_characters()) - _normalized(False, False).keys())
+    between, behind = (
+        split_in_graph([f"{before}{c}a" for c in characters], False, False) for before in "a."
     )
-    characters = _characters()
-    counts = pieces.tokenize(tf.constant([f"a{c}a" for c in characters])).row_lengths().numpy()
-    spaces = {c for c, count in zip(characters, counts, strict=True) if count == 2}
-    isolated = {c for c, count in zip(characters, counts, strict=True) if count == 3}
-    return spaces, isolated
+    for character, count in zip(characters, between.row_lengths().numpy(), strict=True):
+        kinds[list(kinds)[count - 1]].add(character)
+    firsts = behind.to_tensor()[:, 0].numpy()
+    kinds["mark"] |= {c for c, first in zip(characters, firsts, strict=True) if first != b"."}
+    return kinds
 
 
 @cache
@@ -138,6 +132,10 @@ def _characters() -> list[str]:
 
 
 def _one_of(characters: Iterable[str]) -> Regex:
+    return Regex(_class(characters))
+
+
+def _class(characters: Iterable[str]) -> str:
     """Character class, as ranges, in the syntax that Oniguruma and JavaScript share."""
     ranges: list[list[int]] = []
     for code in sorted(map(ord, characters)):
@@ -145,7 +143,7 @@ def _one_of(characters: Iterable[str]) -> Regex:
             ranges[-1][1] = code
         else:
             ranges.append([code, code])
-    return Regex(f"[{''.join(_range(*each) for each in ranges)}]")
+    return f"[{''.join(_range(*each) for each in ranges)}]"
 
 
 def _range(first: int, last: int) -> str:

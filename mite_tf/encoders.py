@@ -150,7 +150,10 @@ class Encoders:
         self.image_encoder.save(folder / "image_encoder.keras")
         self.text_encoder.save(folder / "text_encoder.keras")
         write_vocabulary(folder / "vocabulary.txt", self.tokenizer.vocabulary)
-        of_text = {name: getattr(self.tokenizer, name) for name in ("max_length", "lower_case")}
+        of_text = {
+            name: getattr(self.tokenizer, name)
+            for name in ("max_length", "lower_case", "strip_accents")
+        }
         of_images = self.preprocessing and self.preprocessing.to_dict()
         settings = {"tokenizer": of_text, "preprocessing": of_images}
         (folder / "encoders.json").write_text(json.dumps(settings, indent=2) + "\n")
@@ -171,8 +174,9 @@ class Encoders:
                 keras.saving.load_model(folder / f"{name}_encoder.keras", compile=False)
                 for name in ("image", "text")
             )
-            tokenizer = WordPieceTokenizer(
-                read_vocabulary(folder / "vocabulary.txt"), **settings["tokenizer"]
+            vocabulary = read_vocabulary(folder / "vocabulary.txt")
+            tokenizer = WordPieceTokenizer.from_config(
+                {"vocabulary": vocabulary, **settings["tokenizer"]}
             )
         except (OSError, ValueError, KeyError) as error:
             raise MiteError(f"{folder}: holds no readable encoders: {error}") from error

@@ -14,6 +14,10 @@ class MiteError(ValueError):
     """
 
 
+class UnknownWordsWarning(UserWarning):
+    """A text without any word that was learned: its embedding says nothing about it."""
+
+
 def invalid_argument(argument: str, value: object, expected: str) -> ValueError:
     """Builds the error for an argument outside its range.
 

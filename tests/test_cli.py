@@ -14,7 +14,9 @@ def photos(tmp_path):
         for number in range(3):
             colour = (80 * number, 0, 9 * len(split))  # no picture in both splits
             Image.new("RGB", (20, 20), colour).save(folder / split / f"{number}.jpg")
-            (folder / split / f"{number}.txt").write_text(f"picture {number} of {split}\n")
+            (folder / split / f"{number}.txt").write_text(
+                f"picture {number} of {split}, not of train or dev\n"
+            )
     return folder
 
 
@@ -150,5 +152,7 @@ def test_the_whole_way_by_command_line(tmp_path, capsys):
     capsys.readouterr()
     assert main(["search", run, "--data", scenes, "a red star", "--html", str(found)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 10
+    assert main(["search", run, "--data", scenes, "犬"]) == 0
+    assert capsys.readouterr().err.startswith("mite: No word of '犬' is known")
     assert page.stat().st_size > 10_000
     assert found.stat().st_size > 5_000

@@ -13,8 +13,9 @@ from PIL import Image
 
 _BLOCKS = (
     (0x00, 0x7F), (0x80, 0x24F), (0x300, 0x3FF), (0x400, 0x4FF), (0x590, 0x6FF), (0x900, 0x97F),
-    (0xE00, 0xE7F), (0x1100, 0x11FF), (0x2000, 0x206F), (0x2100, 0x218F), (0x3040, 0x30FF),
-    (0x4E00, 0x4EFF), (0xAC00, 0xACFF), (0xF900, 0xFAFF), (0xFB00, 0xFB06), (0xFE00, 0xFE0F),
+    (0xE00, 0xE7F), (0xF00, 0xFFF), (0x1000, 0x109F), (0x1100, 0x11FF), (0x1780, 0x17FF),
+    (0x2000, 0x206F), (0x2100, 0x218F), (0x3040, 0x30FF), (0x4E00, 0x4EFF), (0xA980, 0xA9DF),
+    (0xAC00, 0xACFF), (0xF900, 0xFAFF), (0xFB00, 0xFB06), (0xFE00, 0xFE0F),
     (0xFF00, 0xFFEF), (0x1F300, 0x1F64F), (0x20000, 0x200FF), (0xE0000, 0xE007F),
 )  # fmt: skip
 
@@ -45,6 +46,12 @@ def captions(max_length: int) -> dict[str, str]:
         "compatibility forms": "ﬁne Ⅷ ｄｏｇ ½ ㎏ ①",
         "white space and control characters": "a\tdog\u00a0runs\u3000\x00fast\ufeff\u200b now\n",
         "combining marks": "do\u0301g c\u0327a\u0300fe\u0301",
+        "marks in another order": "ệ e\u0323\u0302 ê\u0323 \u0301dog",
+        "marks that carry meaning": "ガラス カラス ｶﾞﾗｽ ma má mà हिन्दी עִבְרִית",
+        "Thai": "สุนัขวิ่งบนชายหาดที่มีคลื่นลมแรงในตอนเช้า",
+        "other scripts without spaces": "ໝາແລ່ນ ឆ្កែរត់ ခွေးပြေး ཁྱི་རྒྱུག ꦱꦼꦒꦮꦺꦴꦤ꧀ 𠀀𪛐𰀀",
+        "long words": f"{'ACGT' * 40} {'д' * 99} https://example.org/{'a1b2' * 30} {'🐕' * 40}",
+        "no word": "\u200b\ufeff \x1b \ufe0f \u0301",
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import warnings
 
 from mite_tf.cli.options import Verbs, add_source, add_verb, chosen, tell_written
 from mite_tf.errors import printable
@@ -34,6 +36,11 @@ def _search(options: argparse.Namespace) -> None:
     from mite_tf.runs import search
 
     given = chosen(options, "query image split stage top format root html")
-    for hit in search(options.run, options.data, **given):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        hits = search(options.run, options.data, **given)
+    for each in told:
+        print(printable(f"mite: {each.message}"), file=sys.stderr)
+    for hit in hits:
         print(f"{hit.score:6.3f}  {printable(hit.id)}")
     tell_written(options.html)

@@ -5,7 +5,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,7 @@ from mite_tf.data.collector import CaptionedImage
 from mite_tf.data.problem import KINDS, Problem, counted
 from mite_tf.data.readers import read
 from mite_tf.data.splits import STANDARD, hashed_splits, split_rank
+from mite_tf.data.unknown_words import find_unknown, shares_of_unknown_words
 from mite_tf.errors import MiteError
 from mite_tf.progress import plain
 from mite_tf.progress import progress as shown_progress
@@ -88,8 +89,9 @@ def check(
         splits = hashed_splits([row.image for row in usable])
         usable = tuple(replace(row, split=each) for row, each in zip(usable, splits, strict=True))
     rest = replace(table, rows=usable, problems=())
-    problems = (*table.problems, *found, *_judge_splits(rest))
-    return CheckReport(rest, problems, images=len(table))
+    shares = shares_of_unknown_words(rest)
+    problems = (*table.problems, *found, *_judge_splits(rest), *find_unknown(rest, shares))
+    return CheckReport(rest, problems, len(table), shares)
 
 
 def _judge_splits(table: CaptionedImages) -> Iterator[Problem]:
@@ -139,11 +141,13 @@ class CheckReport:
         table: The rows without errors; its own `problems` are empty.
         problems: Everything found, in reading order, then image files, then splits.
         images: Number of images with captions, usable or not.
+        unknown_words: Share of words, by split, that hold a character which train lacks.
     """
 
     table: CaptionedImages
     problems: tuple[Problem, ...]
     images: int
+    unknown_words: dict[str, float] = field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -176,6 +180,9 @@ class CheckReport:
             console.print(plain(text, style), soft_wrap=True)
 
         line(f"Usable: {self.table.summary()}")
+        if self.unknown_words:
+            shares = [f"{share:.1%} of {split}" for split, share in self.unknown_words.items()]
+            line(f"Words with a character that train lacks: {', '.join(shares)}.")
         if not self.problems:
             line(f"No problems in {counted(self.images, 'image')}.", "green")
             return
@@ -203,6 +210,7 @@ class CheckReport:
                 "captions": len(table.captions),
                 "splits": table.splits,
             },
+            "unknown_words": self.unknown_words,
             "counts": self.counts,
             "problems": [
                 {

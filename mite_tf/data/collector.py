@@ -12,6 +12,7 @@ from pathlib import Path
 from mite_tf.data.problem import Place, Problem, counted, quote, shown
 from mite_tf.data.splits import STANDARD, canonical_split, hashed_splits, split_rank
 from mite_tf.files import is_hidden
+from mite_tf.text import split_words
 
 _USUAL = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images")
 _SAMPLE = 16
@@ -64,10 +65,10 @@ class _Entry:
 class Collector:
     """Collects images, captions and problems while a source is read.
 
-    The rules are the same for all formats: captions are stripped of white space around them; an
-    empty one is left out; the same caption twice is kept; rows that name the same image are
-    joined, whatever way they write its path; an image in two splits is kept in the one that must
-    stay unseen (test before dev before train). A blank split says nothing.
+    The rules are the same for all formats: captions are stripped of white space around them; one
+    that is empty or holds no word is left out; the same caption twice is kept; rows that name the
+    same image are joined, whatever way they write its path; an image in two splits is kept in the
+    one that must stay unseen (test before dev before train). A blank split says nothing.
 
     Args:
         base: Folder that the source lies in.
@@ -121,6 +122,11 @@ class Collector:
         elif not _encodable(caption := text.strip()):
             message = f"{image}: caption {quote(caption)} holds half a surrogate pair"
             self.report("bad-encoding", message, where, image)
+        elif not split_words(caption):
+            message = f"{image} has an empty caption"
+            if caption:
+                message += f": {quote(ascii(caption)[1:-1])} holds no word"
+            self.report("empty-caption", message, where, image)
         else:
             self.problems.update(dict.fromkeys(entry.add(image, caption, where)))
 

@@ -26,6 +26,8 @@ KINDS: dict[str, Severity] = {
     # Captions and splits.
     "empty-caption": "error",
     "duplicate-caption": "warning",
+    "unknown-caption": "warning",
+    "unknown-words": "warning",
     "no-captions": "error",
     "captions-without-image": "warning",
     "missing-split": "error",

@@ -61,6 +61,7 @@ class TokenizerConfig:
     minimum_count: _Count = 3
     max_length: _Count = 48
     lower_case: bool = True
+    strip_accents: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

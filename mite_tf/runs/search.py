@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 from mite_tf.data import CaptionedImages
 from mite_tf.data.feature_cache import fingerprint_of_images
 from mite_tf.encoders import Encoders
-from mite_tf.errors import MiteError
+from mite_tf.errors import MiteError, UnknownWordsWarning
 from mite_tf.recognition import recognize
 from mite_tf.reports import write_contact_sheet
 from mite_tf.retrieval import Hit, VectorIndex
 from mite_tf.runs.evaluate import embed_table, table_of
 from mite_tf.runs.folder import RunFolder
+from mite_tf.text import split_words
 
 
 def search(
@@ -51,16 +53,27 @@ def search(
         The results, best first: `id` is the image's id, or the caption.
 
     Raises:
-        MiteError: As for `embed`, or if not exactly one of `query` and `image` is given.
+        MiteError: As for `embed`, or if not exactly one of `query` and `image` is given, or the
+            text holds no word.
+
+    Warns:
+        UnknownWordsWarning: If no word of the text is known, so that the results say nothing.
     """
     if (query is None) == (image is None):
         raise MiteError("Give either a text or an image file to search for.")
-    if query is not None and not query.strip():
-        raise MiteError("The text to search for is empty.")
     if query is not None and recognize(query).kind == "image":
         raise MiteError(f"{query}: is an image file. Search with it by --image (image=...).")
+    if query is not None and not split_words(query):
+        raise MiteError("The text to search for is empty: it holds no word.")
     folder = RunFolder(run)
     encoders = folder.encoders(stage)
+    if query is not None and not encoders.tokenizer.knows([query])[0]:
+        warnings.warn(
+            f"No word of {query!r} is known from the captions that the run has learned from, so "
+            "the results say nothing about it. Search with other words.",
+            UnknownWordsWarning,
+            stacklevel=2,
+        )
     table = table_of(data, split, format, root)
     images, captions = _indices(folder, stage, encoders, table, quiet)
     if image is None:

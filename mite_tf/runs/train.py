@@ -30,6 +30,7 @@ from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.inputs import StageInputs
 from mite_tf.runs.run import Run
 from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
+from mite_tf.text.words import MANY_UNKNOWN
 from mite_tf.training import Interruption, Stage
 
 
@@ -115,6 +116,7 @@ def train(
             size=text.vocabulary_size,
             minimum_count=text.minimum_count,
             lower_case=text.lower_case,
+            strip_accents=text.strip_accents,
         )
     with _reproducible(settings.training.seed), Interruption() as interruption:
         features = None
@@ -129,7 +131,10 @@ def train(
         if not started:  # only now, when nothing that was asked for is wrong
             folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
         tokenizer = WordPieceTokenizer(
-            vocabulary, max_length=text.max_length, lower_case=text.lower_case
+            vocabulary,
+            max_length=text.max_length,
+            lower_case=text.lower_case,
+            strip_accents=text.strip_accents,
         )
         inputs = StageInputs(
             learned_from,
@@ -146,6 +151,8 @@ def train(
                 f"{inputs.train_ids.truncated} of {len(inputs.train_ids.ids)} train captions are "
                 f"longer than tokenizer.max_length={tokenizer.max_length} tokens and were cut."
             )
+        if not quiet:
+            _tell_unknown(inputs.train_ids.unknown, inputs.dev_ids.unknown)
         try:
             fit_stages(
                 model, inputs, settings, folder, interruption, callbacks=callbacks, quiet=quiet
@@ -163,6 +170,16 @@ def _has_stepped(model: MITE) -> bool:
     """Whether a training has gone through any batch."""
     optimizers = (model.optimizer, model.backbone_optimizer, model.discriminator_optimizer)
     return any(int(each.iterations) for each in optimizers)
+
+
+def _tell_unknown(train: float, dev: float) -> None:
+    """Says how much of the captions the vocabulary lacks, and warns if it is much."""
+    say(f"Unknown words: {train:.1%} of the tokens of train, {dev:.1%} of dev.")
+    if max(train, dev) > MANY_UNKNOWN:
+        say(
+            "Warning: an unknown word says nothing, and captions that differ in such words alone "
+            "are the same. Are the captions of dev in a language that train has?"
+        )
 
 
 @contextmanager

@@ -1,8 +1,22 @@
-"""Texts to token ids: tokenisation inside the graph, and its vocabulary."""
+"""Texts to token ids: tokenisation inside the graph, and its vocabulary.
+
+What a word is stands in `words`, which loads no TensorFlow; nor does importing this.
+
+Example:
+    >>> import mite_tf.text
+    >>> "learn_vocabulary" in dir(mite_tf.text)
+    True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from mite_tf.extras import from_extra
+from mite_tf.text.words import split_words
 
-with from_extra("tensorflow", "mite_tf.text"):
+if TYPE_CHECKING:
     from mite_tf.text.tokenizer import (
         PADDING,
         UNKNOWN,
@@ -20,5 +34,19 @@ __all__ = [
     "WordPieceTokenizer",
     "learn_vocabulary",
     "read_vocabulary",
+    "split_words",
     "write_vocabulary",
 ]
+
+
+if not TYPE_CHECKING:  # a name that is not listed is an error for a type checker
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            with from_extra("tensorflow", f"mite_tf.text.{name}"):
+                return getattr(import_module("mite_tf.text.tokenizer"), name)
+        raise AttributeError(f"module 'mite_tf.text' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +13,22 @@ import tensorflow as tf
 import tensorflow_text
 
 from mite_tf.errors import MiteError
+from mite_tf.text.words import IGNORED, LONGEST_WORD, UNSPACED
 
 PADDING = "[PAD]"
 UNKNOWN = "[UNK]"
 
-# Every character of the captions may enter the vocabulary: the default of the learner, 1,000,
-# would cut Chinese or Japanese short.
-_MAX_CHARACTERS = 100_000
+
+def _ranges(blocks: Sequence[tuple[int, int]]) -> str:
+    return "".join(f"\\x{{{first:X}}}-\\x{{{last:X}}}" for first, last in blocks)
+
+
+# The rules of `words`, in the syntax of RE2.
+_LEFT_OUT = rf"[\p{{Cf}}{_ranges(IGNORED)}]"
+_SPACES = r"[\p{Z}\p{Cc}]+"
+_MARKS_ON_NOTHING = r"(^| )\p{M}+"
+_ALONE = rf"[\p{{P}}\p{{S}}{_ranges(UNSPACED)}]\p{{M}}*"
+_WHOLE = rf"[^ ]{{{LONGEST_WORD}}}"
 
 
 class TokenTable(NamedTuple):
@@ -27,19 +37,29 @@ class TokenTable(NamedTuple):
     ids: np.ndarray  # int32 [captions, longest], padded with 0 on the right
     truncated: int
 
+    @property
+    def unknown(self) -> float:
+        """Share of the tokens that stand for an unknown word."""
+        return float((self.ids == 1).sum() / max(1, (self.ids > 0).sum()))
+
 
 @keras.saving.register_keras_serializable(package="mite_tf")
 class WordPieceTokenizer(keras.layers.Layer):
     """Turns texts into WordPiece ids, padded with 0.
 
-    Text is split at white space and punctuation, every CJK character by itself, and each word is
-    cut into the longest pieces that the vocabulary holds. The layer runs in a graph, so a
-    SavedModel that holds it takes plain strings.
+    Text is brought into one form (Unicode NFKD, case folded), so that a word typed in two ways has
+    the same ids, and split at white space. Punctuation, symbols, and the characters of scripts that
+    put no spaces between words, such as Han, kana and Thai, are words of their own, each with its
+    marks; words of more than 64 characters are cut. Then each word is cut into the longest
+    pieces that the vocabulary holds; one with a character that it lacks is unknown. The layer runs
+    in a graph, so a SavedModel that holds it takes plain strings.
 
     Args:
         vocabulary: List of strings; the first two must be `[PAD]` and `[UNK]`.
         max_length: Largest number of ids kept of a text; the rest is cut off.
-        lower_case: Whether to fold case and strip accents (Unicode NFD).
+        lower_case: Whether to fold case.
+        strip_accents: Whether to drop marks too: é is e then, but also Vietnamese má is ma,
+            Japanese ガ is カ, and Hindi, Hebrew, Arabic and Thai lose vowels.
 
     Call arguments:
         inputs: string tensor `[N]`, UTF-8.
@@ -58,6 +78,7 @@ class WordPieceTokenizer(keras.layers.Layer):
         vocabulary: Sequence[str],
         max_length: int = 48,
         lower_case: bool = True,
+        strip_accents: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -71,17 +92,20 @@ class WordPieceTokenizer(keras.layers.Layer):
         self.vocabulary = list(vocabulary)
         self.max_length = max_length
         self.lower_case = lower_case
+        self.strip_accents = strip_accents
         with tf.init_scope():
-            self._wordpiece = tensorflow_text.FastBertTokenizer(
+            self._wordpiece = tensorflow_text.FastWordpieceTokenizer(
                 self.vocabulary,
+                max_bytes_per_word=4 * LONGEST_WORD,
                 token_out_type=tf.int32,
                 unknown_token=UNKNOWN,
-                lower_case_nfd_strip_accents=lower_case,
+                no_pretokenization=True,
             )
 
     def ragged(self, inputs: Any) -> tf.RaggedTensor:
         """Returns the ids of each text `[N, (L)]`, neither cut nor padded."""
-        return self._wordpiece.tokenize(tf.convert_to_tensor(inputs, tf.string))
+        words = split_in_graph(inputs, self.lower_case, self.strip_accents)
+        return self._wordpiece.tokenize(words).merge_dims(-2, -1)
 
     def call(self, inputs: Any) -> tf.Tensor:
         return self.ragged(inputs)[:, : self.max_length].to_tensor(0)
@@ -95,13 +119,41 @@ class WordPieceTokenizer(keras.layers.Layer):
         table = ids[:, : self.max_length].to_tensor(0, shape=(None, longest)).numpy()
         return TokenTable(table, int((lengths > self.max_length).sum()))
 
+    def knows(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns for each text whether any of its words is known: bool `[N]`."""
+        return (self.table(texts).ids > 1).any(axis=1)
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary": self.vocabulary,
             "max_length": self.max_length,
             "lower_case": self.lower_case,
+            "strip_accents": self.strip_accents,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> WordPieceTokenizer:
+        """Makes a layer; one saved before there was `strip_accents` did so where it folded case."""
+        return cls(**{"strip_accents": config.get("lower_case", True), **config})
+
+
+def split_in_graph(texts: Any, lower_case: bool, strip_accents: bool) -> tf.RaggedTensor:
+    """Splits texts `[N]` into words `[N, (W)]`, inside the graph."""
+    replace = tf.strings.regex_replace
+    texts = replace(normalize_in_graph(texts, lower_case, strip_accents), _SPACES, " ")
+    texts = replace(replace(texts, _MARKS_ON_NOTHING, r"\1"), _ALONE, r" \0 ")
+    return tf.strings.split(replace(texts, _WHOLE, r"\0 "))
+
+
+def normalize_in_graph(texts: Any, lower_case: bool, strip_accents: bool) -> tf.Tensor:
+    """Brings texts into one form, inside the graph; bytes that are no UTF-8 become U+FFFD."""
+    texts = tf.strings.unicode_transcode(tf.convert_to_tensor(texts, tf.string), "UTF-8", "UTF-8")
+    texts = tensorflow_text.normalize_utf8(texts, "NFD")
+    if lower_case:
+        texts = tensorflow_text.case_fold_utf8(texts)  # compatibility forms, too
+    texts = tensorflow_text.normalize_utf8(tf.strings.regex_replace(texts, _LEFT_OUT, ""), "NFKD")
+    return tf.strings.regex_replace(texts, r"\p{Mn}", "") if strip_accents else texts
 
 
 def learn_vocabulary(
@@ -110,15 +162,20 @@ def learn_vocabulary(
     size: int = 8000,
     minimum_count: int = 3,
     lower_case: bool = True,
+    strip_accents: bool = False,
 ) -> list[str]:
     """Learns a WordPiece vocabulary, in order of ids; `[PAD]` is 0 and `[UNK]` is 1.
 
+    Every character of the captions enters, so that none of their words is unknown.
+
     Args:
         captions: Those of the train split alone: words of other splits would leak into training.
-        size: Largest number of entries. The learner aims at it within five per cent and stays
-            below it when few words are frequent enough.
-        minimum_count: A word or piece enters when it occurs at least this often.
+        size: Largest number of entries, unless the characters alone are more. The learner aims at
+            it within five per cent and stays below it when few words are frequent enough.
+        minimum_count: A word or piece of several characters enters when it occurs at least this
+            often.
         lower_case: As for `WordPieceTokenizer`.
+        strip_accents: As for `WordPieceTokenizer`.
 
     Raises:
         MiteError: The captions hold no word at all.
@@ -128,21 +185,25 @@ def learn_vocabulary(
         >>> words[:2], "dog" in words
         (['[PAD]', '[UNK]'], True)
     """
-    from tensorflow_text.tools.wordpiece_vocab.bert_vocab_from_dataset import (
-        bert_vocab_from_dataset,
-    )
+    from tensorflow_text.tools.wordpiece_vocab.wordpiece_tokenizer_learner_lib import learn
 
-    if not any(caption.strip() for caption in captions):
+    counts: Counter[bytes] = Counter()
+    for start in range(0, len(captions), 1024):
+        words = split_in_graph(captions[start : start + 1024], lower_case, strip_accents)
+        counts.update(words.flat_values.numpy().tolist())
+    if not counts:
         raise MiteError(
             f"No words to learn a vocabulary from: {len(captions)} captions were given and none "
             "holds a word. Check that the train split has captions."
         )
-    return bert_vocab_from_dataset(
-        tf.data.Dataset.from_tensor_slices(list(captions)).batch(1024),
+    return learn(
+        [(word.decode(), count) for word, count in counts.items()],
         size,
         [PADDING, UNKNOWN],
-        bert_tokenizer_params={"lower_case": lower_case},
-        learn_params={"lower_thresh": minimum_count, "max_unique_chars": _MAX_CHARACTERS},
+        lower_thresh=minimum_count,
+        max_input_tokens=-1,
+        max_token_length=LONGEST_WORD,
+        max_unique_chars=0x110000,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest
@@ -47,6 +47,10 @@ class OnnxBackend(Backend):
         [embedding] = self._session.run(["embedding"], {self._input: values})
         return embedding
 
+    def unknown(self, texts: Sequence[str]) -> list[str]:
+        ids = self._words.ids(texts) if self._words and texts else np.zeros((0, 1))
+        return [text for text, row in zip(texts, ids, strict=True) if not (row > 1).any()]
+
     def close(self) -> None:
         del self._session
 
@@ -67,8 +71,8 @@ class _Words:
     """Cuts texts into token ids, as `tokenizers` does with the same file, but remembers words.
 
     The normaliser of an export is some hundred replacements, each of which reads the whole text;
-    that takes longer than a small encoder. But it maps every character by itself, and words are
-    cut without regard to each other, so both can be remembered.
+    that takes longer than a small encoder. But between two decompositions it maps every character
+    by itself, and words are cut without regard to each other, so both can be remembered.
     """
 
     def __init__(self, data: bytes, max_length: int) -> None:
@@ -107,7 +111,11 @@ def _normalizer(tokenizer: Any, described: Any) -> Callable[[str], str]:
     if described is None:
         return str
     steps = described["normalizers"] if described["type"] == "Sequence" else [described]
-    if all(step["type"] == "Replace" for step in steps):
-        character = lru_cache(_WORDS)(tokenizer.normalizer.normalize_str)
+    kinds = [step["type"] for step in steps]
+    character = lru_cache(_WORDS)(tokenizer.normalizer.normalize_str)
+    if set(kinds) == {"Replace"}:
         return lambda text: "".join(map(character, text))
+    if kinds[0] == kinds[-1] == "NFD" and set(kinds[1:-1]) <= {"Replace"}:
+        decompose = normalizers.NFD().normalize_str
+        return lambda text: decompose("".join(map(character, decompose(text))))
     return tokenizer.normalizer.normalize_str

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from mite_tf.errors import MiteError
+from mite_tf.errors import MiteError, UnknownWordsWarning
 from mite_tf.serving.client import protocol
 from mite_tf.serving.client.protocol import Failure, MetadataQuestion, StatusQuestion
 from mite_tf.serving.wire.tensors import type_name, type_number
@@ -72,6 +73,8 @@ class Local:
             rows[:] = question.rows
         try:
             rows = backend.prepare(question.signature, rows)
+            if rows.key == "text":
+                _warn_of(backend.unknown(rows.values))
             return protocol.Embedded(backend.run(rows), backend.version)
         except MiteError as error:
             raise Failure("INVALID_ARGUMENT", str(error)) from error
@@ -92,6 +95,18 @@ class Local:
                 "NOT_FOUND", f"{self._folder} holds version {backend.version} of the encoders."
             )
         return backend
+
+
+def _warn_of(unknown: list[str]) -> None:
+    """Warns of texts whose embedding says nothing."""
+    if unknown:
+        more = f" Nor do {len(unknown) - 1} others." if len(unknown) > 1 else ""
+        warnings.warn(
+            f"The text {unknown[0]!r} holds no word that the model knows, so its embedding says "
+            f"nothing about it.{more}",
+            UnknownWordsWarning,
+            stacklevel=2,
+        )
 
 
 def _metadata(model: str, backend: Any) -> protocol.ModelMetadata:

@@ -201,7 +201,7 @@ def test_pillow_neither_warns_nor_keeps_the_settings(check_files):
 
 
 def test_the_same_content_in_two_splits_is_a_leak(write, told):
-    lines = ["a.jpg,A.,train", "b.jpg,B.,test", "c.jpg,C.,dev", "d.jpg,D.,test", "e.jpg,E.,train"]
+    lines = ["a.jpg,A.,train", "b.jpg,A.,test", "c.jpg,A.,dev", "d.jpg,A.,test", "e.jpg,A.,train"]
     files = {f"{name}.jpg": JPEG for name in "abcd"} | {"e.jpg": encode(picture(5))}
     report = check(write({**files, "c.csv": "\n".join(["image,caption,split", *lines])}))
     assert told(report) == [
@@ -328,6 +328,42 @@ def test_the_json_says_it_all(check_files, tmp_path):
             "message": "cut.png is truncated: the end of the file is missing",
         }
     ]
+
+
+class TestUnknownWords:
+    def check(self, write, captions):
+        files = {f"{n}.png": encode(picture(n), "PNG") for n in range(len(captions))}
+        lines = [f"{n}.png,{text},{split}" for n, (split, text) in enumerate(captions)]
+        return check(write({**files, "captions.csv": "\n".join(["image,caption,split", *lines])}))
+
+    def test_words_of_characters_that_train_lacks(self, write):
+        captions = [
+            *(("train", "A dog runs."), ("train", "a god"), ("dev", "a gun"), ("dev", "a fox")),
+            *(("test", "人 跑"), ("test", "Nor sad")),
+        ]
+        report = self.check(write, captions)
+        assert report.unknown_words == {"dev": 0.25, "test": 0.5}
+        assert [problem.kind for problem in report.problems] == [
+            *["unknown-words"] * 2, "unknown-caption",
+        ]  # fmt: skip
+        assert report.problems[0].message.startswith("25% of the words of dev")
+        assert report.problems[2].where.line == 6
+        assert report.errors == ()
+        assert "train lacks: 25.0% of dev, 50.0% of test." in printed(report).replace("\n", " ")
+        assert json.loads(report.to_json())["unknown_words"] == report.unknown_words
+
+    def test_they_are_those_of_the_tokenizer(self, write):
+        from mite_tf.text import WordPieceTokenizer, learn_vocabulary
+
+        captions = [("train", "A dog runs é 犬"), ("dev", "a ḡod ë 猫 gun🐕 E")]
+        tokenizer = WordPieceTokenizer(learn_vocabulary([captions[0][1]]))
+        [ids] = tokenizer.table([captions[1][1]]).ids
+        assert (ids == 1).sum() == 4  # ḡod, ë, 猫 and 🐕
+        assert self.check(write, captions).unknown_words == {"dev": 4 / 7}
+
+    def test_nothing_is_said_without_a_train_split(self, write):
+        report = self.check(write, [("dev", "a gun"), ("dev", "犬")])
+        assert (report.unknown_words, report.problems) == ({}, ())
 
 
 def test_a_problem_is_of_a_known_kind():

@@ -9,8 +9,37 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mite_tf.data import read
-from mite_tf.data.collector import is_blank
 from mite_tf.errors import MiteError
+from mite_tf.text import split_words
+
+WORDLESS = ("\u200b\u200b", "\x01\x7f", "\ufe0f", "\u0301\u0323", "\ufeff", "\u3164")
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "jsonl", "folder", "flickr", "karpathy", "coco"])
+def test_captions_without_a_word_are_empty_in_every_format(write, told, format):
+    captions = [*WORDLESS, "犬", "!", "1"]
+    names = [f"{number}.jpg" for number in range(len(captions))]
+    pairs = list(zip(names, captions, strict=True))
+    rows = [{"filename": n, "split": "train", "sentences": [{"raw": t}]} for n, t in pairs]
+    coco = {
+        "images": [{"id": n, "file_name": n} for n in names],
+        "annotations": [{"image_id": n, "caption": t} for n, t in pairs],
+    }
+    files = {
+        "csv": {"c.csv": "image,caption\n" + "".join(f"{n},{t}\n" for n, t in pairs)},
+        "tsv": {"c.tsv": "image\tcaption\n" + "".join(f"{n}\t{t}\n" for n, t in pairs)},
+        "jsonl": {
+            "c.jsonl": "".join(json.dumps({"image": n, "caption": t}) + "\n" for n, t in pairs)
+        },
+        "folder": dict.fromkeys(names, "") | {n.replace("jpg", "txt"): f"\n{t}" for n, t in pairs},
+        "flickr": {"x.token": "".join(f"{n}#0\t{t}\n" for n, t in pairs)},
+        "karpathy": {"dataset_x.json": json.dumps({"images": rows})},
+        "coco": {"captions_train2017.json": json.dumps(coco)},
+    }
+    found = read(write(files[format]), format=format)
+    assert found.captions == captions[len(WORDLESS) :]
+    assert [kind for kind, _, _ in told(found)] == ["empty-caption"] * len(WORDLESS)
+
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
@@ -227,8 +256,8 @@ def test_a_file_or_a_folder_that_may_not_be_read(tmp_path, write, told, monkeypa
         read(tmp_path)
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip)
-captions = texts.filter(lambda text: not is_blank(text))
+characters = st.characters(exclude_categories=["Cs"])
+captions = st.text(characters, min_size=1).map(str.strip).filter(split_words)
 corpora = st.dictionaries(
     st.from_regex(r"[a-zäß犬]{1,5}( [0-9,\"']{1,3})?\.jpg", fullmatch=True),
     st.tuples(

@@ -10,8 +10,9 @@ from PIL import Image
 
 from mite_tf.data import CaptionedImages
 from mite_tf.encoders import Encoders
-from mite_tf.errors import MiteError
+from mite_tf.errors import MiteError, UnknownWordsWarning
 from mite_tf.runs import Run, build_model, embed, evaluate, load_config, search, train
+from mite_tf.runs.train import _tell_unknown
 from mite_tf.training import Checkpoint, read_values
 
 
@@ -109,6 +110,14 @@ class TestUse:
         first = search(run.path, table, "green", quiet=True)
         monkeypatch.setattr(Encoders, "embed_images", None)
         assert search(run.path, table, "green", quiet=True) == first
+
+    def test_a_query_of_unknown_words_says_so(self, run, table, capsys):
+        with pytest.warns(UnknownWordsWarning, match="No word of '犬 🐕' is known"):
+            search(run.path, table, "犬 🐕", quiet=True)
+        search(run.path, table, "犬 green", quiet=True)  # a warning would be an error
+        for wordless in ("", "\u200b\ufeff", "\x01", "\ufe0f", "\u0301"):
+            with pytest.raises(MiteError, match="is empty: it holds no word"):
+                search(run.path, table, wordless, quiet=True)
 
     def test_evaluation_holds_the_named_keys(self, run, table, tmp_path):
         evaluation = evaluate(run.path, table, html=tmp_path / "page.html", quiet=True)
@@ -225,7 +234,16 @@ class TestData:
         run = train(broken, tmp_path / "run", config=short, skip_bad=True)
         assert run.best().name == "0002-align"  # though the first epoch was as good
         assert run.info["data"]["images"]["train"] == 47
-        assert "left out" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "left out" in told
+        assert "Unknown words: 0.0% of the tokens of train, 0.0% of dev." in told
+        assert "Warning" not in told
+
+    def test_many_unknown_words_are_warned_of(self, capsys):
+        _tell_unknown(0, 0.05)
+        assert "Warning" not in capsys.readouterr().err
+        _tell_unknown(0, 0.051)
+        assert "5.1% of dev.\nWarning: an unknown word says nothing" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("override", "message"),

@@ -1,12 +1,21 @@
+import unicodedata
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mite_tf.errors import MiteError
-from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary, write_vocabulary
+from mite_tf.text import (
+    WordPieceTokenizer,
+    learn_vocabulary,
+    read_vocabulary,
+    split_words,
+    write_vocabulary,
+)
+from mite_tf.text.tokenizer import split_in_graph
 
 CAPTIONS = [
     "A black dog runs over the snow .",
@@ -41,6 +50,102 @@ def test_unicode_forms_and_case_are_the_same_word(tokenizer):
     composed, decomposed = "L\u00c4UFT stra\u00dfe", "la\u0308uft Stra\u00dfe"
     ids = ids_of(tokenizer, [composed, decomposed, "läuft straße"])
     assert (ids == ids[0]).all()
+
+
+# Scripts that put no spaces between words.
+UNSPACED = {
+    "Thai": "สุนัขวิ่งบนชายหาดที่มีคลื่นลมแรงในตอนเช้า",
+    "Lao": "ໝາແລ່ນຢູ່ຫາດຊາຍ",
+    "Khmer": "ឆ្កែរត់លើឆ្នេរខ្សាច់",
+    "Myanmar": "ခွေးသည်ကမ်းခြေပေါ်တွင်ပြေးနေသည်",
+    "Japanese": "いぬがはまべをはしるスケートボード",
+    "Chinese": "一只狗在沙滩上跑",
+    "Tibetan": "ཁྱི་རྒྱུག",
+    "Javanese": "ꦱꦼꦒꦮꦺꦴꦤ꧀",
+    "Yi": "ꀀꀁꀂꀃ",
+    "rare Han": "\U00020000\U0002a6d0\U0002ceb0\U00030000\U00031350",
+}
+
+
+@pytest.mark.parametrize("script", UNSPACED)
+def test_scripts_without_spaces_are_words_of_one_character(script):
+    text = UNSPACED[script] * 9  # as one word these had been unknown, beyond 100 bytes
+    words = split_words(text)
+    assert len(words) > len(text) / 3
+    tokenizer = WordPieceTokenizer(learn_vocabulary([text], size=400), max_length=1000)
+    ids = ids_of(tokenizer, [text, text[:-1], text[1:]])
+    assert (ids != 1).all()
+    assert len({tuple(row) for row in ids}) == 3
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("x" * 300, "ACGT" * 99, "Donaudampfschiff" * 9, "д" * 200, "🐕" * 80),
+        *("e\u0301\u0323" * 99, "https://example.org/" + "a1b2" * 50, "a" + "\u0301" * 500),
+    ],
+)
+def test_a_long_word_is_cut_and_not_unknown(word):
+    tokenizer = WordPieceTokenizer(learn_vocabulary([word]), max_length=5000)
+    ids = ids_of(tokenizer, [word, word * 2])
+    assert (ids != 1).all()
+    assert (ids[0] != ids[1]).any()
+
+
+@pytest.mark.parametrize(
+    "different",
+    ["ガラス カラス", "ma má mà mả mã mạ", "schon schön", "के कै कु", "ผี ผี่ ผี้", "עָם עִם",
+     "כ כּ", "كَتَبَ كُتِبَ", "é è e", "ı i", "й и"],
+)  # fmt: skip
+def test_marks_that_carry_meaning_are_kept(different):
+    words = different.split()
+    tokenizer = WordPieceTokenizer(learn_vocabulary(words * 3))
+    assert len({tuple(row) for row in ids_of(tokenizer, words)}) == len(words)
+    stripped = WordPieceTokenizer(tokenizer.vocabulary, strip_accents=True)
+    if different != "ı i":
+        assert len({tuple(row) for row in ids_of(stripped, words)}) < len(words)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [["ガ", "カ\u3099", "ｶﾞ"], ["ệ", "e\u0323\u0302", "ê\u0323", "Ẹ\u0302"], ["STRASSE", "straße"],
+     ["ΣΟΦΟΣ", "σοφος"], ["한", "\u1112\u1161\u11ab"], ["ﬁne", "Fine"], ["İ", "i\u0307"],
+     ["ᾴ", "α\u0345\u0301"], ["می\u200cخواهم", "میخواهم"], ["❤\ufe0f", "❤"], ["①", "1"]],
+)  # fmt: skip
+def test_one_word_typed_in_two_ways_has_the_same_ids(same):
+    tokenizer = WordPieceTokenizer(learn_vocabulary(same[:1]))
+    ids = ids_of(tokenizer, same)
+    assert (ids == ids[0]).all()
+    assert (ids != 1).all()
+
+
+def test_a_symbol_does_not_make_the_word_beside_it_unknown():
+    tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "dog", "!"])
+    assert ids_of(tokenizer, ["dog🐕🐕! dog♥"]).tolist() == [[2, 1, 1, 3, 2, 1]]
+
+
+@given(st.text(max_size=60), st.booleans(), st.booleans())
+@settings(deadline=None, max_examples=300)
+def test_words_are_those_of_plain_python(text, lower_case, strip_accents):
+    assume(not any(unicodedata.category(character) in ("Cn", "Cs") for character in text))
+    [found] = split_in_graph([text], lower_case, strip_accents).to_list()
+    expected = split_words(text, lower_case=lower_case, strip_accents=strip_accents)
+    assert tuple(word.decode() for word in found) == expected
+
+
+def test_a_tokenizer_saved_before_marks_were_kept_goes_on_without_them():
+    words = ["[PAD]", "[UNK]", "cafe", "café"]
+    old = WordPieceTokenizer.from_config({"vocabulary": words, "max_length": 9, "lower_case": True})
+    assert ids_of(old, ["Café"]).tolist() == [[2]]
+    config = WordPieceTokenizer([*words[:3], "cafe\u0301"]).get_config()
+    assert ids_of(WordPieceTokenizer.from_config(config), ["Café"]).tolist() == [[3]]
+
+
+def test_the_table_tells_the_share_of_unknown_words():
+    tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "dog"])
+    assert tokenizer.table(["a dog", "a cat"]).unknown == 0.25
+    assert tokenizer.table([""]).unknown == 0
+    assert tokenizer.knows(["a cat", "cat", ""]).tolist() == [True, False, False]
 
 
 def test_case_is_kept_when_asked():
@@ -89,8 +194,9 @@ def test_vocabulary_file_round_trip(tmp_path, tokenizer):
 
 
 def test_errors_name_the_rule():
-    with pytest.raises(MiteError, match="train split"):
-        learn_vocabulary(["", " "])
+    for nothing in ([], ["", " "], ["\u200b\ufeff", "\0\x1b", "\ufe0f", "\u0301\u0323"]):
+        with pytest.raises(MiteError, match="train split"):
+            learn_vocabulary(nothing)
     with pytest.raises(ValueError, match="starts with"):
         WordPieceTokenizer(["dog"])
     with pytest.raises(ValueError, match="max_length=0"):

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mite_tf.errors import UnknownWordsWarning
 from mite_tf.export.verification.cases import images
 from mite_tf.serving import EmbeddingClient, EmbeddingError, start_server
 
 TEXTS = ["", "a dog runs", "a red circle, left", "dogs run in the grass", "🐕", "x" * 500] * 9
 CASES = images()
+of_unknown = pytest.mark.filterwarnings("ignore:The text .* holds no word")
 FILES = [CASES[name] for name in sorted(CASES)]
 
 
@@ -38,6 +40,14 @@ def address(server):
     return f"127.0.0.1:{server.port}"
 
 
+def test_in_this_process_a_text_of_unknown_words_is_told(export_folder):
+    with EmbeddingClient.local(export_folder) as client:
+        client.embed_text(["a dog", "a 犬"])  # a warning would be an error
+        with pytest.warns(UnknownWordsWarning, match="'犬 🐕' holds no word .* Nor do 2 others"):
+            client.embed_text(["犬 🐕", "a dog", "", "\u200b"])
+
+
+@of_unknown
 def test_both_give_what_keras_gives(export, remote, local):
     texts, files = export.keras.text(TEXTS), export.keras.images(FILES)
     for client in (remote, local):
@@ -47,6 +57,7 @@ def test_both_give_what_keras_gives(export, remote, local):
         assert client.versions == {"text": 1, "image": 1}
 
 
+@of_unknown
 def test_in_process_is_as_remote(remote, local):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     mixed = [*FILES, pixels, pixels.astype(np.float32), Image.fromarray(pixels).convert("CMYK")]
@@ -144,6 +155,7 @@ serve(sys.argv[1], port=int(sys.argv[2]), http_port=None, backend="onnx")
 """
 
 
+@of_unknown
 def test_a_killed_server_is_reached_again(export_folder, local):
     """`kill -9` in the middle of calls, and another start on the same port."""
     with socket.socket() as free:

@@ -1,0 +1,75 @@
+"""What a word is: the rules that the graph and `tokenizer.json` follow, without TensorFlow."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+# Blocks of scripts that put no spaces between words, in which every character is a word: Thai, Lao,
+# Tibetan; Myanmar; Khmer; Tai Le, New Tai Lue; Tai Tham; Balinese; Han radicals, numerals and
+# repeat marks, kana, Bopomofo; Han; Yi; Javanese; Tai Viet; Ahom; Tangut, Khitan; kana, Nushu; Han.
+UNSPACED = (
+    (0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x1950, 0x19FF), (0x1A20, 0x1AAF),
+    (0x1B00, 0x1B7F), (0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3021, 0x303C), (0x3040, 0x312F),
+    (0x31A0, 0x31BF), (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0xA4CF), (0xA980, 0xA9FF),
+    (0xAA60, 0xAADF), (0xF900, 0xFAFF), (0x11700, 0x1174F), (0x16FE0, 0x18DFF), (0x1AFF0, 0x1B2FF),
+    (0x20000, 0x3FFFD),
+)  # fmt: skip
+# What Unicode calls ignorable besides the category Cf: joiners, fillers and variation selectors.
+IGNORED = (
+    (0x34F, 0x34F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2065, 0x2065),
+    (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+# Longer words are cut into words of this many characters. Hardly a word of any language is longer,
+# and the time to look one up in `tokenizer.json` grows with the square.
+LONGEST_WORD = 64
+# Share of unknown words above which a warning is due: captions have about ten words, so that two
+# in five lose one.
+MANY_UNKNOWN = 0.05
+
+_SPACE, _MARK, _ALONE_MARK, _ALONE, _LETTER = " ',.a"
+
+
+def split_words(
+    text: str, *, lower_case: bool = True, strip_accents: bool = False
+) -> tuple[str, ...]:
+    """Splits a text into words as `WordPieceTokenizer` does before it looks them up.
+
+    Equal to the graph for all characters of the version of Unicode that Python knows.
+
+    Example:
+        >>> split_words("A dog, 犬と猫 ที่")
+        ('a', 'dog', ',', '犬', 'と', '猫', 'ที่')
+    """
+    text = unicodedata.normalize("NFD", text)
+    if lower_case:
+        text = unicodedata.normalize("NFKD", text.casefold()).casefold()
+    text = "".join(character for character in text if _kind(character))
+    text = unicodedata.normalize("NFKD", text)
+    if strip_accents:
+        text = "".join(each for each in text if unicodedata.category(each) != "Mn")
+    kinds = "".join(map(_kind, text))
+    kinds = re.sub(r"(^| )[',]+", lambda found: " " * len(found[0]), kinds)  # marks on nothing
+    found = (text[slice(*each.span())] for each in re.finditer(r"[.,][',]*|a[a']*", kinds))
+    return tuple(
+        word[start : start + LONGEST_WORD]
+        for word in found
+        for start in range(0, len(word), LONGEST_WORD)
+    )
+
+
+@lru_cache(1 << 16)
+def _kind(character: str) -> str:
+    """Space, mark, word of its own or part of one; empty for what is left out."""
+    code, category = ord(character), unicodedata.category(character)
+    if category == "Cf" or any(first <= code <= last for first, last in IGNORED):
+        return ""
+    if category == "Cc" or category.startswith("Z"):
+        return _SPACE
+    unspaced = any(first <= code <= last for first, last in UNSPACED)
+    if category.startswith("M"):
+        return _ALONE_MARK if unspaced else _MARK
+    if category[0] in "PS" or unspaced:
+        return _ALONE
+    return _LETTER
