@@ -120,8 +120,6 @@ def train(
             for split in ("train", "dev"):
                 features.of(table.split(split).image_ids)  # raises where some are missing
         model = build_model(settings, len(vocabulary), features.shape if features else None)
-        if not started:  # only now, when nothing that was asked for is wrong
-            folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
         tokenizer = WordPieceTokenizer(
             vocabulary, max_length=text.max_length, lower_case=text.lower_case
         )
@@ -140,6 +138,8 @@ def train(
                 f"{inputs.train_ids.truncated} of {len(inputs.train_ids.ids)} train captions are "
                 f"longer than tokenizer.max_length={tokenizer.max_length} tokens and were cut."
             )
+        if not started:  # only now, when nothing that was asked for is wrong
+            folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
         try:
             fit_stages(
                 model, inputs, settings, folder, interruption, callbacks=callbacks, quiet=quiet
