@@ -128,8 +128,6 @@ def train(
         if not started and not quiet:
             for sentence in warnings_before(settings, model.image_encoder.backbone):
                 say(f"Warning: {sentence}", "yellow")
-        if not started:  # only now, when nothing that was asked for is wrong
-            folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
         tokenizer = WordPieceTokenizer(
             vocabulary,
             max_length=text.max_length,
@@ -153,6 +151,8 @@ def train(
             )
         if not quiet:
             _tell_unknown(inputs.train_ids.unknown, inputs.dev_ids.unknown)
+        if not started:  # only now, when nothing that was asked for is wrong
+            folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
         try:
             fit_stages(
                 model, inputs, settings, folder, interruption, callbacks=callbacks, quiet=quiet
