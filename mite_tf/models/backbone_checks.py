@@ -30,7 +30,7 @@ class Probe(NamedTuple):
     @property
     def gets_pixels(self) -> bool:
         """Whether the first convolution gets pixels in 0-255 as they are."""
-        return self.colours is not None and np.allclose(self.colours, COLOURS, atol=2)
+        return self.colours is not None and bool(np.allclose(self.colours, COLOURS, atol=2))
 
 
 def probe(backbone: keras.Model) -> Probe:
@@ -44,12 +44,13 @@ def probe(backbone: keras.Model) -> Probe:
         >>> probe(small_cnn(image_size=32, width=8)).colours[1].tolist()  # red
         [1.0, -1.0, -1.0]
     """
-    height, width = backbone.input_shape[1:3]
+    height, width = (size or 224 for size in backbone.input_shape[1:3])
     fields = COLOURS.reshape(2, 2, 3).repeat(-(-height // 2), 0).repeat(-(-width // 2), 1)
     noise = np.random.default_rng(0).uniform(0, 255, (height, width, 3))
     pictures = np.stack([fields[:height, :width], noise]).astype(np.float32)
     seen: list[np.ndarray] = []
-    convolutions = [layer for layer in leaves(backbone) if "conv" in type(layer).__name__.lower()]
+    layers = dict.fromkeys(leaves(backbone))  # each once, also where models share one
+    convolutions = [layer for layer in layers if "conv" in type(layer).__name__.lower()]
     for layer in convolutions:
         _watch(layer, seen)
     logger = logging.getLogger("tensorflow")  # it finds that convolutions are compiled one by one
@@ -118,8 +119,13 @@ def backbone_warnings(backbone: keras.Model | None) -> list[str]:
     """
     if backbone is None:
         return []
-    found, family = probe(backbone), known_family(backbone)
-    sentences = [*_about_colours(found, family), *_about_scores(backbone, found.features)]
+    try:
+        found = probe(backbone)
+    except MiteError as error:
+        sentences = [f"The backbone cannot be used: {error}"]
+    else:
+        sentences = _about_colours(found, known_family(backbone))
+        sentences += _about_scores(backbone, found.features)
     if is_untrained(backbone):
         sentences.append("The backbone has random weights: nothing has trained them.")
     return sentences
@@ -200,22 +206,21 @@ def _about_scores(backbone: keras.Model, features: np.ndarray) -> list[str]:
 def _about_colours(found: Probe, family: Family | None) -> list[str]:
     if found.colours is None:
         return []
-    expected = None if family is None else preprocessed_colours(family.model)
-    inside = expected is None or np.allclose(expected, COLOURS)
     got = f"The first convolution of the backbone gets {_range(found.colours)}"
     if found.gets_pixels:
-        of_family = "most networks were" if family is None else f"{family.name} was not"
-        rest = "trained on smaller ones" if family is None else "trained on these"
-        return [f"{got}, pixels as they are, and {of_family} {rest}: is its preprocessing missing?"]
+        trained = "most networks were trained on smaller ones"
+        if family is not None:
+            trained = f"{family.name} was not trained on these"
+        return [f"{got}, pixels as they are, and {trained}: is its preprocessing missing?"]
     if np.ptp(found.colours) < 0.1:
         return [f"{got}, nearly nothing of a picture: are pixels scaled twice?"]
-    if not inside and np.abs(found.colours - expected).max() > 0.25 * np.ptp(expected):
-        assert family is not None
-        assert expected is not None
-        return [
-            f"{got}, and {family.name} of keras.applications was trained on {_range(expected)}."
-        ]
-    return []
+    if family is None:
+        return []
+    expected = preprocessed_colours(family.model)
+    far = np.abs(found.colours - expected).max() > 0.25 * np.ptp(expected)
+    if np.allclose(expected, COLOURS) or not far:  # the former has its own scaling inside
+        return []
+    return [f"{got}, and {family.name} of keras.applications was trained on {_range(expected)}."]
 
 
 def _range(colours: np.ndarray) -> str:
