@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
+from mite_tf.files import refusal_of_disk
 
 _SUFFIXES = {"litert": ".tflite", "openvino": ".xml"}
 
@@ -31,6 +32,8 @@ def write_keras_format(folder: Path, encoders: Encoders, name: str) -> None:
         try:
             encoder.export(str(path), format=name, verbose=False, input_signature=[specification])
         except Exception as error:  # each converter has its own classes, without a base
+            if refusal_of_disk(error) is not None:
+                raise
             raise MiteError(
                 f"The {encoder.name.replace('_', ' ')} cannot be written for {name}: "
                 f"{_last_line(error)} Leave {name} out of the formats."

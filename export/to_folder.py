@@ -162,8 +162,9 @@ def _verify(folder: Path) -> dict[str, Any]:
             check=False,
         )
         if done.returncode:
+            failed = "failed its verification" if done.returncode == 1 else "cannot be verified"
             raise MiteError(
-                "The export failed its verification and was removed.\n"
+                f"The export {failed} and was removed.\n"
                 + done.stderr.removeprefix("mite: ").strip()
             )
         return json.loads(result.read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mite_tf.cli.options import Verbs, add_client, add_verb, chosen, client_of, tell_written
+from mite_tf.errors import MiteError
 from mite_tf.extras import from_extra
 from mite_tf.files import written_beside
 
@@ -100,8 +101,15 @@ def _finish(options: argparse.Namespace, found: Any, plot: Callable[[Any], Any])
         with from_extra("serving", "--plot"):
             from mite_tf.reports.figures import to_png
 
-        with written_beside(options.plot, "wb") as file:
-            file.write(to_png(plot(found)))
+        try:
+            png = to_png(plot(found))
+        except MiteError:
+            if not found.interrupted:
+                raise
+            options.plot = None  # stopped before there was anything to draw
+        else:
+            with written_beside(options.plot, "wb") as file:
+                file.write(png)
     tell_written(options.json, options.plot)
     return 130 if found.interrupted else int(found.error_rate > options.max_error_rate)
 

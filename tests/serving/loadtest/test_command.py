@@ -1,6 +1,7 @@
 """`mite loadtest`, as it is typed."""
 
 import json
+import socket
 
 import pytest
 
@@ -20,7 +21,20 @@ def test_one_load_test_with_all_it_writes(serve_fake, tmp_path, capsys):
     assert written["clients"] == 2
     assert written["answered"] == written["requests"] > 0
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert f"{written['requests']:,} answered" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert f"{written['requests']:,} answered" in printed.out
+    assert printed.err.splitlines() == [f"Written: {numbers}", f"Written: {picture}"]
+
+
+def test_a_server_that_is_silent_is_told_while_it_is_waited_for(monkeypatch, caplog, capsys):
+    monkeypatch.setattr("mite_tf.serving.client.protocol.SILENCE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert run(place, "--deadline", "0.4") == 2
+    assert f"mite: {place}: DEADLINE_EXCEEDED: " in (told := capsys.readouterr().err)
+    assert "Is a server running there" in told
+    [line] = [each.getMessage() for each in caplog.records]
+    assert line.startswith(f"{place}: no answer for 0.1 s; waiting up to 0.4 s. Is a server")
 
 
 @pytest.mark.parametrize(("most", "status"), [("0.1", 1), ("0.9", 0)])
