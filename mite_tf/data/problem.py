@@ -39,7 +39,6 @@ KINDS: dict[str, Severity] = {
     "animated-image": "error",
     "identical-images": "warning",
     "non-rgb": "warning",
-    "exif-rotated": "warning",
 }
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mite_tf.data.images import naming_bad_images
 from mite_tf.evaluation import Evaluation
 from mite_tf.models import MITE
 from mite_tf.runs.config import Config
@@ -98,7 +99,8 @@ def fit_stages(
     if ended or checkpoint.epoch == schedule.epochs:
         return
     progress = TrainingProgress(schedule, inputs.steps, checkpoint.epoch, checkpoint.step, quiet)
-    with progress:
+    read = inputs.train.paths if inputs.precomputed is None else []
+    with progress, naming_bad_images(read):  # which may have changed since the check
         users.begin()
         while (epoch := checkpoint.epoch) < schedule.epochs and not ended:
             stage = schedule.stage_at(epoch)
