@@ -15,6 +15,7 @@ import tensorflow as tf
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mite_tf.data.feature_cache import fingerprint_of_model
+from mite_tf.data.images import Preprocessing
 from mite_tf.encoders import Encoders
 from mite_tf.evaluation import against_chance
 from mite_tf.export.manifest import ExportedFrom, Manifest
@@ -24,6 +25,7 @@ from mite_tf.models import backbone_warnings
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
              "tokenizers", "numpy")  # fmt: skip
+_IGNORED = ("orientation", "ignored")
 
 
 def describe(
@@ -121,13 +123,19 @@ def embedding_space(encoders: Encoders) -> str:
     whole = {
         "image": fingerprint_of_model(encoders.image_encoder),
         "text": fingerprint_of_model(encoders.text_encoder),
-        "preprocessing": encoders.preprocessing and encoders.preprocessing.to_dict(),
+        "preprocessing": encoders.preprocessing and _deciding(encoders.preprocessing),
         "vocabulary": tokenizer.vocabulary,
         "max_length": tokenizer.max_length,
         "lower_case": tokenizer.lower_case,
         "strip_accents": tokenizer.strip_accents,
     }
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def _deciding(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Without an orientation that is ignored, which earlier versions did without saying so."""
+    values = preprocessing.to_dict()
+    return {key: value for key, value in values.items() if (key, value) != _IGNORED}
 
 
 def write_model_card(path: Path, manifest: Manifest) -> None:

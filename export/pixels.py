@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mite_tf.errors import MiteError
-
-# What the graph reads. Pillow knows more, some of which start other programs.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+from mite_tf.image_files import ImageFileError, decode
+from mite_tf.orientation import orientation_of, upright
 
 
 def pixels_of(data: bytes, preprocessing: Mapping[str, Any]) -> np.ndarray:
     """Decodes an image file and resizes it, as the manifest of an export says.
 
-    The frame is squashed to the size. As in the graph, a rotation in EXIF is not applied,
-    transparency is dropped, and of an animation the first frame counts. Two kinds of GIF differ:
-    what is transparent has the colour of the palette here and is black in the graph, and a first
-    frame smaller than the whole is padded here alone.
+    The image is turned upright, unless its orientation is to be ignored, and squashed to the size.
+    What the graph refuses is refused here, too.
 
     Args:
         data: The bytes of a JPEG, PNG, GIF, BMP or WebP file.
-        preprocessing: `height`, `width`, `resize` (`bilinear`) and `value_range` (0 to 255).
+        preprocessing: `height`, `width`, `resize` (`bilinear`), `value_range` (0 to 255) and
+            `orientation` (`exif` or `ignored`, which it was before there was such an entry).
 
     Returns:
         float32 `[height, width, 3]` in 0-255, RGB; on average within 0.01 of the graph's.
@@ -34,6 +31,7 @@ def pixels_of(data: bytes, preprocessing: Mapping[str, Any]) -> np.ndarray:
         MiteError: If the bytes are no image, or the preprocessing is another one.
 
     Example:
+        >>> import io
         >>> file = io.BytesIO()
         >>> Image.new("RGB", (60, 40), (255, 0, 0)).save(file, "PNG")
         >>> how = {"height": 2, "width": 2, "resize": "bilinear", "value_range": [0.0, 255.0]}
@@ -41,17 +39,17 @@ def pixels_of(data: bytes, preprocessing: Mapping[str, Any]) -> np.ndarray:
         [255.0, 0.0, 0.0]
     """
     known = ("bilinear", [0.0, 255.0])
-    if (preprocessing["resize"], list(preprocessing["value_range"])) != known:
+    orientation = preprocessing.get("orientation", "ignored")
+    if (preprocessing["resize"], list(preprocessing["value_range"])) != known or (
+        orientation not in ("exif", "ignored")
+    ):
         raise MiteError(f"This preprocessing is not known here: {dict(preprocessing)}.")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            rgb = _rgb(image)
-    except UnidentifiedImageError as error:
-        raise MiteError(
-            "The bytes cannot be decoded as an image: not a JPEG, PNG, GIF, BMP or WebP file."
-        ) from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise MiteError(f"The bytes cannot be decoded as an image: {error}") from error
+        rgb = decode(data)
+    except ImageFileError as error:
+        raise MiteError(f"The bytes cannot be decoded as an image: the file {error}.") from error
+    if orientation == "exif":
+        rgb = upright(rgb, orientation_of(data))
     return resized(rgb, (preprocessing["height"], preprocessing["width"]))
 
 
@@ -72,10 +70,3 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         for number in range(3)
     ]
     return np.stack([np.asarray(channel) for channel in channels], axis=-1)
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip
-        grey = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    return np.asarray(image.convert("RGB"))

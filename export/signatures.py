@@ -56,7 +56,7 @@ def image_signatures(
 
     def files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.map_fn(
-            lambda data: preprocess(decode_image(data), preprocessing),
+            lambda data: preprocess(decode_image(data, preprocessing.orientation), preprocessing),
             _guarded(image_bytes, (None,)),
             fn_output_signature=tf.TensorSpec(size, tf.float32),
         )

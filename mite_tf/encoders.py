@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mite_tf.data import CaptionedImages
 from mite_tf.data.batches import pixel_batches
-from mite_tf.data.images import Preprocessing, decode_image
+from mite_tf.data.images import Preprocessing
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings
@@ -53,12 +53,22 @@ class Encoders:
             self._embed_pixels = _graph(image_encoder, tf.TensorSpec(shape))
 
     @classmethod
-    def of(cls, model: MITE, tokenizer: WordPieceTokenizer) -> Encoders:
-        """Returns the encoders of a model in training; they share its weights."""
+    def of(
+        cls,
+        model: MITE,
+        tokenizer: WordPieceTokenizer,
+        *,
+        orientation: Literal["exif", "ignored"] = "exif",
+    ) -> Encoders:
+        """Returns the encoders of a model in training; they share its weights.
+
+        `orientation` says whether images are turned upright, see `Preprocessing`.
+        """
         encoder = model.image_encoder
         preprocessing = None
         if encoder.backbone is not None:
-            preprocessing = Preprocessing(*encoder.input_shape[1:3])
+            height, width = encoder.input_shape[1:3]
+            preprocessing = Preprocessing(height, width, orientation=orientation)
         return cls(encoder, model.text_encoder, tokenizer, preprocessing)
 
     def embed_images(
@@ -87,26 +97,12 @@ class Encoders:
             raise MiteError(f"{missing[0]}: no such image file.")
         blocks, done = [], 0
         batches = pixel_batches([Path(path) for path in paths], self.preprocessing)
-        try:
-            for batch in batches if len(paths) else ():
-                blocks.append(self._embed_pixels(batch).numpy())
-                done += len(blocks[-1])
-                if on_progress:
-                    on_progress(done, len(paths))
-        except tf.errors.InvalidArgumentError as error:
-            raise MiteError(
-                f"{self._undecodable(paths) or 'An image'} cannot be decoded. Supported are JPEG, "
-                "PNG, GIF, BMP and WebP."
-            ) from error
+        for batch in batches if len(paths) else ():
+            blocks.append(self._embed_pixels(batch).numpy())
+            done += len(blocks[-1])
+            if on_progress:
+                on_progress(done, len(paths))
         return np.concatenate(blocks) if blocks else self._none()
-
-    def _undecodable(self, paths: Sequence[str | Path]) -> str | None:
-        for path in paths:
-            try:
-                decode_image(tf.io.read_file(str(path)))
-            except tf.errors.InvalidArgumentError:
-                return str(path)
-        return None
 
     def embed_features(self, features: np.ndarray) -> np.ndarray:
         """Embeds backbone features `[N, ...]`; returns float32 `[N, D]`."""

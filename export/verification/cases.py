@@ -103,7 +103,11 @@ def images() -> dict[str, bytes]:
         "alpha.webp": _file(alpha, "WEBP"),
         "animated.gif": _file(picture, "GIF", **frames),
         "animated.webp": _file(picture, "WEBP", **frames),
+        "palette.bmp": _file(picture.quantize(32), "BMP"),
+        "transparent.gif": _file(picture.quantize(32), "GIF", transparency=3),
         "exif_rotated.jpg": _file(picture, "JPEG", exif=rotation),
+        "exif_rotated.png": _file(picture, "PNG", exif=rotation),
+        "exif_rotated.webp": _file(picture, "WEBP", exif=rotation, quality=85),
         "progressive.jpg": _file(picture, "JPEG", progressive=True),
     }
 

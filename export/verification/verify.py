@@ -126,7 +126,8 @@ def _savedmodels(folder: Path, manifest: Manifest, golden: Golden) -> Iterator[C
         return
     from mite_tf.data.images import decode_image
 
-    pixels = [decode_image(data)[None].numpy() for data in files]
+    how = (manifest.preprocessing or {}).get("orientation", "ignored")
+    pixels = [decode_image(data, how)[None].numpy() for data in files]
     for signature in ("pixels", "pixels_uint8"):
         found = np.concatenate([image.embed(each, signature) for each in pixels])
         name = f"SavedModel, image, {signature}"

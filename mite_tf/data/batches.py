@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mite_tf.data.images import Preprocessing, augment, decode_image, load_image
+from mite_tf.data.images import (
+    Preprocessing,
+    augment,
+    decode_image,
+    load_image,
+    naming_bad_images,
+)
 
 
 class PairBatches:
@@ -156,7 +162,7 @@ class PairBatches:
 
         def load(item: tuple[Any, Any]) -> Any:
             return augment(
-                decode_image(tf.io.read_file(names[item[0]])),
+                decode_image(tf.io.read_file(names[item[0]]), specification.orientation),
                 specification,
                 item[1],
                 smallest_crop=self.smallest_crop,
@@ -183,10 +189,15 @@ def _passes_and_batches(
 
 def pixel_batches(
     paths: Sequence[Path], preprocessing: Preprocessing, *, batch_size: int = 64
-) -> tf.data.Dataset:
-    """Returns the pixels of image files in order, as float32 batches `[N, H, W, 3]` in 0-255."""
+) -> Iterator[tf.Tensor]:
+    """Yields the pixels of image files in order, as float32 batches `[N, H, W, 3]` in 0-255.
+
+    Raises:
+        MiteError: A file cannot be read or decoded; it is named.
+    """
     names = tf.constant([str(path) for path in paths], tf.string)
     pixels = tf.data.Dataset.from_tensor_slices(names).map(
         lambda path: load_image(path, preprocessing), num_parallel_calls=tf.data.AUTOTUNE
     )
-    return pixels.batch(batch_size).prefetch(2)
+    with naming_bad_images(paths):
+        yield from pixels.batch(batch_size).prefetch(2)

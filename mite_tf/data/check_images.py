@@ -2,18 +2,19 @@
 
 import errno
 import stat
-import struct
 import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from hashlib import file_digest
+from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from PIL import ExifTags, Image
+from PIL import Image
+
+from mite_tf.image_files import ImageFileError, decode
 
 _MAX_PIXELS = 89_478_485  # where Pillow starts to warn: a quarter of a gigabyte of RGB
 
@@ -38,7 +39,7 @@ _NOT_DECODED = {
     b"\0\0\0\x0cjxl ": "JPEG XL",
     b"<svg": "SVG",
 }
-_IMAGES = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WebP"}
+_IMAGES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
 _OTHERS = {
     b"<!doctype html": "an HTML page, as failed downloads leave",
     b"<html": "an HTML page, as failed downloads leave",
@@ -58,9 +59,6 @@ class Inspection(NamedTuple):
 
     faults: tuple[Fault, ...] = ()
     digest: bytes | None = None  # SHA-256, of a file that was decoded to its end
-
-
-_CUT = Fault("truncated-image", "is truncated: the end of the file is missing")
 
 
 @contextmanager
@@ -135,54 +133,27 @@ def _fold(name: str) -> str:
 
 
 def _inspect(stream: BufferedReader) -> Inspection:
-    whole = _is_whole(stream)
-    stream.seek(0)
     head = stream.read(512)
+    faults = []
     try:
-        image = Image.open(stream)
-    except OSError as error:
-        if not whole:
-            return Inspection((_CUT,))
-        if not isinstance(error, Image.UnidentifiedImageError):
-            raise
-        return Inspection((_unidentified(head),))
-    with image:
-        if refusal := _refuse(image) or (None if whole else _CUT):
-            return Inspection((refusal,))
-        faults = []
-        if image.mode != "RGB":
-            mode = _MODES.get(image.mode, f"of mode {image.mode}")
-            faults.append(Fault("non-rgb", f"is {mode}: it is converted to RGB"))
-        image.load()
-        orientation = None
-        with suppress(Exception):  # EXIF is often corrupt, and then nobody reads it
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
-        if orientation in range(2, 9):
-            message = (
-                f"has EXIF orientation {orientation}, which training and serving ignore: "
-                "turn the pixels, e.g. with PIL.ImageOps.exif_transpose"
-            )
-            faults.append(Fault("exif-rotated", message))
-        if image.format == "PNG":  # Pillow forgives a wrong checksum, TensorFlow does not
-            stream.seek(0)
-            with Image.open(stream) as again:
-                again.verify()
+        with Image.open(stream) as image:
+            if refusal := _refuse(image):
+                return Inspection((refusal,))
+            if image.mode != "RGB":
+                mode = _MODES.get(image.mode, f"of mode {image.mode}")
+                faults.append(Fault("non-rgb", f"is {mode}: it is converted to RGB"))
+    except Exception as error:
+        if not head.startswith(_IMAGES):
+            if not isinstance(error, Image.UnidentifiedImageError):
+                raise
+            return Inspection((_unidentified(head),))
     stream.seek(0)
-    return Inspection(tuple(faults), file_digest(stream, "sha256").digest())
-
-
-def _is_whole(stream: BinaryIO) -> bool:
-    """Looks for the end of a PNG, GIF or WebP, which TensorFlow needs and Pillow does without."""
-    head = stream.read(8)
-    size = stream.seek(0, 2)
-    if head.startswith(b"RIFF") and len(head) == 8:
-        return size >= struct.unpack("<I", head[4:])[0] + 8
-    stream.seek(max(0, size - 65_536))
-    if head.startswith(b"\x89PNG"):
-        return b"IEND\xaeB`\x82" in stream.read()
-    if head.startswith(b"GIF8"):
-        return stream.read().rstrip(b"\0").endswith(b";")
-    return True
+    data = stream.read()
+    try:
+        decode(data)
+    except ImageFileError as error:
+        return Inspection((Fault(error.kind, str(error)),))
+    return Inspection(tuple(faults), sha256(data).digest())
 
 
 def _refuse(image: Image.Image) -> Fault | None:
@@ -193,10 +164,10 @@ def _refuse(image: Image.Image) -> Fault | None:
         return Fault("gigantic-image", message)
     if format not in _DECODED:
         return _undecoded(str(format))
-    if format == "BMP" and image.mode not in ("L", "RGB", "RGBA"):
-        message = "is a BMP with a palette, which TensorFlow misreads: convert it to PNG"
-        return Fault("unsupported-type", message)
-    if format != "MPO" and getattr(image, "is_animated", False):
+    animated = False
+    with suppress(Exception):  # a second frame that is damaged is none
+        animated = format != "MPO" and getattr(image, "is_animated", False)
+    if animated:
         message = f"is animated ({format}): keep one frame of it as JPEG or PNG"
         return Fault("animated-image", message)
     return None
@@ -219,7 +190,4 @@ def _unidentified(head: bytes) -> Fault:
     for magic, name in _OTHERS.items():
         if start.startswith(magic):
             what = f"is not an image but {name}"
-    for magic, name in _IMAGES.items():
-        if head.startswith(magic):
-            what = f"is damaged: it starts like a {name}, but its header cannot be read"
     return Fault("unreadable-image", what)

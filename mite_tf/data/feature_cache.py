@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mite_tf.data.images import Preprocessing, augment, decode_image, preprocess
+from mite_tf.data.images import (
+    Preprocessing,
+    augment,
+    decode_image,
+    naming_bad_images,
+    preprocess,
+)
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text, writing
 
@@ -33,10 +39,17 @@ def fingerprint_of_model(model: Any) -> str:
 
 
 def fingerprint_of_images(paths: Sequence[Path]) -> str:
-    """Returns a hash over names, sizes and modification times of image files."""
+    """Returns a hash over names, sizes and modification times of image files.
+
+    Raises:
+        MiteError: A file is not there.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise MiteError(f"{path} cannot be read: {error.strerror}.") from error
         digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
@@ -81,7 +94,7 @@ class FeatureCache:
             float16 memory map `[images, views, ...]`.
 
         Raises:
-            MiteError: A file cannot be decoded.
+            MiteError: A file cannot be read or decoded; it is named.
         """
         path = self._file(paths, views, smallest_crop)
         shape = (len(paths) * views, *self.backbone.output_shape[1:])
@@ -135,7 +148,8 @@ class FeatureCache:
         names = tf.constant([str(path) for path in paths])
 
         def load(row: Any) -> Any:
-            image = decode_image(tf.io.read_file(names[row // views]))
+            file = tf.io.read_file(names[row // views])
+            image = decode_image(file, self.preprocessing.orientation)
             view = row % views
             whole = preprocess(image, self.preprocessing)
             if views == 1:
@@ -152,13 +166,8 @@ class FeatureCache:
 
         rows = tf.data.Dataset.range(start, len(paths) * views, output_type=tf.int32)
         dataset = rows.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(_BATCH).prefetch(2)
-        try:
+        with naming_bad_images(paths[start // views :]):
             yield from dataset
-        except tf.errors.InvalidArgumentError as error:
-            raise MiteError(
-                f"An image cannot be decoded: {str(error).splitlines()[0]} "
-                "Run `mite data check` on the data for its name."
-            ) from error
 
 
 def _claim(path: Path) -> None:

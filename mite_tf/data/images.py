@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import tensorflow as tf
 
-# Flags in the header of a WebP file.
-_ANIMATED, _TRANSPARENT = 0x02, 0x10
+from mite_tf.data.decode import decode_image
+from mite_tf.errors import MiteError
+from mite_tf.image_files import ImageFileError, decode
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,15 @@ class Preprocessing:
         width: Width in pixels.
         resize: Interpolation, antialiased when shrinking.
         value_range: Lowest and highest pixel value.
+        orientation: Whether an image is turned upright as its EXIF says (`exif`), or the
+            orientation in it is `ignored`.
     """
 
     height: int
     width: int
     resize: str = "bilinear"
     value_range: tuple[float, float] = (0.0, 255.0)
+    orientation: Literal["exif", "ignored"] = "exif"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, for JSON."""
@@ -37,64 +43,12 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
-        """Returns the specification that `to_dict` described."""
-        return cls(**{**values, "value_range": tuple(values["value_range"])})
+        """Returns the specification that `to_dict` described.
 
-
-def decode_image(data: tf.Tensor) -> tf.Tensor:
-    """Decodes one JPEG, PNG, GIF, BMP or WebP file inside the graph.
-
-    JPEGs are decoded with the accurate DCT; TensorFlow's default is up to 15 grey levels away. An
-    EXIF rotation is not applied, here or when serving. Transparency is dropped, of an animation
-    the first frame counts. Files of 8 bits a channel give the same bits as with Pillow, but for two
-    kinds of GIF: what is transparent is black here, where Pillow takes the colour of the palette,
-    and a first frame smaller than the whole stays so, where Pillow pads it.
-
-    Returns:
-        uint8 tensor `[H, W, 3]`, RGB.
-    """
-    head = tf.io.decode_raw(data, tf.uint8, fixed_length=25)  # zeros behind a shorter file
-
-    def holds(text: bytes, place: int = 0) -> tf.Tensor:
-        return tf.reduce_all(head[place : place + len(text)] == list(text))
-
-    def general() -> tf.Tensor:
-        return tf.io.decode_image(data, channels=3, expand_animations=False)
-
-    image = tf.case(
-        [
-            (holds(b"RIFF") & holds(b"WEBP", 8), lambda: _decode_webp(data, head, holds)),
-            (holds(b"GIF8") | holds(b"BM"), general),
-        ],
-        default=lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
-    )
-    return tf.ensure_shape(image, (None, None, 3))
-
-
-def _decode_webp(data: tf.Tensor, head: tf.Tensor, holds: Callable[..., tf.Tensor]) -> tf.Tensor:
-    """Decodes a WebP file; the operation takes the number of channels of the file and no other."""
-
-    # To ask for "as many as there are" is not safe: of an animation without transparency the
-    # operation (TensorFlow 2.21) writes four channels into memory for three.
-    def decoded(file: tf.Tensor, channels: int) -> tf.Tensor:
-        return tf.io.decode_image(file, channels=channels, expand_animations=False)[..., :3]
-
-    def animation() -> tf.Tensor:
-        # Every animation decodes to four channels, so its header is made to say so.
-        transparent = tf.constant([bytes([value | _TRANSPARENT]) for value in range(256)])
-        flags = transparent[tf.cast(head[20], tf.int32)]
-        rest = tf.strings.substr(data, 21, tf.strings.length(data))
-        return decoded(tf.strings.join([tf.strings.substr(data, 0, 20), flags, rest]), 4)
-
-    extended, lossless = holds(b"VP8X", 12), holds(b"VP8L", 12)
-    flags = tf.where(extended, head[20], tf.where(lossless, head[24], tf.zeros_like(head[0])))
-    return tf.case(
-        [
-            (extended & (flags & _ANIMATED > 0), animation),
-            (flags & _TRANSPARENT > 0, lambda: decoded(data, 4)),
-        ],
-        default=lambda: decoded(data, 3),
-    )
+        One without an orientation is of a time when it was ignored.
+        """
+        values = {"orientation": "ignored", **values, "value_range": tuple(values["value_range"])}
+        return cls(**values)
 
 
 def preprocess(image: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
@@ -106,7 +60,40 @@ def preprocess(image: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
 
 def load_image(path: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
     """Reads, decodes and resizes one image file."""
-    return preprocess(decode_image(tf.io.read_file(path)), specification)
+    image = decode_image(tf.io.read_file(path), specification.orientation)
+    return preprocess(image, specification)
+
+
+@contextmanager
+def naming_bad_images(paths: Sequence[str | Path]) -> Iterator[None]:
+    """Names the image, of those that are read in a block, at which TensorFlow failed.
+
+    Raises:
+        MiteError: In place of TensorFlow's error, if one of the files cannot be read or decoded.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for path in paths:
+            if reason := _fault(path):
+                raise MiteError(
+                    f"{path} cannot be {reason}; `mite data check` finds all such files."
+                ) from error
+        raise
+
+
+def _fault(path: str | Path) -> str | None:
+    try:
+        decode_image(tf.io.read_file(str(path)))
+    except tf.errors.OpError:
+        try:
+            decode(Path(path).read_bytes())
+        except OSError as error:
+            return f"read: {error.strerror}"
+        except ImageFileError as error:
+            return f"decoded: it {error}"
+        return "decoded by TensorFlow: convert it to PNG"
+    return None
 
 
 def augment(

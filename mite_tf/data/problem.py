@@ -48,7 +48,6 @@ KINDS: dict[str, Severity] = {
     "animated-image": "error",
     "identical-images": "warning",
     "non-rgb": "warning",
-    "exif-rotated": "warning",
 }
 
 

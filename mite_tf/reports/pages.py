@@ -5,10 +5,12 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image
 
 from mite_tf.errors import MiteError, printable
 from mite_tf.files import write_text
+from mite_tf.orientation import orientation_of, upright
 from mite_tf.reports.figures import to_png
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def _shown(value: Any) -> Any:
 def thumbnail_uri(path: str | Path) -> str:
     """Reads an image and returns it, made small, as a `data:` address for an HTML page.
 
-    Its longest side is 320 pixels at most. The camera's rotation is applied and transparency
+    Its longest side is 320 pixels at most. It is turned upright as its EXIF says, and transparency
     becomes white.
 
     Raises:
@@ -75,12 +77,14 @@ def thumbnail_uri(path: str | Path) -> str:
         'data:image/jpeg;base64,/9j/'
     """
     try:
-        with Image.open(path) as opened:
+        data = Path(path).read_bytes()
+        with Image.open(io.BytesIO(data)) as opened:
             opened.draft("RGB", (2 * _SIDE, 2 * _SIDE))  # lets JPEG decode fewer pixels
-            image = ImageOps.exif_transpose(opened).convert("RGBA")
+            image = opened.convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MiteError(f"{path} cannot be read as an image: {error}") from error
     image.thumbnail((_SIDE, _SIDE))
+    image = Image.fromarray(np.ascontiguousarray(upright(np.asarray(image), orientation_of(data))))
     opaque = Image.new("RGB", image.size, "white")
     opaque.paste(image, mask=image)
     buffer = io.BytesIO()

@@ -84,6 +84,8 @@ class BackboneConfig:
         image_size: Height and width of images in use, in pixels.
         width: For `small-cnn`: channels of the first stage.
         check: For a file: whether to refuse a known family without its preprocessing.
+        orientation: Whether images are turned upright as their EXIF says (`exif`), or left as
+            their pixels lie (`ignored`).
     """
 
     name: str = "small-cnn"
@@ -92,6 +94,7 @@ class BackboneConfig:
     image_size: Annotated[int, Field(ge=16)] = 224
     width: Annotated[int, Field(ge=8)] = 32
     check: bool = True
+    orientation: Literal["exif", "ignored"] = "exif"
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -206,7 +209,12 @@ def config_names() -> list[str]:
     return sorted(file.name[:-5] for file in files if file.name.endswith(".toml"))
 
 
-def load_config(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    name_or_file: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    missing: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
     """Reads a configuration.
 
     Args:
@@ -214,6 +222,7 @@ def load_config(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
         overrides: Dotted keys and values that replace those of the file, such as
             `{"embedding.size": 256, "stages.align.epochs": 5}`. Strings are read as TOML values
             where they are such.
+        missing: Values by section and key, for what the file leaves out, in place of defaults.
 
     Raises:
         MiteError: If there is no such configuration, or a key or value in it is wrong.
@@ -239,6 +248,8 @@ def load_config(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     if renamed := {key: now for key in _dotted(values) if (now := _renamed(key))}:
         lines = "".join(f"\n  {key} is now {now}" for key, now in renamed.items())
         raise MiteError(f"{name_or_file}: the configuration uses old keys; rename them:{lines}")
+    for section, keys in (missing or {}).items():
+        values[section] = {**keys, **values.get(section, {})}
     for key, value in (overrides or {}).items():
         _override(values, key, value)
     return _validated(name_or_file, values)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mite_tf.data.images import naming_bad_images
 from mite_tf.data.problem import counted
 from mite_tf.evaluation import (
     Evaluation,
@@ -121,7 +122,8 @@ def fit_stages(
     if not quiet:
         for sentence in (*_few_steps(schedule, inputs), _told(chance, len(inputs.dev))):
             say(sentence)
-    with progress:
+    read = inputs.train.paths if inputs.precomputed is None else []
+    with progress, naming_bad_images(read):  # which may have changed since the check
         users.begin()
         while (epoch := checkpoint.epoch) < schedule.epochs and not ended:
             stage = schedule.stage_at(epoch)

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from mite_tf.recognition import wrong_kind
 from mite_tf.runs.config import Config, load_config
 from mite_tf.text import write_vocabulary
 from mite_tf.training import read_values
+
+# What a run did before there was a key for it.
+_EARLIER = {"backbone": {"orientation": "ignored"}}
 
 
 class RunFolder:
@@ -64,8 +67,12 @@ class RunFolder:
     @property
     def config(self) -> Config:
         """The configuration of the run."""
+        return self.read_config()
+
+    def read_config(self, overrides: Mapping[str, Any] | None = None) -> Config:
+        """Reads the configuration, and replaces values of it."""
         self._must_exist()
-        return load_config(self.path / "config.toml")
+        return load_config(self.path / "config.toml", overrides, missing=_EARLIER)
 
     @property
     def info(self) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def train(
         inputs = StageInputs(
             learned_from,
             table.split("dev"),
-            Encoders.of(model, tokenizer),
+            Encoders.of(model, tokenizer, orientation=settings.backbone.orientation),
             settings,
             feature_cache=Path(feature_cache) if feature_cache else folder.path / "features",
             interruption=interruption,
@@ -206,8 +206,11 @@ def _settings(
     started: RunFolder | None, config: str | Path | Config | None, overrides: dict[str, Any] | None
 ) -> Config:
     """The configuration to train; a run that goes on keeps its own and refuses another."""
-    base = config or (started.path / "config.toml" if started else "flickr8k")
-    asked = base if isinstance(base, Config) else load_config(base, overrides)
+    if config is None and started is not None:
+        asked = started.read_config(overrides)
+    else:
+        base = config or "flickr8k"
+        asked = base if isinstance(base, Config) else load_config(base, overrides)
     if started is not None and asked != started.config:
         raise MiteError(
             f"{started.path}: was started with another configuration ({started.path}/config.toml). "

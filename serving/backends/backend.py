@@ -12,7 +12,8 @@ from PIL import Image
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest
-from mite_tf.export.pixels import FORMATS, pixels_of, resized
+from mite_tf.export.pixels import pixels_of, resized
+from mite_tf.image_files import FORMATS
 
 MODELS = ("image", "text")
 # More than the largest cameras give, and less than what Pillow calls a bomb (89 megapixels):

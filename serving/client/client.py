@@ -164,8 +164,8 @@ class EmbeddingClient:
         """Embeds images; everything but what an image is, as for texts.
 
         An image is a path, `bytes` of a JPEG, PNG, GIF, BMP or WebP file, an array `[H, W, 3]` of
-        uint8 or of floats in 0-255, RGB, or a PIL image; kinds may be mixed. A rotation in EXIF is
-        not applied, as in training.
+        uint8 or of floats in 0-255, RGB, or a PIL image; kinds may be mixed. Files and PIL
+        images are turned upright as their EXIF says, if training did so.
 
         Example:
             >>> with EmbeddingClient("localhost:1") as client:

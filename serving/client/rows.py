@@ -3,14 +3,15 @@
 Image files and `bytes` are sent as they are: the server decodes them as training did. Arrays of
 uint8 and PIL images go as PNG, which loses nothing: images of any size then share a request, and a
 photograph takes about half of what its pixels take. Arrays of floating point, which PNG cannot
-hold, go to the signature `pixels`. A rotation in EXIF is not applied and transparency is dropped,
-as in training.
+hold, go to the signature `pixels`. The orientation in EXIF goes along with a PIL image, so that the
+server turns it upright if training did. Transparency is dropped, as in training.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mite_tf.errors import MiteError
+from mite_tf.orientation import exif_orientation
 from mite_tf.serving.client.protocol import Embedded, EmbeddingError
 
 
@@ -164,6 +166,8 @@ def _array(label: str, array: np.ndarray) -> Row:
 
 
 def _png(label: str, image: Any) -> bytes:
+    from mite_tf.image_files import rgb_of  # takes Pillow
+
     mode = image.mode
     if mode in ("I", "F"):
         raise MiteError(
@@ -171,16 +175,28 @@ def _png(label: str, image: Any) -> bytes:
             "of uint8, or of floats in 0-255."
         )
     try:
+        exif = _exif(image)
         if mode.startswith("I;16"):  # the high byte, as a decoder of 16 bits gives it
             image = _pillow(label).fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        elif mode not in ("1", "L", "RGB"):
-            image = image.convert(_STRAIGHT.get(mode, mode)).convert("RGB")
+        if mode in _STRAIGHT:
+            image = image.convert(_STRAIGHT[mode])
+        if image.mode not in ("1", "L", "RGB") or image.format == "GIF":
+            image = rgb_of(image)
         file = io.BytesIO()
-        # What came with a picture, such as a colour profile or text, is not part of it.
-        image.save(file, "PNG", compress_level=_COMPRESSION, icc_profile=None, exif=b"")
+        # What else came with a picture, such as a colour profile or text, is not part of it.
+        image.save(file, "PNG", compress_level=_COMPRESSION, icc_profile=None, exif=exif)
     except (OSError, ValueError, SyntaxError) as error:  # a file that is read only now
         raise MiteError(f"{label} cannot be decoded: {error}") from error
     return file.getvalue()
+
+
+def _exif(image: Any) -> bytes:
+    """The orientation of an opened picture alone, as the graph would read it from its file."""
+    stored = image.info.get("exif") or b""
+    orientation = exif_orientation(stored if isinstance(stored, bytes) else stored.tobytes())
+    if orientation == 1:
+        return b""
+    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
 
 
 def _pillow(label: str) -> Any:

@@ -42,6 +42,7 @@ class TestFolder:
         assert (manifest.name, manifest.version, manifest.embedding_size) == ("run", 1, 128)
         assert manifest.preprocessing == {
             "height": 32, "width": 32, "resize": "bilinear", "value_range": [0.0, 255.0],
+            "orientation": "exif",
         }  # fmt: skip
         assert manifest.training["data"]["images"] == {"train": 96, "dev": 24, "test": 4}
         assert manifest.training["stage"] == "adversarial"

@@ -1,8 +1,10 @@
+import io
 from itertools import groupby
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from mite_tf.errors import MiteError
 from mite_tf.export.runtimes import SavedModel
@@ -156,6 +158,14 @@ class TestServingOps:
             check_ops(tmp_path)
 
 
-def test_rotation_in_exif_is_not_applied(models):
-    both = models["image"].embed([images()[name] for name in ("photo.jpg", "exif_rotated.jpg")])
-    assert both[0] @ both[1] > 0.99
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_images_are_turned_upright(models, kind):
+    lying, upright = io.BytesIO(), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(io.BytesIO(images()["photo.png"])) as image:
+        image.save(lying, kind, exif=exif, lossless=True, quality=100, subsampling=0)
+        image.transpose(Image.Transpose.ROTATE_270).save(upright, "PNG")
+    both = models["image"].embed([lying.getvalue(), upright.getvalue()])
+    assert both[0] @ both[1] > 0.9999
+    assert models["image"].embed([images()["photo.png"]])[0] @ both[1] < 0.99

@@ -2,6 +2,7 @@ import pytest
 
 from mite_tf.errors import MiteError
 from mite_tf.runs import Config, build_model, config_names, load_config, parse_overrides
+from mite_tf.runs.folder import RunFolder
 
 
 @pytest.mark.parametrize("name", ["coco", "flickr30k", "flickr8k", "scenes"])
@@ -120,3 +121,13 @@ def test_unknown_configurations_and_broken_files_are_named(tmp_path):
         load_config(path)
     with pytest.raises(MiteError, match="KEY=VALUE"):
         parse_overrides(["epochs 3"])
+
+
+def test_a_run_of_before_there_was_an_orientation_ignores_it(tmp_path):
+    text = load_config("scenes").to_toml()
+    (tmp_path / "config.toml").write_text(text.replace('orientation = "exif"\n', ""))
+    assert load_config(tmp_path / "config.toml").backbone.orientation == "exif"
+    run = RunFolder(tmp_path)
+    assert run.config.backbone.orientation == "ignored"
+    changed = run.read_config({"backbone.orientation": "exif", "embedding.size": 8})
+    assert (changed.backbone.orientation, changed.embedding.size) == ("exif", 8)

@@ -143,7 +143,7 @@ class TestUse:
         with pytest.raises(MiteError, match="no such image file"):
             search(run.path, table, image=tmp_path / "none.png", quiet=True)
         (tmp_path / "text.png").write_text("no image")
-        with pytest.raises(MiteError, match=r"text\.png cannot be decoded"):
+        with pytest.raises(MiteError, match=r"text\.png cannot be decoded: it is not a JPEG"):
             search(run.path, table, image=tmp_path / "text.png", quiet=True)
         with pytest.raises(MiteError, match="no best encoders of a stage 'warm'; there are"):
             evaluate(run.path, table, stage="warm", quiet=True)
@@ -295,3 +295,31 @@ def test_encoders_survive_a_round_trip_and_take_empty_sentences(run, table, tmp_
         np.testing.assert_array_equal(ours, theirs)
     assert copy.embed_text([]).shape == (0, 16)
     assert copy.embed_images([]).shape == (0, 16)
+
+
+class Breaking(keras.callbacks.Callback):
+    """Replaces an image by one of 16 bits a pixel, which no decoder of TensorFlow reads."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_train_begin(self, logs=None):
+        self.path.write_bytes(b"BM" + bytes(26) + bytes([16]) + bytes(40))
+
+
+def test_an_image_that_changes_while_training_is_named(tmp_path, make_config):
+    names = [f"{number}.png" for number in range(8)]
+    for number, name in enumerate(names):
+        Image.new("RGB", (24, 24), (30 * number, 0, 0)).save(tmp_path / name)
+    captions = [[f"a red square {name}"] for name in names]
+    splits = ["train"] * 6 + ["dev"] * 2
+    table = CaptionedImages.from_lists(names, captions, splits=splits, root=tmp_path)
+    config = make_config(
+        **{f"stages.{name}.epochs": 0 for name in ("align", "classify", "adversarial")}
+    )
+    with pytest.raises(MiteError, match=r"3\.png cannot be decoded: it is a BMP of a kind"):
+        train(table, tmp_path / "run", config=config, callbacks=[Breaking(tmp_path / "3.png")],
+              quiet=True)  # fmt: skip
+    with pytest.raises(MiteError, match=r"3\.png .* 8, 24 or 32 bits a pixel"):
+        train(table, tmp_path / "other", config=config, quiet=True)

@@ -4,14 +4,15 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mite_tf.errors import MiteError
 from mite_tf.export.pixels import pixels_of
 from mite_tf.export.verification.cases import images
 from mite_tf.serving.client.rows import image_rows
 
-HOW = {"height": 24, "width": 32, "resize": "bilinear", "value_range": [0.0, 255.0]}
+HOW = {"height": 24, "width": 32, "resize": "bilinear", "value_range": [0.0, 255.0],
+       "orientation": "exif"}  # fmt: skip
 CASES = images()
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (40, 30, 3), np.uint8)
@@ -82,12 +83,20 @@ def test_sixteen_bits_keep_the_high_byte():
     np.testing.assert_array_equal(decoded(row), values >> 8)
 
 
-def test_an_exif_rotation_is_not_applied():
-    image = Image.open(io.BytesIO(CASES["exif_rotated.jpg"]))
-    assert image.getexif()[0x0112] != 1
+def test_of_exif_the_orientation_alone_goes_along():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "A camera"
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG", exif=exif)
+    image = Image.open(io.BytesIO(file.getvalue()))
     row = only(image)
-    assert decoded(row).shape[:2] == (image.height, image.width)
-    assert not Image.open(io.BytesIO(row.value)).getexif()
+    assert dict(Image.open(io.BytesIO(row.value)).getexif()) == {0x0112: 6}
+    for orientation in ("exif", "ignored"):
+        how = {**HOW, "orientation": orientation}
+        np.testing.assert_array_equal(pixels_of(row.value, how), pixels_of(file.getvalue(), how))
+    turned = only(ImageOps.exif_transpose(image))
+    assert not Image.open(io.BytesIO(turned.value)).getexif()
+    np.testing.assert_array_equal(decoded(turned), np.rot90(PIXELS, -1))
 
 
 @pytest.mark.parametrize(
