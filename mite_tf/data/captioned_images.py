@@ -138,7 +138,9 @@ class CaptionedImages(Sequence[CaptionedImage]):
             told = (
                 f"There is no split {name!r}; the table has {', '.join(known) or 'no rows at all'}."
             )
-            if wanted in STANDARD and known:
+            if wanted in STANDARD and self.hashed_splits:
+                told += " There are too few images to give each split one."
+            elif wanted in STANDARD and known:
                 told += f" Name images of the split {wanted}, or leave out all splits: a hash of "
                 told += "the names then decides."
             raise MiteError(told)

@@ -85,7 +85,8 @@ def check(
     found += _find_twins(table.rows, [inspection.digest for inspection in inspections])
     broken = {problem.image for problem in found if problem.severity == "error"}
     usable = tuple(row for row in table if row.image not in broken)
-    if table.hashed_splits:  # of what is left, so that no split is empty
+    if table.hashed_splits and {row.split for row in usable} != set(table.splits):
+        # What is left is hashed anew, so that no split is empty.
         splits = hashed_splits([row.image for row in usable])
         usable = tuple(replace(row, split=each) for row, each in zip(usable, splits, strict=True))
     rest = replace(table, rows=usable, problems=())

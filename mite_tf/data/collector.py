@@ -251,12 +251,15 @@ class Collector:
         """
         files = {image: _file(root / image) for image in self._entries}
         for image in [image for image, file in files.items() if file is None]:
-            path = self.base / image
-            if root != self.base and path.is_relative_to(root) and _file(path):
-                del files[image]
-                shorter = path.relative_to(root).as_posix()
-                self._join(image, shorter)
-                files[shorter] = _file(path)
+            # From the base, or as an archive made on macOS writes it, or one made elsewhere.
+            paths = [] if image.isascii() else [root / form for form in _forms(image)]
+            for path in [*paths, self.base / image] if root != self.base else paths:
+                if path.is_relative_to(root) and (file := _file(path)):
+                    meant = path.relative_to(root).as_posix()
+                    self._join(image, meant)
+                    del files[image]
+                    files[meant] = file
+                    break
         kept: dict[object, str] = {}
         for image, file in sorted(files.items(), key=lambda each: each[1] is None):
             name = unicodedata.normalize("NFC", posixpath.normpath(image.replace("\\", "/")))
@@ -269,7 +272,7 @@ class Collector:
         gone = self._entries.pop(image)
         if into in self._entries:
             first = _first(self._entries[into].where, gone.where)
-            alike = unicodedata.normalize("NFC", image) == unicodedata.normalize("NFC", into)
+            alike = _forms(image) == _forms(into)
             one, other = (ascii(name) if alike else name for name in (image, into))
             message = f"{one} names the same file as {other}{first}: one image"
             self.report("image-named-twice", message, gone.where, into)
@@ -331,6 +334,11 @@ def _file(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return (status.st_dev, status.st_ino) if status.st_ino else None
+
+
+def _forms(name: str) -> tuple[str, str]:
+    """Writes accents as one character with their letter, and as characters of their own."""
+    return unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
 
 
 def _encodable(text: str) -> bool:

@@ -54,6 +54,8 @@ def test_splits_answer_to_their_synonyms(table):
     assert table.split("validation") == table.split("dev")
     with pytest.raises(MiteError, match=r"no split 'test'.*train \(2 images\), dev \(1 image\)"):
         table.split("test")
+    with pytest.raises(MiteError, match="too few images to give each split one"):
+        CaptionedImages.from_lists(["a.jpg"], ["One."]).split("dev")
 
 
 def test_an_image_has_one_row():

@@ -281,6 +281,7 @@ def test_hashed_splits_are_those_of_what_is_usable(check_files):
     left = check_files({**pictures, dev: b""}).table
     assert set(left.splits) == {"train", "dev", "test"}
     assert dev not in left.image_ids
+    assert check(whole.split("train")).table.splits == whole.split("train").splits
 
 
 def many(count: int) -> dict[str, bytes]:

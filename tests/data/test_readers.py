@@ -163,9 +163,15 @@ def test_one_image_under_several_names_is_one_row(tmp_path, write, rows, told):
         ("\u00e9.jpg", ["7.", "8."]),
         ("A.jpg", ["9."]),  # may be another picture, lost where case does not count: missing
     ]
-    assert told(table) == [("image-named-twice", "c.csv", line) for line in (3, 4, 8, 6, 10)]
+    assert told(table) == [("image-named-twice", "c.csv", line) for line in (3, 4, 10, 8, 6)]
     assert "a.jpg names the same file as ./a.jpg (in line 2)" in table.problems[0].message
-    assert r"'e\u0301.jpg' names the same file as '\xe9.jpg'" in table.problems[-1].message
+    assert r"'e\u0301.jpg' names the same file as '\xe9.jpg'" in table.problems[2].message
+
+
+@pytest.mark.parametrize(("named", "there"), [("\u00e9", "e\u0301"), ("e\u0301", "\u00e9")])
+def test_accents_of_a_name_may_be_written_otherwise_on_disk(write, named, there):
+    table = read(write({"c.csv": f"image,caption\n{named}.jpg,A.\n", f"{there}.jpg": ""}))
+    assert (table.image_ids, table.problems) == ([f"{there}.jpg"], ())
 
 
 def test_one_file_in_two_splits_is_told_whatever_its_names(tmp_path, write, rows, told):
