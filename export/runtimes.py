@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class OnnxEncoder:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it refuses is raised, too
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -79,7 +80,10 @@ class OnnxEncoder:
         try:
             [embedding] = self._session.run(["embedding"], {self._input.name: inputs})
         except Exception as error:
-            raise MiteError(f"{self._input.name} is refused: {error}") from error
+            # The name of the operation that fails says what the graph refuses.
+            found = re.search(r"refuses_(\w+)", str(error))
+            why = found[1].replace("_", " ") if found else error
+            raise MiteError(f"{self._input.name} is refused: {why}") from error
         return embedding
 
 

@@ -85,9 +85,11 @@ def text_signatures(encoder: keras.Model, tokenizer: WordPieceTokenizer) -> dict
 
     def token_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         ids = _guarded(token_ids, (None, None))
-        # A lookup counts negative ids from the end.
+        # A lookup counts negative ids from the end, and on a GPU gives zeros for those too large.
+        size = vocabulary_size(encoder)
         known = tf.debugging.Assert(
-            tf.reduce_all(ids >= 0), ["token_ids holds a negative id: the smallest is 0."]
+            tf.reduce_all((ids >= 0) & (ids < size)),
+            [f"token_ids holds a number that is no id: ids are 0 to {size - 1}."],
         )
         with tf.control_dependencies([known]):
             return _embed(encoder, sized_ids(ids, tokenizer.max_length))
@@ -102,6 +104,36 @@ def sized_ids(ids: tf.Tensor, max_length: int) -> tf.Tensor:
     """Cuts token ids `[N, L]` at `max_length` columns, and makes one of none."""
     ids = ids[:, :max_length]
     return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])
+
+
+def vocabulary_size(encoder: keras.Model) -> int:
+    """Returns how many token ids a text encoder knows."""
+    return next(
+        layer.input_dim for layer in encoder.layers if isinstance(layer, keras.layers.Embedding)
+    )
+
+
+def checked_ids(ids: tf.Tensor, max_length: int, vocabulary_size: int) -> tf.Tensor:
+    """Sizes token ids, and refuses an empty batch and numbers that are no ids."""
+    wrong = tf.reduce_any((ids < 0) | (ids >= vocabulary_size)) | (tf.shape(ids)[0] == 0)
+    ids = sized_ids(ids, max_length)
+    return _refused(ids, wrong, f"an_empty_batch_or_ids_not_in_0_to_{vocabulary_size - 1}")
+
+
+def checked_rows(rows: tf.Tensor) -> tf.Tensor:
+    """Refuses an empty batch."""
+    return _refused(rows, tf.shape(rows)[0] == 0, "an_empty_batch")
+
+
+def _refused(tensor: tf.Tensor, wrong: tf.Tensor, why: str) -> tf.Tensor:
+    """Puts four zeros into rows of two and adds their maximum; rows of three if something is wrong.
+
+    ONNX has no assertion, and a lookup counts negative ids from the end; but four numbers in rows
+    of three are refused by ONNX Runtime and LiteRT.
+    """
+    three = tf.cast(wrong, tf.int32)
+    zeros = tf.reshape(tf.fill([4], three), tf.stack([-1, 2 + three]), name=f"refuses_{why}")
+    return tensor + tf.cast(tf.reduce_max(zeros), tensor.dtype)
 
 
 def _guarded(tensor: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:

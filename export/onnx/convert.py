@@ -14,7 +14,7 @@ import tf2onnx
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.export.onnx import rewrites
-from mite_tf.export.signatures import sized_ids
+from mite_tf.export.signatures import checked_ids, checked_rows, vocabulary_size
 
 # The highest that tf2onnx 1.17 writes; onnxruntime and OpenVINO read newer ones too.
 OPSET = 18
@@ -32,26 +32,28 @@ def write_onnx(folder: Path, encoders: Encoders) -> None:
 def convert_image_encoder(path: str | Path, encoder: keras.Model) -> None:
     """Writes the image encoder: `pixels` float32 `[N, H, W, 3]` in 0-255 to `embedding`.
 
-    An encoder that starts at features takes `features` instead.
+    An encoder that starts at features takes `features` instead. An empty batch is refused.
 
     Raises:
         MiteError: If an operation cannot be converted.
     """
     [inputs] = encoder.inputs
     specification = tf.TensorSpec(inputs.shape, tf.float32, inputs.name)
-    _convert(path, encoder, lambda tensor: tensor, specification)
+    _convert(path, encoder, checked_rows, specification)
 
 
 def convert_text_encoder(path: str | Path, encoder: keras.Model, max_length: int) -> None:
     """Writes the text encoder: `token_ids` int32 `[N, L]`, padded with 0, to `embedding`.
 
-    Columns behind `max_length` are cut off.
+    Columns behind `max_length` are cut off. Numbers that are no ids are refused, and so is an empty
+    batch.
 
     Raises:
         MiteError: If an operation cannot be converted.
     """
     specification = tf.TensorSpec((None, None), tf.int32, "token_ids")
-    _convert(path, encoder, lambda ids: sized_ids(ids, max_length), specification)
+    size = vocabulary_size(encoder)
+    _convert(path, encoder, lambda ids: checked_ids(ids, max_length, size), specification)
 
 
 def _convert(

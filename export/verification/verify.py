@@ -12,7 +12,7 @@ from mite_tf.errors import MiteError
 from mite_tf.export.formats import check_runnable
 from mite_tf.export.manifest import Manifest, check_files, read_manifest
 from mite_tf.export.pixels import pixels_of
-from mite_tf.export.runtimes import OnnxEncoder, SavedModel, load_litert, load_openvino
+from mite_tf.export.runtimes import Embed, OnnxEncoder, SavedModel, load_litert, load_openvino
 from mite_tf.export.verification.cases import random_captions
 from mite_tf.export.verification.check import Check, compare, compare_embeddings
 from mite_tf.export.verification.golden import Golden, read_golden
@@ -122,6 +122,7 @@ def _savedmodels(folder: Path, manifest: Manifest, golden: Golden) -> Iterator[C
             expected,
             _FLOAT,
         )
+    yield _refusal("SavedModel, text", partial(text.embed, signature="token_ids"), manifest)
     if not files:
         return
     from mite_tf.data.images import decode_image
@@ -142,8 +143,12 @@ def _onnx(folder: Path, manifest: Manifest, golden: Golden, pixels: np.ndarray) 
     ):
         encoder = OnnxEncoder(folder / "onnx" / f"{name}_encoder.onnx")
         yield from compare_embeddings(f"ONNX, {name}", encoder.embed, cases, expected, _FLOAT)
+        if name == "text":
+            yield _refusal("ONNX, text", encoder.embed, manifest)
         if "int8" in manifest.formats:
             quantized = OnnxEncoder(folder / "onnx" / f"{name}_encoder.int8.onnx")
+            if name == "text":
+                yield _refusal("ONNX int8, text", quantized.embed, manifest)
             apart = _apart(quantized.embed(cases), expected)
             yield Check(f"ONNX int8, {name}, mean of 1 - cosine", float(apart.mean()), _INT8)
     if manifest.preprocessing is not None:
@@ -153,6 +158,19 @@ def _onnx(folder: Path, manifest: Manifest, golden: Golden, pixels: np.ndarray) 
         yield Check("Pillow's pixels, mean of 255 levels", float(levels), _PIXELS)
         apart = _apart(encoder.embed(reference), golden.image_embeddings)
         yield Check("ONNX, image, Pillow's pixels, 1 - cosine", float(apart.max()), _REFERENCE)
+
+
+def _refusal(name: str, embed: Embed, manifest: Manifest) -> Check:
+    """Counts the numbers on either side of the token ids that a form takes for one."""
+    taken = 0
+    for wrong in (-1, manifest.tokenizer["vocabulary_size"]):
+        ids = np.zeros((1, manifest.tokenizer["max_length"]), np.int32)
+        ids[0, 0] = wrong
+        try:
+            taken += int(np.isfinite(embed(ids)).all())
+        except (MiteError, RuntimeError, ValueError):
+            continue
+    return Check(f"{name}, numbers taken that are no token ids", float(taken), 0)
 
 
 def _apart(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -172,7 +190,9 @@ def _keras_format(
     ):
         path = folder / name / f"{encoder}_encoder{suffix}"
         try:
-            what = f"{name}, {encoder}"
-            yield from compare_embeddings(what, load(path), cases, expected, _FLOAT)
+            what, embed = f"{name}, {encoder}", load(path)
+            yield from compare_embeddings(what, embed, cases, expected, _FLOAT)
+            if encoder == "text":
+                yield _refusal(what, embed, manifest)
         except (RuntimeError, ValueError) as error:
             raise MiteError(f"{path}: cannot be run: {error}") from error

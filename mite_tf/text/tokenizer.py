@@ -121,7 +121,7 @@ class WordPieceTokenizer(keras.layers.Layer):
 
     def knows(self, texts: Sequence[str]) -> np.ndarray:
         """Returns for each text whether any of its words is known: bool `[N]`."""
-        return np.any(self.table(texts).ids > 1, axis=1)
+        return np.asarray((self.table(texts).ids > 1).any(axis=1))
 
     def get_config(self) -> dict[str, Any]:
         return {

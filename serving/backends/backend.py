@@ -66,11 +66,16 @@ class Backend(ABC):
         }
         self._preprocessing = manifest.preprocessing or {}
         self._max_length: int = manifest.tokenizer["max_length"]
+        self._vocabulary_size: int = manifest.tokenizer["vocabulary_size"]
         self._max_image_pixels = max_image_pixels
 
     @abstractmethod
     def run(self, rows: Rows) -> np.ndarray:
         """Embeds rows; returns float32 `[N, D]`, in their order."""
+
+    def unknown(self, texts: Sequence[str]) -> list[str]:
+        """Returns those of the texts that hold no known word, where the backend can tell."""
+        return []
 
     @abstractmethod
     def close(self) -> None:
@@ -97,6 +102,11 @@ class Backend(ABC):
         if wanted.input == "text":
             return Rows("text", [_text(number, data) for number, data in enumerate(array)])
         if wanted.input == "token_ids":
+            if array.size and not 0 <= array.min() <= array.max() < self._vocabulary_size:
+                raise MiteError(
+                    f"token_ids: hold {array.min()} to {array.max()}; ids are 0 to "
+                    f"{self._vocabulary_size - 1}."
+                )
             ids = array[:, : self._max_length].astype(np.int32, copy=False)
             if not ids.shape[1]:
                 ids = np.zeros((len(ids), 1), np.int32)

@@ -254,6 +254,8 @@ class TestFormatsOfKeras:
             for encoder in ("text", "image"):
                 check = manifest.verification[f"{name}, {encoder}, one batch"]
                 assert check["difference"] <= check["tolerance"] == 1e-4
+            refusal = manifest.verification[f"{name}, text, numbers taken that are no token ids"]
+            assert refusal == {"difference": 0, "tolerance": 0}
 
     def test_recurrent_encoder_for_openvino_is_told(self, make_encoders, tmp_path):
         with pytest.raises(MiteError, match=r"text encoder cannot be written for openvino: .*List"):

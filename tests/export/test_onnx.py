@@ -13,6 +13,7 @@ from mite_tf.export.onnx import convert, rewrites
 from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_encoder
 from mite_tf.export.onnx.quantize import quantize_statically
 from mite_tf.export.runtimes import OnnxEncoder
+from mite_tf.export.signatures import vocabulary_size
 from mite_tf.models import ImageEncoder, application_backbone, image_head
 
 
@@ -182,10 +183,48 @@ def test_backbones_equal_keras_and_take_one_input(family, most_transposes, tmp_p
     assert operators(tmp_path / "image.onnx").count("Transpose") <= most_transposes
 
 
-@pytest.mark.parametrize("ids", [np.zeros((2, 3), np.float32), np.zeros(3, np.int32)])
-def test_wrong_type_and_rank_are_refused(ids, exported):
-    with pytest.raises(MiteError, match="token_ids is refused"):
-        OnnxEncoder(exported / "onnx" / "text_encoder.onnx").embed(ids)
+@pytest.mark.parametrize("form", ["", ".int8"])
+@pytest.mark.parametrize(
+    ("name", "inputs", "reason"),
+    [
+        ("text", np.zeros((2, 3), np.float32), "Unexpected input data type"),
+        ("text", np.zeros(3, np.int32), "Invalid rank"),
+        ("text", np.zeros((0, 3), np.int32), "an empty batch"),
+        ("text", np.zeros((0, 0), np.int32), "an empty batch"),
+        ("text", np.array([[2, -1, -100]], np.int32), "ids not in 0 to"),
+        ("text", np.array([[1, 2], [3, -(2**31)]], np.int32), "ids not in 0 to"),
+        ("text", np.array([[1] * 60 + [-1]], np.int32), "ids not in 0 to"),
+        ("text", np.array([[1, 2], [3, 2**31 - 1]], np.int32), "ids not in 0 to"),
+        ("image", np.zeros((0, 32, 32, 3), np.float32), "an empty batch"),
+        ("image", np.zeros((1, 32, 31, 3), np.float32), "Got invalid dimensions"),
+        ("image", np.zeros((32, 32, 3), np.float32), "Invalid rank"),
+        ("image", np.zeros((1, 32, 32, 3), np.uint8), "Unexpected input data type"),
+    ],
+)
+def test_the_graph_refuses_what_the_savedmodel_refuses(name, inputs, reason, form, exported):
+    model = OnnxEncoder(exported / "onnx" / f"{name}_encoder{form}.onnx")
+    with pytest.raises(MiteError, match=f"is refused: .*{reason}"):
+        model.embed(inputs)
+
+
+@pytest.mark.parametrize("text", ["bag-of-words", "recurrent", "transformer"])
+def test_the_last_id_is_taken_and_the_next_is_not(text, make_encoders, tmp_path):
+    encoder = make_encoders(text).text_encoder
+    convert_text_encoder(tmp_path / "text.onnx", encoder, 12)
+    last = vocabulary_size(encoder) - 1
+    ids = np.array([[last, 0]], np.int32)
+    assert_equals_keras(tmp_path / "text.onnx", encoder, ids)
+    with pytest.raises(MiteError, match=f"ids not in 0 to {last}$"):
+        OnnxEncoder(tmp_path / "text.onnx").embed(ids + 1)
+
+
+def test_features_come_in_batches_of_one_row_at_least(tmp_path):
+    encoder = ImageEncoder(None, image_head((6,), embedding_size=4))
+    convert_image_encoder(tmp_path / "image.onnx", encoder)
+    model = OnnxEncoder(tmp_path / "image.onnx")
+    assert model.embed(np.ones((1, 6), np.float32)).shape == (1, 4)
+    with pytest.raises(MiteError, match="an empty batch"):
+        model.embed(np.ones((0, 6), np.float32))
 
 
 def test_what_is_no_onnx_is_refused(tmp_path):

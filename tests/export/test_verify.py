@@ -27,7 +27,8 @@ def test_runs_without_training_code(exported, run_python):
         "import tensorflow_text\n"
         "before = set(sys.modules)\n"
         "assert main(['verify', sys.argv[1]]) == 0\n"
-        "code = tuple(f'mite_tf.{room}' for room in ('training', 'models', 'losses', 'text'))\n"
+        "rooms = 'training', 'models', 'losses', 'text.tokenizer'\n"
+        "code = tuple(f'mite_tf.{room}' for room in rooms)\n"
         "loaded = {name for name in sys.modules if name.startswith(code)}\n"
         "assert not loaded, loaded\n"
         "keras = {name for name in set(sys.modules) - before if name.startswith('keras')}\n"
@@ -85,6 +86,21 @@ def test_another_vocabulary_is_found_even_with_right_hashes(copy):
     path.write_text(json.dumps(values))
     rehash(copy)
     with pytest.raises(MiteError, match=r"tokenizer\.json, ids"):
+        verify(copy)
+
+
+def test_a_graph_that_takes_what_is_no_id_is_found(copy):
+    path = copy / "onnx" / "text_encoder.onnx"
+    model = onnx.load(path)
+    [guard] = [
+        each for each in model.graph.node if each.op_type == "Reshape" and "refuses_" in each.name
+    ]
+    guard.input[1] = "fits"
+    fits = np.array([2, 2], np.int64)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(fits, "fits"))
+    onnx.save(model, path)
+    rehash(copy)
+    with pytest.raises(MiteError, match="ONNX, text, numbers taken that are no token ids: 1, at"):
         verify(copy)
 
 

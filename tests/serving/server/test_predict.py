@@ -94,6 +94,10 @@ REFUSED = [
      "output tensor alias not found in signature: dog", "{embedding}"),
     ("text", {"filter": ["embedding", "embedding"], "text": ["a"]}, "INVALID_ARGUMENT",
      "duplicate output tensor alias: embedding", "once"),
+    ("text", {"signature": "token_ids", "token_ids": np.array([[2, -100]], np.int32)},
+     "INVALID_ARGUMENT", "token_ids: hold -100 to 2; ids are 0 to 84", ""),
+    ("text", {"signature": "token_ids", "token_ids": np.array([[85]], np.int32)},
+     "INVALID_ARGUMENT", "token_ids: hold 85 to 85; ids are 0 to 84", ""),
     ("text", {"text": ["a"] * 33}, "INVALID_ARGUMENT",
      "Task size 33 is larger than maximum input batch size 32", "at most 32 rows"),
 ]  # fmt: skip
