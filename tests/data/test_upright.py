@@ -43,12 +43,13 @@ def encoded(kind, exif=b""):
 
 
 def pillow(data):
-    with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
-        warnings.simplefilter("ignore")
-        try:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (SyntaxError, struct.error):  # damage in the head of EXIF: it stays as it lies
-            return np.asarray(image.convert("RGB"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage
+        with Image.open(io.BytesIO(data)) as image:
+            try:
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            except (SyntaxError, struct.error):  # in the head of EXIF: it stays as it lies
+                return np.asarray(image.convert("RGB"))
 
 
 def all_agree(data):
