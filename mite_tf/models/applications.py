@@ -41,7 +41,7 @@ _MARKS = {
 }
 
 
-# no example: `family_of` shows one
+# no example: see `family_of`
 class Family(NamedTuple):
     """A family of `keras.applications`: what to call it, and one of its models."""
 

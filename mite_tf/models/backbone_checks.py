@@ -16,7 +16,7 @@ _CLASSES = (1000, 1001, 21841, 21843)  # of ImageNet, and of ImageNet-21k
 _INITIALLY_ZERO = ("bias", "beta", "moving_mean")
 
 
-# no example: `probe` shows one
+# no example: see `probe`
 class Probe(NamedTuple):
     """What a backbone makes of two pictures.
 
