@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,10 @@ def run(table, tmp_path_factory, make_config):
 def state_of(run):
     with np.load(run.state) as file:
         return {name: file[name] for name in file.files if name != "values"}
+
+
+def refuse(*given, **named):
+    raise PermissionError(13, "Permission denied")
 
 
 class CtrlC(keras.callbacks.Callback):
@@ -109,6 +114,15 @@ class TestUse:
         first = search(run.path, table, "green", quiet=True)
         monkeypatch.setattr(Encoders, "embed_images", None)
         assert search(run.path, table, "green", quiet=True) == first
+
+    def test_a_run_that_must_not_be_written_is_searched_without_an_index(
+        self, run, table, monkeypatch
+    ):
+        first = search(run.path, table, "green", quiet=True)
+        shutil.rmtree(run.path / "index")
+        monkeypatch.setattr("mite_tf.files.Path.mkdir", refuse)
+        assert search(run.path, table, "green", quiet=True) == first
+        assert not (run.path / "index").exists()
 
     def test_evaluation_holds_the_named_keys(self, run, table, tmp_path):
         evaluation = evaluate(run.path, table, html=tmp_path / "page.html", quiet=True)
