@@ -66,7 +66,7 @@ def _no_keras_archive(path: Path) -> str | None:
 
 
 def _no_hdf5_model(path: Path) -> str | None:
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     try:
         with h5py.File(path) as file:

@@ -52,7 +52,9 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize("words", [["data", "check", "photo"], [*SCENES, "scenes"]])
 def test_an_output_that_takes_no_more_is_told(photo, words):
     with Path("/dev/full").open("w") as full:
-        done = mite(*words, stdout=full, cwd=photo.parent)
+        done = mite(
+            *words, stdout=full, cwd=photo.parent, env=os.environ | {"PYTHONUNBUFFERED": ""}
+        )
     assert done.returncode == 2
     assert done.stderr.startswith("mite: the output: No space left on device. Free some space")
     assert len(done.stderr.splitlines()) == 1

@@ -17,6 +17,7 @@ from keras.callbacks import (
 
 from mite_tf.errors import MiteError
 from mite_tf.runs import Run, train
+from mite_tf.training import read_values
 
 
 @pytest.fixture
@@ -98,6 +99,37 @@ def test_a_training_is_one_to_a_callback_also_when_resumed(table, tmp_path, plai
     counter.hooks.clear()
     train(table, run, resume=True, quiet=True, callbacks=[counter])
     assert counter.hooks == []
+
+
+def test_a_folder_that_vanishes_meanwhile_ends_the_training_and_comes_back(table, tmp_path, plain):
+    config, run, gone = plain(**{"stages.align.epochs": 3}), tmp_path / "run", tmp_path / "gone"
+    vanish = Stop(lambda _: run.rename(gone), epoch=1, batch=2)
+    with pytest.raises(MiteError, match="run: its files are gone"):
+        train(table, run, config=config, quiet=True, callbacks=[vanish])
+    assert not run.exists()
+    gone.rename(run)
+    assert train(table, run, resume=True, quiet=True).finished
+
+
+def test_a_disk_that_fills_up_names_the_file_and_loses_nothing(table, tmp_path, plain, monkeypatch):
+    """The first epoch is saved, the second one is not."""
+
+    def fill(_):
+        monkeypatch.setattr("numpy.savez", fail)
+
+    def fail(*given, **arrays):
+        raise OSError(28, "No space left on device")
+
+    config, run = plain(**{"stages.align.epochs": 2}), tmp_path / "run"
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        train(
+            table, run, config=config, quiet=True,
+            callbacks=[Stop(fill, epoch=1, batch=2)],
+        )  # fmt: skip
+    assert caught.value.filename == str(run / "checkpoint" / "state.npz")
+    monkeypatch.undo()
+    assert read_values(run / "checkpoint" / "state.npz")["epoch"] == 1
+    assert train(table, run, resume=True, quiet=True).finished
 
 
 def test_callbacks_of_keras_save_log_and_bring_back_what_was_measured(table, tmp_path, plain):

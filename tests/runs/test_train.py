@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,10 @@ def run(table, tmp_path_factory, make_config):
 def state_of(run):
     with np.load(run.state) as file:
         return {name: file[name] for name in file.files if name != "values"}
+
+
+def refuse(*given, **named):
+    raise PermissionError(13, "Permission denied")
 
 
 class CtrlC(keras.callbacks.Callback):
@@ -118,6 +123,15 @@ class TestUse:
         for wordless in ("", "\u200b\ufeff", "\x01", "\ufe0f", "\u0301"):
             with pytest.raises(MiteError, match="is empty: it holds no word"):
                 search(run.path, table, wordless, quiet=True)
+
+    def test_a_run_that_must_not_be_written_is_searched_without_an_index(
+        self, run, table, monkeypatch
+    ):
+        first = search(run.path, table, "green", quiet=True)
+        shutil.rmtree(run.path / "index")
+        monkeypatch.setattr("mite_tf.files.Path.mkdir", refuse)
+        assert search(run.path, table, "green", quiet=True) == first
+        assert not (run.path / "index").exists()
 
     def test_evaluation_holds_the_named_keys(self, run, table, tmp_path):
         evaluation = evaluate(run.path, table, html=tmp_path / "page.html", quiet=True)
