@@ -100,9 +100,9 @@ def refuse_unusable(backbone: keras.Model) -> None:
         takes = "scaled values" if inside else _range(expected)
         raise MiteError(
             f"it is {family.name} of keras.applications without its preprocessing: it takes "
-            f"{takes} and would get pixels in 0-255. Write "
-            "one with it inside, `mite backbone --from FILE --out NEW.keras`, and name that; or, "
-            "if it was trained on 0-255, say so with --set backbone.check=false."
+            f"{takes} and would get pixels in 0-255. Write one with it inside, "
+            "`mite backbone --from FILE --out NEW.keras`, and name that; or, if it was trained on "
+            "0-255, set backbone.check to false."
         )
 
 

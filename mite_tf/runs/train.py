@@ -282,7 +282,7 @@ def check_stages(config: Config) -> None:
             raise MiteError("The configuration has no stages, so there is nothing to train.")
         raise MiteError(
             f"All stages ({', '.join(names)}) have 0 epochs, so there is nothing to train. Give "
-            f"one some, as with --set stages.{names[0]}.epochs=10."
+            f"one some, such as stages.{names[0]}.epochs=10."
         )
 
 

@@ -357,11 +357,10 @@ class TestUnknownWords:
         ]
         report = self.check(write, captions)
         assert report.unknown_words == {"dev": 0.25, "test": 0.5}
-        assert [problem.kind for problem in report.problems] == [
-            *["unknown-words"] * 2, "unknown-caption",
-        ]  # fmt: skip
-        assert report.problems[0].message.startswith("25% of the words of dev")
-        assert report.problems[2].where.line == 6
+        found = [problem for problem in report.problems if problem.kind.startswith("unknown")]
+        assert [problem.kind for problem in found] == [*["unknown-words"] * 2, "unknown-caption"]
+        assert found[0].message.startswith("25% of the words of dev")
+        assert found[2].where.line == 6
         assert report.errors == ()
         assert "train lacks: 25.0% of dev, 50.0% of test." in printed(report).replace("\n", " ")
         assert json.loads(report.to_json())["unknown_words"] == report.unknown_words
@@ -377,7 +376,8 @@ class TestUnknownWords:
 
     def test_nothing_is_said_without_a_train_split(self, write):
         report = self.check(write, [("dev", "a gun"), ("dev", "犬")])
-        assert (report.unknown_words, report.problems) == ({}, ())
+        assert report.unknown_words == {}
+        assert not any(problem.kind.startswith("unknown") for problem in report.problems)
 
 
 def test_a_problem_is_of_a_known_kind():
