@@ -42,4 +42,4 @@ def test_training_tells(table, tmp_path, make_config, monkeypatch, capsys):
     frozen = {"stages.align.inputs": "features", "stages.align.backbone_share": 0.0}
     train(table, tmp_path / "run", config=make_config(**frozen))
     told = " ".join(capsys.readouterr().err.split())
-    assert "warning: The backbone has random weights and stage 'align' freezes it" in told
+    assert "Warning: The backbone has random weights and stage 'align' freezes it" in told

@@ -127,6 +127,7 @@ def test_a_run_of_before_there_was_an_orientation_ignores_it(tmp_path):
     text = load_config("scenes").to_toml()
     (tmp_path / "config.toml").write_text(text.replace('orientation = "exif"\n', ""))
     assert load_config(tmp_path / "config.toml").backbone.orientation == "exif"
+    (tmp_path / "run.json").touch()
     run = RunFolder(tmp_path)
     assert run.config.backbone.orientation == "ignored"
     changed = run.read_config({"backbone.orientation": "exif", "embedding.size": 8})

@@ -136,7 +136,7 @@ def test_a_training_that_never_began_leaves_no_folder(table, tmp_path, short):
     ("stages", "message"),
     [
         (dict.fromkeys(("align", "finetune", "classify", "adversarial"), 0),
-         r"All stages \(align, .*\) have 0 epochs.*--set stages.align.epochs=10"),
+         r"All stages \(align, .*\) have 0 epochs.*such as stages.align.epochs=10"),
         ({}, "no stages"),
     ],
 )  # fmt: skip

@@ -251,7 +251,7 @@ class TestData:
         told = capsys.readouterr().err
         assert "left out" in told
         assert "Unknown words: 0.0% of the tokens of train, 0.0% of dev." in told
-        assert "Warning" not in told
+        assert "an unknown word says nothing" not in told
 
     def test_many_unknown_words_are_warned_of(self, capsys):
         _tell_unknown(0, 0.05)
