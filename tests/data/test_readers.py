@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mite_tf.data import read
+from mite_tf.data.collector import is_blank
 from mite_tf.errors import MiteError
 from mite_tf.text import split_words
 
@@ -263,7 +264,8 @@ def test_a_file_or_a_folder_that_may_not_be_read(tmp_path, write, told, monkeypa
 
 
 characters = st.characters(exclude_categories=["Cs"])
-captions = st.text(characters, min_size=1).map(str.strip).filter(split_words)
+captions = st.text(characters, min_size=1).map(str.strip)
+captions = captions.filter(split_words).filter(lambda text: not is_blank(text))
 corpora = st.dictionaries(
     st.from_regex(r"[a-zäß犬]{1,5}( [0-9,\"']{1,3})?\.jpg", fullmatch=True),
     st.tuples(

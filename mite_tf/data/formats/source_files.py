@@ -52,7 +52,8 @@ def read_text(file: Path, collector: Collector) -> Text:
         collector.report("bad-encoding", "is UTF-16: save it as UTF-8", Place(str(file)))
         return Text([], frozenset())
     offset = len(_BOM) if data.startswith(_BOM) else 0
-    raw = data[offset:].split(b"\n")
+    # Where there is no line feed, lines may end as they did on old Macs, and in Excel's "Macintosh".
+    raw = data[offset:].split(b"\n" if b"\n" in data else b"\r")
     if raw[-1] == b"":
         raw.pop()
     lines, undecodable = [], set()
