@@ -99,7 +99,7 @@ def train(
     settings = _settings(folder if started else None, config, overrides)
     check_stages(settings)
     table = usable_data(data, settings, format, root, skip_bad, quiet)
-    info = _describe(table, data, format, root)
+    info = _describe(table, data, format, root, skip_bad)
     if started and folder.info["data"]["fingerprint"] != info["data"]["fingerprint"]:
         raise MiteError(
             f"{folder.path}: was trained on other data (images {folder.info['data']['images']}, "
@@ -291,6 +291,7 @@ def _describe(
     data: str | Path | CaptionedImages | CheckReport,
     format: str | None,
     root: str | Path | None,
+    skip_bad: bool,
 ) -> dict[str, Any]:
     """What `run.json` says; `source` is where an export finds the data again."""
     source = None
@@ -306,6 +307,7 @@ def _describe(
             "source": source,
             "root": str(table.root),
             "fingerprint": table.fingerprint(),
+            "skip_bad": skip_bad,
             "images": table.splits,
             "captions": {name: len(table.split(name).captions) for name in table.splits},
         },
