@@ -50,9 +50,9 @@ class WordPieceTokenizer(keras.layers.Layer):
     Text is brought into one form (Unicode NFKD, case folded), so that a word typed in two ways has
     the same ids, and split at white space. Punctuation, symbols, and the characters of scripts that
     put no spaces between words, such as Han, kana and Thai, are words of their own, each with its
-    marks; so is a flag, of two letters; words of more than 64 characters are cut. Then each word is cut into the longest
-    pieces that the vocabulary holds; one with a character that it lacks is unknown. The layer runs
-    in a graph, so a SavedModel that holds it takes plain strings.
+    marks; so is a flag, of two letters; words of more than 64 characters are cut. Then each word is
+    cut into the longest pieces that the vocabulary holds; one with a character that it lacks is
+    unknown. The layer runs in a graph, so a SavedModel that holds it takes plain strings.
 
     Args:
         vocabulary: List of strings; the first two must be `[PAD]` and `[UNK]`.

@@ -168,7 +168,7 @@ def test_what_is_no_file_of_ours_is_written_and_not_replaced(photo, tmp_path, ca
     os.mkfifo(pipe)
     real.write_text("old")
     link.symlink_to(real)
-    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as reader:
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as reader:
         assert main(["data", "check", str(photo), "--json", str(pipe)]) == 0
         assert json.load(reader)["images"] == 1
     assert pipe.is_fifo()

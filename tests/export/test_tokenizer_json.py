@@ -10,7 +10,8 @@ from mite_tf.text import WordPieceTokenizer
 LATIN = ["a", "##a", "b", "##s", "ss", "dog", "run", "##ner", "1", "##2", ".", "!", "-", "[",
          "\\", "^"]  # fmt: skip
 OTHERS = ["é", "e", "##\u0301", "##\u0323", "и", "##\u0306", "σ", "中", "國", "ᄒ", "##ᅡ", "##ᆫ",
-          "ア", "ハ", "##\u3099", "²", "İ", "##ª", "🇸", "##🇪", "ก", "##\u0e34", "##\u0e48", "##ɐ"]  # fmt: skip
+          "ア", "ハ", "##\u3099", "²", "İ", "##ª", "🇸", "##🇪", "ก",
+          "##\u0e34", "##\u0e48", "##ɐ"]  # fmt: skip
 VOCABULARY = ["[PAD]", "[UNK]", *LATIN, *OTHERS]
 # By whether case is folded and marks are dropped.
 LAYERS = {
