@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from mite_tf.errors import MiteError
 from mite_tf.extras import require
@@ -36,6 +37,24 @@ def check_formats(formats: Sequence[str], *, int8: bool) -> None:
     if "onnx" in formats:
         require("onnx", "onnx")
     check_runnable(formats)
+
+
+def refuse_pattern(folder: str | Path) -> None:
+    """Refuses a folder whose SavedModels TensorFlow could not read, as it takes the name otherwise.
+
+    Raises:
+        MiteError: If so.
+
+    Example:
+        >>> refuse_pattern("exports [new]")
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: exports [new]: TensorFlow takes [ in a path for a pattern, ...
+    """
+    if odd := [each for each in str(folder) if each in "*?[\\"]:
+        raise MiteError(
+            f"{folder}: TensorFlow takes {odd[0]} in a path for a pattern, and finds no SavedModel "
+            "there. Use a folder without *, ?, [ and \\ in its path."
+        )
 
 
 def check_runnable(formats: Collection[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mite_tf.errors import MiteError
+from mite_tf.export.formats import refuse_pattern
 
 Embed = Callable[[Any], np.ndarray]
 
@@ -21,6 +22,7 @@ class SavedModel:
         import tensorflow as tf
         import tensorflow_text  # noqa: F401  (registers the operations of the tokenizer)
 
+        refuse_pattern(folder)
         try:
             self._model = tf.saved_model.load(str(folder))
         except (OSError, ValueError, tf.errors.OpError) as error:

@@ -18,7 +18,7 @@ from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.export.describe import describe, write_model_card
-from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
+from mite_tf.export.formats import DEFAULT_FORMATS, check_formats, refuse_pattern
 from mite_tf.export.keras_formats import write_keras_format
 from mite_tf.export.manifest import ExportedFrom, Manifest, describe_files, read_manifest
 from mite_tf.export.recall import image_batches, measure_recall
@@ -84,6 +84,8 @@ def export(
         )
     check_formats(formats, int8=int8)
     out = Path(out)
+    if "savedmodel" in formats:
+        refuse_pattern(out.absolute())
     number = next_version(out)
     if int8 and table is None:
         raise MiteError("int8 is calibrated with images: give table=, captioned images.")

@@ -19,7 +19,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from mite_tf.errors import MiteError
 from mite_tf.text import PADDING, UNKNOWN, WordPieceTokenizer
 from mite_tf.text.tokenizer import normalize_in_graph, split_in_graph
-from mite_tf.text.words import LONGEST_WORD
+from mite_tf.text.words import FLAGS, LONGEST_WORD
 
 _SUFFIX = "##"
 
@@ -72,11 +72,12 @@ def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
     )
     result.normalizer = normalizers.Sequence([decompose, *replacements, decompose])
     alone, marks = _class(kinds["alone"]), _class(kinds["mark"])
+    flags = _class(map(chr, range(FLAGS[0], FLAGS[1] + 1)))
     result.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
             pre_tokenizers.Split(Regex(f"^{marks}+"), "removed"),
-            pre_tokenizers.Split(Regex(f"{alone}{marks}*"), "isolated"),
+            pre_tokenizers.Split(Regex(f"(?:{flags}{{2}}|{alone}){marks}*"), "isolated"),
             pre_tokenizers.Split(Regex(f".{{1,{LONGEST_WORD}}}"), "isolated"),
         ]
     )

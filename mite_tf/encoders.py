@@ -94,7 +94,8 @@ class Encoders:
             )
         missing = [str(path) for path in paths if not Path(path).is_file()]
         if missing:
-            raise MiteError(f"{missing[0]}: no such image file.")
+            folder = " It is a folder." if Path(missing[0]).is_dir() else ""
+            raise MiteError(f"{missing[0]}: no such image file.{folder}")
         blocks, done = [], 0
         batches = pixel_batches([Path(path) for path in paths], self.preprocessing)
         for batch in batches if len(paths) else ():

@@ -105,11 +105,12 @@ def from_extra(extra: str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("mite_tf"):
-            raise
-        name = str(error.name)
+    except (ModuleNotFoundError, MissingPackage) as error:
+        name = str(error.name).partition(".")[0]
         listed = [each for each in EXTRAS[extra] if each.partition(".")[0] == name]
+        # What was asked for needs an extra of its own, if a smaller one was named inside.
+        if name == "mite_tf" or (isinstance(error, MissingPackage) and not listed):
+            raise
         raise _missing_package(what, extra, listed or [name]) from error
 
 
@@ -140,7 +141,10 @@ def _requirement(extra: str) -> str:
 
 
 def _missing_package(what: str, extra: str, modules: Iterable[str]) -> MissingPackage:
-    names = ", ".join(modules)
-    return MissingPackage(
-        f"{what} needs {names}, which is not installed. Install with: {install_hint(extra)}"
+    names = list(modules)
+    error = MissingPackage(
+        f"{what} needs {', '.join(names)}, which is not installed. "
+        f"Install with: {install_hint(extra)}"
     )
+    error.name = names[0]
+    return error

@@ -26,6 +26,8 @@ _REFUSALS = (
 def written_beside(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary file beside `path`, which takes its place when the block succeeds.
 
+    A link stays one: what it leads to is replaced. Devices and pipes are written as they are.
+
     Args:
         path: The file to write; missing folders are made.
         mode: `w` for UTF-8 text, `wb` for bytes. Text takes half a surrogate pair, as in a file
@@ -42,17 +44,24 @@ def written_beside(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         ...     Path(folder, "a.txt").read_text()
         'whole'
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    text: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    path, target = Path(path), Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    options: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    options = {} if "b" in mode else options
     with writing(path, draft=temporary):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and (not path.is_file() or path.parent == Path("/dev")):
+            with path.open(mode, **options) as file:
+                yield file
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open(mode, **({} if "b" in mode else text)) as file:
+            with temporary.open(mode, **options) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

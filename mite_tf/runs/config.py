@@ -133,7 +133,7 @@ class TrainingConfig:
         save_minutes: How often a resumable state is written within an epoch, besides at its end.
     """
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     averaging: _Share = 0.998
     views: _Count = 1
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.5

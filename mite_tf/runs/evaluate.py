@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mite_tf.data import CaptionedImages, read
+from mite_tf.data import CaptionedImages, check, read
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.evaluation import Embeddings, Evaluation, evaluate_embeddings
@@ -39,7 +39,7 @@ def embed(
     """
     folder = RunFolder(run)
     encoders = folder.encoders(stage)
-    return embed_table(folder, encoders, table_of(data, split, format, root), quiet=quiet)
+    return embed_table(folder, encoders, table_of(folder, data, split, format, root), quiet=quiet)
 
 
 def evaluate(
@@ -76,7 +76,7 @@ def evaluate(
     """
     folder = RunFolder(run)
     after = folder.best(stage).name.partition("-")[2]
-    table = table_of(data, split, format, root)
+    table = table_of(folder, data, split, format, root)
     stages = [after]
     if html and (before := folder.stage_before_adversary(after)):
         stages.insert(0, before)
@@ -102,13 +102,21 @@ def evaluate(
 
 
 def table_of(
+    run: RunFolder,
     data: str | Path | CaptionedImages,
-    split: str | None,
-    format: str | None,
-    root: str | Path | None,
+    split: str | None = None,
+    format: str | None = None,
+    root: str | Path | None = None,
 ) -> CaptionedImages:
-    """Returns the captioned images to work on: a split of them, or all."""
+    """Returns the captioned images to work on: a split of them, or all.
+
+    Of data that a run was trained on with `skip_bad`, those that it was trained on.
+    """
     table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
+    trained = run.info["data"]
+    if trained.get("skip_bad") and table.fingerprint() != trained["fingerprint"]:
+        usable = check(table).table
+        table = usable if usable.fingerprint() == trained["fingerprint"] else table
     return table if split is None else table.split(split)
 
 

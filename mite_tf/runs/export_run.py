@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mite_tf.data import CaptionedImages, read
+from mite_tf.data import CaptionedImages
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
 from mite_tf.progress import say
+from mite_tf.runs.evaluate import table_of
 from mite_tf.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -88,14 +89,12 @@ def export_run(
 
 def _data_of(run: RunFolder, data: str | Path | CaptionedImages | None) -> CaptionedImages | None:
     """The captioned images; None if `data` is not given and nothing can be read where it was."""
-    if isinstance(data, CaptionedImages):
-        return data
     if data is not None:
-        return read(data)
+        return table_of(run, data)
     source = run.info["data"].get("source")
     if source is None:
         return None
     try:
-        return read(source["path"], format=source["format"], root=source["root"])
+        return table_of(run, source["path"], format=source["format"], root=source["root"])
     except MiteError:
         return None

@@ -81,7 +81,10 @@ class RunFolder:
         try:
             return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise MiteError(f"{self.path}: not a run folder: {error}") from error
+            raise MiteError(
+                f"{self.path / 'run.json'} is damaged: {error}. Bring it back from a copy, or "
+                "train anew in another folder."
+            ) from error
 
     @property
     def finished(self) -> bool:

@@ -74,7 +74,7 @@ def search(
             UnknownWordsWarning,
             stacklevel=2,
         )
-    table = table_of(data, split, format, root)
+    table = table_of(folder, data, split, format, root)
     images, captions = _indices(folder, stage, encoders, table, quiet)
     if image is None:
         [hits] = images.search(encoders.embed_text([str(query)]), k=top)

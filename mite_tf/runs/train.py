@@ -23,6 +23,7 @@ from mite_tf.errors import MiteError
 from mite_tf.models import MITE
 from mite_tf.progress import say
 from mite_tf.recognition import recognize, wrong_kind
+from mite_tf.runs.beginning import check_beginning, trained_stages
 from mite_tf.runs.build import build_model, warnings_before
 from mite_tf.runs.config import Config, load_config
 from mite_tf.runs.fit import fit_stages
@@ -31,7 +32,7 @@ from mite_tf.runs.inputs import StageInputs
 from mite_tf.runs.run import Run
 from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
 from mite_tf.text.words import MANY_UNKNOWN
-from mite_tf.training import Interruption, Stage
+from mite_tf.training import Interruption
 
 
 def train(
@@ -99,14 +100,14 @@ def train(
     settings = _settings(folder if started else None, config, overrides)
     check_stages(settings)
     table = usable_data(data, settings, format, root, skip_bad, quiet)
-    info = _describe(table, data, format, root)
+    info = _describe(table, data, format, root, skip_bad)
     if started and folder.info["data"]["fingerprint"] != info["data"]["fingerprint"]:
         raise MiteError(
             f"{folder.path}: was trained on other data (images {folder.info['data']['images']}, "
             f"now {info['data']['images']}). Resume with that data, or train in another folder."
         )
     if beginning is not None and not started:
-        _check_beginning(settings, info["data"]["fingerprint"], RunFolder(beginning))
+        check_beginning(settings, info["data"]["fingerprint"], RunFolder(beginning))
     learned_from, text = table.split("train"), settings.tokenizer
     if started:
         vocabulary = read_vocabulary(folder.vocabulary)
@@ -291,6 +292,7 @@ def _describe(
     data: str | Path | CaptionedImages | CheckReport,
     format: str | None,
     root: str | Path | None,
+    skip_bad: bool,
 ) -> dict[str, Any]:
     """What `run.json` says; `source` is where an export finds the data again."""
     source = None
@@ -306,55 +308,9 @@ def _describe(
             "source": source,
             "root": str(table.root),
             "fingerprint": table.fingerprint(),
+            "skip_bad": skip_bad,
             "images": table.splits,
             "captions": {name: len(table.split(name).captions) for name in table.splits},
         },
         "versions": {package: version(package) for package in packages},
     }
-
-
-def stages_in_common(one: Config, other: Config) -> int:
-    """Counts the first stages that two trainings go through with the same encoders, to the bit.
-
-    These are the stages, not counting those of no epochs, that are the same in both and have no
-    adversary, provided that all other settings are the same too, except those of the adversary
-    that is to come: discriminator and adversarial loss.
-
-    Example:
-        >>> game = Stage(name="game", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
-        >>> config = Config(stages=(Stage(name="align", epochs=4), game))
-        >>> stages_in_common(config, config.without_adversary())
-        1
-    """
-    plain = Config(stages=())
-    settings = [replace(each, stages=()).with_adversary_of(plain) for each in (one, other)]
-    if settings[0] != settings[1]:
-        return 0
-    count = 0
-    for a, b in zip(trained_stages(one), trained_stages(other), strict=False):
-        if a != b or a.discriminator_steps or a.is_adversarial:
-            break
-        count += 1
-    return count
-
-
-def trained_stages(config: Config) -> tuple[Stage, ...]:
-    """Returns the stages of a configuration that have any epochs."""
-    return tuple(stage for stage in config.stages if stage.epochs)
-
-
-def _check_beginning(config: Config, fingerprint: str, beginning: RunFolder) -> None:
-    """Refuses a run that a training, with data of this fingerprint, cannot begin from."""
-    data = beginning.info["data"]  # raises where there is no run
-    if not beginning.finished or beginning.ended_early:
-        raise MiteError(f"{beginning.path}: is not finished, so nothing can begin from its end.")
-    if data["fingerprint"] != fingerprint:
-        raise MiteError(
-            f"{beginning.path}: was trained on other data, so this training cannot begin from it."
-        )
-    common = stages_in_common(config, beginning.config)
-    if common < len(trained_stages(beginning.config)):
-        raise MiteError(
-            f"{beginning.path}: its stages, under its settings, are not the first ones of this "
-            f"training, without adversary. They have {common} in common."
-        )

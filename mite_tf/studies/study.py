@@ -14,7 +14,8 @@ from mite_tf.data import CaptionedImages, CheckReport, read
 from mite_tf.errors import MiteError
 from mite_tf.progress import say
 from mite_tf.runs import Config, load_config
-from mite_tf.runs.train import check_stages, trained_stages, usable_data
+from mite_tf.runs.beginning import trained_stages
+from mite_tf.runs.train import check_stages, usable_data
 from mite_tf.scenes import ruled_out
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.measurement import measure
@@ -76,9 +77,10 @@ def study(
         KeyboardInterrupt: If stopped by Ctrl-C; calling again goes on.
     """
     logging.getLogger("tensorflow").addFilter(_is_of_interest)
-    if seeds < 1 or first_seed < 0:
+    if seeds < 1 or not 0 <= first_seed <= 2**32 - seeds:
         raise MiteError(
-            f"A study needs at least one seed, from 0 on. Received: {seeds} from {first_seed} on."
+            "A study needs at least one seed, from 0 on and below 2**32. "
+            f"Received: {seeds} from {first_seed} on."
         )
     base = config if isinstance(config, Config) else load_config(config)
     base = base.with_overrides(overrides or {})

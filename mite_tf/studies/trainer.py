@@ -11,7 +11,7 @@ import keras
 from mite_tf.data import CheckReport
 from mite_tf.progress import say
 from mite_tf.runs import Config, Run, train
-from mite_tf.runs.train import stages_in_common, trained_stages
+from mite_tf.runs.beginning import stages_in_common, trained_stages
 from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.studies.variants import Variant
 

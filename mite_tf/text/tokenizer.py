@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_text
 
 from mite_tf.errors import MiteError
-from mite_tf.text.words import IGNORED, LONGEST_WORD, UNSPACED
+from mite_tf.text.words import FLAGS, IGNORED, LONGEST_WORD, UNSPACED
 
 PADDING = "[PAD]"
 UNKNOWN = "[UNK]"
@@ -27,7 +27,7 @@ def _ranges(blocks: Sequence[tuple[int, int]]) -> str:
 _LEFT_OUT = rf"[\p{{Cf}}{_ranges(IGNORED)}]"
 _SPACES = r"[\p{Z}\p{Cc}]+"
 _MARKS_ON_NOTHING = r"(^| )\p{M}+"
-_ALONE = rf"[\p{{P}}\p{{S}}{_ranges(UNSPACED)}]\p{{M}}*"
+_ALONE = rf"(?:[{_ranges([FLAGS])}]{{2}}|[\p{{P}}\p{{S}}{_ranges(UNSPACED)}])\p{{M}}*"
 _WHOLE = rf"[^ ]{{{LONGEST_WORD}}}"
 
 
@@ -50,9 +50,9 @@ class WordPieceTokenizer(keras.layers.Layer):
     Text is brought into one form (Unicode NFKD, case folded), so that a word typed in two ways has
     the same ids, and split at white space. Punctuation, symbols, and the characters of scripts that
     put no spaces between words, such as Han, kana and Thai, are words of their own, each with its
-    marks; words of more than 64 characters are cut. Then each word is cut into the longest
-    pieces that the vocabulary holds; one with a character that it lacks is unknown. The layer runs
-    in a graph, so a SavedModel that holds it takes plain strings.
+    marks; so is a flag, of two letters; words of more than 64 characters are cut. Then each word is
+    cut into the longest pieces that the vocabulary holds; one with a character that it lacks is
+    unknown. The layer runs in a graph, so a SavedModel that holds it takes plain strings.
 
     Args:
         vocabulary: List of strings; the first two must be `[PAD]` and `[UNK]`.

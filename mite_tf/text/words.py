@@ -21,6 +21,8 @@ IGNORED = (
     (0x34F, 0x34F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2065, 0x2065),
     (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF),
 )  # fmt: skip
+# Two of these letters are a flag, as of Sweden and Spain, which one by one would be the same words.
+FLAGS = (0x1F1E6, 0x1F1FF)
 # Longer words are cut into words of this many characters. Hardly a word of any language is longer,
 # and the time to look one up in `tokenizer.json` grows with the square.
 LONGEST_WORD = 64
@@ -28,7 +30,7 @@ LONGEST_WORD = 64
 # in five lose one.
 MANY_UNKNOWN = 0.05
 
-_SPACE, _MARK, _ALONE_MARK, _ALONE, _LETTER = " ',.a"
+_SPACE, _MARK, _ALONE_MARK, _ALONE, _FLAG, _LETTER = " ',.fa"
 
 
 def split_words(
@@ -51,7 +53,7 @@ def split_words(
         text = "".join(each for each in text if unicodedata.category(each) != "Mn")
     kinds = "".join(map(_kind, text))
     kinds = re.sub(r"(^| )[',]+", lambda found: " " * len(found[0]), kinds)  # marks on nothing
-    found = (text[slice(*each.span())] for each in re.finditer(r"[.,][',]*|a[a']*", kinds))
+    found = (text[slice(*each.span())] for each in re.finditer(r"(ff|[.,f])[',]*|a[a']*", kinds))
     return tuple(
         word[start : start + LONGEST_WORD]
         for word in found
@@ -63,6 +65,8 @@ def split_words(
 def _kind(character: str) -> str:
     """Space, mark, word of its own or part of one; empty for what is left out."""
     code, category = ord(character), unicodedata.category(character)
+    if FLAGS[0] <= code <= FLAGS[1]:
+        return _FLAG
     if category == "Cf" or any(first <= code <= last for first, last in IGNORED):
         return ""
     if category == "Cc" or category.startswith("Z"):

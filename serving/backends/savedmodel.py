@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mite_tf.errors import MiteError
+from mite_tf.export.formats import refuse_pattern
 from mite_tf.export.manifest import Manifest
 from mite_tf.quiet import load_tensorflow
 from mite_tf.serving.backends.backend import Backend, Rows
@@ -34,6 +35,7 @@ class SavedModelBackend(Backend):
         if threads:
             with suppress(RuntimeError):  # TensorFlow runs already
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
+        refuse_pattern(folder)
         try:
             self._model: Any = tf.saved_model.load(str(folder))
         except (OSError, ValueError, tf.errors.OpError) as error:

@@ -104,7 +104,8 @@ class GrpcServer:
             return self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise MiteError(
-                f"gRPC cannot listen on {address}: {error}. Is the port taken? Name another one."
+                f"gRPC cannot listen on {address}: {str(error).rstrip('.')}. Is the port taken? "
+                "Name another one."
             ) from error
 
     async def start(self) -> None:

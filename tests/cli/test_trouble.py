@@ -163,6 +163,24 @@ def test_a_name_that_is_no_utf8_is_told_and_written(photo, tmp_path, capsys):
     assert json.loads(report.read_text("utf-8")) == name
 
 
+def test_what_is_no_file_of_ours_is_written_and_not_replaced(photo, tmp_path, capsys):
+    pipe, link, real = tmp_path / "pipe", tmp_path / "link.json", tmp_path / "real.json"
+    os.mkfifo(pipe)
+    real.write_text("old")
+    link.symlink_to(real)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as reader:
+        assert main(["data", "check", str(photo), "--json", str(pipe)]) == 0
+        assert json.load(reader)["images"] == 1
+    assert pipe.is_fifo()
+    assert main(["data", "check", str(photo), "--json", str(link)]) == 0
+    assert link.is_symlink()
+    assert json.loads(real.read_text())["images"] == 1
+    capsys.readouterr()
+    for folder in ("/", str(tmp_path)):
+        assert main(["data", "check", str(photo), "--json", folder]) == 2
+        assert capsys.readouterr().err.startswith(f"mite: {folder}: Is a directory. ")
+
+
 def test_search_prints_a_caption_as_it_stands_and_says_what_it_wrote(monkeypatch, capsys):
     hits = [SimpleNamespace(score=0.5, id=HOSTILE), SimpleNamespace(score=0.25, id="สุนัข")]
     runs = SimpleNamespace(search=lambda *given, **named: hits)

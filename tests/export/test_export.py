@@ -14,6 +14,7 @@ from mite_tf.errors import MiteError
 from mite_tf.export import export, read_manifest, to_folder, verify
 from mite_tf.export.describe import write_model_card
 from mite_tf.export.keras_formats import write_keras_format
+from mite_tf.export.runtimes import SavedModel
 from mite_tf.runs import load_config, train
 from mite_tf.runs.export_run import export_run
 from mite_tf.serving.wire import messages
@@ -230,6 +231,15 @@ class TestFailure:
         with pytest.raises(MiteError, match=message):
             export_run(run.path, tmp_path / "out", quiet=True, **options)
         assert not names(tmp_path)
+
+    def test_a_path_that_tensorflow_misreads_is_said_before_any_work(self, exported, run, tmp_path):
+        odd = tmp_path / "exports [new]"
+        with pytest.raises(MiteError, match=r"TensorFlow takes \[ in a path for a pattern"):
+            export_run(run.path, odd, quiet=True)
+        assert not names(tmp_path)
+        shutil.copytree(exported, odd)
+        with pytest.raises(MiteError, match=r"TensorFlow takes \["):
+            SavedModel(odd / "savedmodel" / "text" / "1")
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from mite_tf.text import WordPieceTokenizer
 LATIN = ["a", "##a", "b", "##s", "ss", "dog", "run", "##ner", "1", "##2", ".", "!", "-", "[",
          "\\", "^"]  # fmt: skip
 OTHERS = ["é", "e", "##\u0301", "##\u0323", "и", "##\u0306", "σ", "中", "國", "ᄒ", "##ᅡ", "##ᆫ",
-          "ア", "ハ", "##\u3099", "²", "İ", "##ª", "ก", "##\u0e34", "##\u0e48", "##ɐ"]  # fmt: skip
+          "ア", "ハ", "##\u3099", "²", "İ", "##ª", "🇸", "##🇪", "ก",
+          "##\u0e34", "##\u0e48", "##ɐ"]  # fmt: skip
 VOCABULARY = ["[PAD]", "[UNK]", *LATIN, *OTHERS]
 # By whether case is folded and marks are dropped.
 LAYERS = {
@@ -29,7 +30,7 @@ def assert_same_ids(texts, how=(True, False)):
 
 
 KNOWN = "".join(LATIN + OTHERS) + (
-    " AÁÀÅĳﬁ½Ⅷ①Σςé́ệй\u0301\u0302\u0345\u034f\u200d\ufeff\u3000\x00\xa8\xb4ﾊﾞバﾞ한กิ่ำက္🐕\ufe0f❤⃣"
+    " AÁÀÅĳﬁ½Ⅷ①Σςé́ệй\u0301\u0302\u0345\u034f\u200d\ufeff\u3000\x00\xa8\xb4ﾊﾞバﾞ한กิ่ำက္🐕\ufe0f❤⃣🇪🇩"
 )
 
 

@@ -56,6 +56,7 @@ def test_the_baseline_has_no_adversary_and_is_the_same_otherwise():
         ({"loss.margin": "wide"}, r"loss\.margin: .*number.*given: 'wide'"),
         ({"loss.name": "quadruplet"}, "loss: its name is one of triplet, infonce, siglip .given"),
         ({"adversarial_loss": {"name": "mmd", "widths": 1}}, r"_loss\.widths: no such key; .*band"),
+        ({"training.seed": str(2**32)}, r"training\.seed: .*less than 4294967296"),
         ({"stages.align.epochs": "-1"}, r"stages\.align\.epochs: .*greater than or equal to 0"),
         ({"stages.warmup.epochs": "1"}, r"no stage is called 'warmup'; there are align, "),
         ({"backbone.name.x": "1"}, r"'name' is a value"),
@@ -126,6 +127,7 @@ def test_unknown_configurations_and_broken_files_are_named(tmp_path):
 def test_a_run_of_before_there_was_an_orientation_ignores_it(tmp_path):
     text = load_config("scenes").to_toml()
     (tmp_path / "config.toml").write_text(text.replace('orientation = "exif"\n', ""))
+    (tmp_path / "run.json").write_text("{}")
     assert load_config(tmp_path / "config.toml").backbone.orientation == "exif"
     (tmp_path / "run.json").touch()
     run = RunFolder(tmp_path)

@@ -251,7 +251,13 @@ class TestData:
         told = capsys.readouterr().err
         assert "left out" in told
         assert "Unknown words: 0.0% of the tokens of train, 0.0% of dev." in told
-        assert "an unknown word says nothing" not in told
+        assert "Warning: an unknown word" not in told
+        # What was left out then is left out when the same data comes again.
+        assert len(run.embed(broken, quiet=True).images) == 59
+        assert len(run.search(broken, "red square", top=99, quiet=True)) == 59
+        other = CaptionedImages(table.rows[:1], root=tmp_path)
+        with pytest.raises(MiteError, match=r"0\.png"):
+            run.embed(other, quiet=True)
 
     def test_many_unknown_words_are_warned_of(self, capsys):
         _tell_unknown(0, 0.05)

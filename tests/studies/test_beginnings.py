@@ -1,7 +1,7 @@
 import pytest
 
 from mite_tf.runs import Config
-from mite_tf.runs.train import stages_in_common
+from mite_tf.runs.beginning import stages_in_common
 from mite_tf.studies.trainer import shared_beginnings
 from mite_tf.training import Stage
 

@@ -258,6 +258,7 @@ class TestErrors:
             ({"variants": ["mite", "mitee"]}, r"No variant 'mitee'; there are baseline, mite, "),
             ({"variants": ["mite", "mite"]}, "Name each variant once"),
             ({"seeds": 0}, "at least one seed"),
+            ({"first_seed": 2**32}, "below 2"),
             ({"overrides": {"tokenizer.lower_case": False}}, "a study of another configuration"),
             ({"stage": "warm"}, "No stage 'warm' trains encoders; there are align, adversarial"),
             ({"against": "mmd"}, "No variant 'mmd' to compare with; there are baseline, mite"),

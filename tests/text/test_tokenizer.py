@@ -106,6 +106,15 @@ def test_marks_that_carry_meaning_are_kept(different):
         assert len({tuple(row) for row in ids_of(stripped, words)}) < len(words)
 
 
+def test_flags_are_told_apart():
+    flags = ["🇸🇪", "🇪🇸", "🇸🇪🇸", "🇸", "🇸🇪🇪🇸"]  # Sweden, Spain, …
+    for count in (1, 3):  # the pairs are in the vocabulary, or their letters alone
+        tokenizer = WordPieceTokenizer(learn_vocabulary(flags, minimum_count=count))
+        bags = [tuple(sorted(row[row > 0].tolist())) for row in ids_of(tokenizer, flags)]
+        assert len(set(bags)) == len(flags)
+    assert split_words("a🇸🇪🇸\u0301b") == ("a", "🇸🇪", "🇸\u0301", "b")
+
+
 @pytest.mark.parametrize(
     "same",
     [["ガ", "カ\u3099", "ｶﾞ"], ["ệ", "e\u0323\u0302", "ê\u0323", "Ẹ\u0302"], ["STRASSE", "straße"],

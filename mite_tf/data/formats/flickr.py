@@ -63,14 +63,21 @@ def _lists(folder: Path) -> list[Path]:
 
 def _read_list(file: Path, names: Sequence[str], collector: Collector) -> int:
     """Reads the images of a split, given as in the token file or without suffix; counts them."""
-    by_stem = {Path(name).stem: name for name in reversed(names)}
+    by_stem: dict[str, dict[Path, str]] = {}
+    for name in names:
+        by_stem.setdefault(Path(name).stem, {}).setdefault(Path(name), name)
     count = 0
     for number, line in read_text(file, collector).good():
-        name = line.strip()
-        if Path(name).suffix.lower() not in IMAGE_SUFFIXES:
-            name = by_stem.get(name, f"{name}.jpg")
-        collector.image(name, Place(str(file), number), split_in_name(file.stem))
+        name, where = line.strip(), Place(str(file), number)
         count += 1
+        if Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+            fitting = list(by_stem.get(name, {}).values()) or [f"{name}.jpg"]
+            if len(fitting) > 1:
+                message = f"{name} may be {' or '.join(fitting)}: write the whole name"
+                collector.report("colliding-keys", message, where)
+                continue
+            [name] = fitting
+        collector.image(name, where, split_in_name(file.stem))
     return count
 
 

@@ -52,7 +52,8 @@ def read_text(file: Path, collector: Collector) -> Text:
         collector.report("bad-encoding", "is UTF-16: save it as UTF-8", Place(str(file)))
         return Text([], frozenset())
     offset = len(_BOM) if data.startswith(_BOM) else 0
-    raw = data[offset:].split(b"\n")
+    # Without any line feed, lines end as on old Macs, and as Excel writes for a Macintosh.
+    raw = data[offset:].split(b"\n" if b"\n" in data else b"\r")
     if raw[-1] == b"":
         raw.pop()
     lines, undecodable = [], set()

@@ -74,13 +74,13 @@ def _read_table(
     roles = _roles(columns)
     for role in ("image", "split"):
         if len(roles[role]) > 1:
-            told = " and ".join(f"{columns[at]!r} (column {at + 1})" for at in roles[role])
+            told = _told(columns, roles[role])
             message = f"the header names the column {role} more than once: {told}; keep one"
             collector.report("colliding-keys", message, Place(str(file), 1))
             return
     if len(roles["caption"]) > 1:
-        names = " and ".join(f"{columns[at]!r}" for at in roles["caption"])
-        message = f"the columns {names} all hold captions: all are used"
+        told = _told(columns, roles["caption"])
+        message = f"the columns {told} all hold captions: all are used"
         collector.report("joined-captions", message, Place(str(file), 1))
     records = _tab_records(text) if delimiter == "\t" else _csv_records(text, delimiter)
     for record in records:
@@ -108,6 +108,10 @@ def _read_table(
                     collector.report("malformed-row", message, where, name)
                 else:
                     collector.caption(name, caption, where, split)
+
+
+def _told(columns: Sequence[str], places: Sequence[int]) -> str:
+    return " and ".join(f"{columns[at]!r} (column {at + 1})" for at in places)
 
 
 def _csv_records(text: Text, delimiter: str) -> Iterator[_Record]:
@@ -169,4 +173,6 @@ def _first_line(file: Path) -> str:
     except OSError:
         return ""
     utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))  # refused later, with the reason
-    return start.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    if utf16:
+        return start.decode("utf-16", errors="ignore")  # which ends within a character
+    return start.split(b"\r")[0].decode("utf-8-sig", errors="replace")

@@ -88,6 +88,14 @@ def test_a_number_that_stands_twice_loses_no_caption(write, rows, told):
     assert "a.jpg#0 stands in line 1 too" in table.problems[0].message
 
 
+def test_a_bare_id_of_two_images_is_an_error(write, told):
+    tokens = "7.png#0\tA .\n7.jpg#0\tB .\n8.jpg#0\tC .\n./8.jpg#1\tD .\n"
+    table = read(write({"x.token": tokens, "train.txt": "7\n8\n"}))
+    assert table.image_ids == ["8.jpg"]
+    assert told(table)[0] == ("colliding-keys", "train.txt", 1)
+    assert "7 may be 7.png or 7.jpg" in table.problems[0].message
+
+
 def test_a_bare_id_is_the_image_of_the_tokens(write):
     files = {"x.token": "7.png#0\tA .\n8.jpg#0\tB .\n", "train.txt": "7\n8\n9\n"}
     table = read(write(files))

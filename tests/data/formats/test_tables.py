@@ -108,7 +108,6 @@ def test_absolute_paths_and_images_elsewhere(tmp_path, write):
     ("content", "kind", "line"),
     [
         (b"filename,text\na.jpg,A.\n", "malformed-row", 1),
-        (b"image,caption\ra.jpg,A.\r", "malformed-row", 1),
         ("image,caption\na.jpg,A.\n".encode("utf-16"), "bad-encoding", None),
         (b"image,caption\n", "nothing-read", None),
         (b"", "nothing-read", None),
@@ -119,6 +118,22 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path, write, content, kind, line
     table = read(tmp_path / "c.csv")
     assert len(table) == 0
     assert [(problem.kind, problem.where.line) for problem in table.problems] == [(kind, line)]
+
+
+def test_utf_16_in_a_folder_is_told(write, told):
+    table = read(write({"c.csv": "image,caption\na.jpg,A.\n".encode("utf-16")}))
+    assert told(table) == [("bad-encoding", "c.csv", None)]
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.tsv"])
+def test_lines_may_end_as_on_old_macs(write, rows, told, name):
+    text = "image,caption\ra.jpg,A.\ra.jpg\rb.jpg,B.\r".replace(",", ",\t"[name == "c.tsv"])
+    table = read(write({name: text}))
+    assert [(image, captions) for image, captions, _ in rows(table)] == [
+        ("a.jpg", ["A."]),
+        ("b.jpg", ["B."]),
+    ]
+    assert told(table) == [("malformed-row", name, 3)]
 
 
 def test_quotes_in_a_tsv_only_count_where_they_are_well_formed(write, told):

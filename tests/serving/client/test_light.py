@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 BLOCK = """
 import sys
@@ -67,6 +68,29 @@ for make in (lambda: EmbeddingClient("localhost:1"), lambda: EmbeddingClient.loc
         "util.find_spec = lambda name: None\nfrom mite_tf.serving import"
     )  # fmt: skip
     assert "[onnx]'" in run(script, export_folder, blocked="grpc")
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [
+        ("mite_tf.serving.client", "client"),
+        ("mite_tf.serving.server", "serving"),
+        ("mite_tf.serving.loadtest", "serving"),  # though it begins with a client
+        ("mite_tf.serving:load_test", "serving"),
+    ],
+)
+def test_each_part_of_serving_names_its_own_extra(name, extra):
+    script = """
+import importlib
+module, _, name = sys.argv[2].partition(":")
+try:
+    getattr(importlib.import_module(module), name or "__doc__")
+except ImportError as error:
+    print(error)
+"""
+    told = run(script, name, blocked="grpc,google")
+    assert told.startswith(f"{name.replace(':', '.')} needs grpc, google.protobuf"[:30])
+    assert f"[{extra}]'" in told
 
 
 def test_importing_serving_is_cheap():
