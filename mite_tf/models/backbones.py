@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from mite_tf.errors import MiteError
+from mite_tf.files import writing
 from mite_tf.models.applications import (
     COLOURS,
     application_backbone,
@@ -288,12 +289,13 @@ def write_backbone(
     else:
         raise MiteError("Name a model of keras.applications or a file to start from.")
     beside = out.with_name(f".{out.stem}.{os.getpid()}.keras")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        backbone.save(beside)
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
+    with writing(out, draft=beside):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            backbone.save(beside)
+            beside.replace(out)
+        finally:
+            beside.unlink(missing_ok=True)
     return backbone
 
 

@@ -288,3 +288,15 @@ def test_a_classifier_of_few_classes_is_cut_off_though_nothing_has_trained_it(tm
     bare = keras.Model(classifier.input, classifier.get_layer("out_relu").output)
     pixels = PIXELS.repeat(2, axis=1).repeat(2, axis=2)
     np.testing.assert_allclose(features(pixels), bare(pixels / 127.5 - 1), atol=1e-5)
+
+
+def test_a_disk_that_refuses_names_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    path = saved(plain("MobileNetV2"), tmp_path / "plain.keras")
+
+    def refuse(model, draft):
+        raise OSError(28, "No space left on device", str(draft))
+
+    monkeypatch.setattr(keras.Model, "save", refuse)
+    with pytest.raises(OSError, match="No space left") as refused:
+        write_backbone(tmp_path / "new.keras", source=path)
+    assert refused.value.filename == str(tmp_path / "new.keras")
