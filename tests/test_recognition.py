@@ -81,4 +81,4 @@ def test_every_verb_says_what_it_was_given_instead(places, kind, capsys):
 
 def test_an_image_in_place_of_a_text_is_named(places, capsys):
     assert main(["search", "run", "--data", "data", "a.png"]) == 2
-    assert "Search with it by image=" in capsys.readouterr().err
+    assert "(--image ...)" in capsys.readouterr().err

@@ -33,8 +33,11 @@ class Probe(NamedTuple):
         return self.colours is not None and bool(np.allclose(self.colours, COLOURS, atol=2))
 
 
-def probe(backbone: keras.Model) -> Probe:
+def probe(backbone: keras.Model, *, any_features: bool = False) -> Probe:
     """Sends four fields of colour and noise through a backbone.
+
+    With `any_features`, those of both pictures may be the same, as those of a classifier that
+    nothing has trained are.
 
     Raises:
         MiteError: If it fails, or its features are of no use.
@@ -76,7 +79,7 @@ def probe(backbone: keras.Model) -> Probe:
             f"its features reach {largest:.3g}, beyond float16, in which they are cached. Scale "
             "them, as a last layer of normalisation does."
         )
-    if np.abs(features[0] - features[1]).max() <= 1e-5 * largest:
+    if not any_features and np.abs(features[0] - features[1]).max() <= 1e-5 * largest:
         raise MiteError("its features are the same for different pictures.")
     return Probe(features, _at_colours(seen[0]) if seen else None)
 
@@ -169,7 +172,8 @@ def gives_scores(backbone: keras.Model, features: np.ndarray) -> str | None:
     last = leaves(backbone)[-1]
     if "sigmoid" in str(getattr(last, "activation", "")):
         return f"sigmoids over {classes}"
-    if isinstance(last, keras.layers.Dense) and features.shape[1] in _CLASSES:
+    named = last.name == "predictions"  # so `keras.applications` calls its classifier
+    if isinstance(last, keras.layers.Dense) and (named or features.shape[1] in _CLASSES):
         return f"the logits of {classes}"
     return None
 

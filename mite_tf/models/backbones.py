@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from mite_tf.errors import MiteError
+from mite_tf.files import writing
 from mite_tf.models.applications import (
     COLOURS,
     application_backbone,
@@ -288,12 +289,13 @@ def write_backbone(
     else:
         raise MiteError("Name a model of keras.applications or a file to start from.")
     beside = out.with_name(f".{out.stem}.{os.getpid()}.keras")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        backbone.save(beside)
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
+    with writing(out, draft=beside):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            backbone.save(beside)
+            beside.replace(out)
+        finally:
+            beside.unlink(missing_ok=True)
     return backbone
 
 
@@ -301,7 +303,7 @@ def _completed(source: str | Path, family: str | None, image_size: int | None) -
     """The model of a file with its preprocessing, without classifier and pooling."""
     opened = file_backbone(source, feature_map=True, image_size=image_size, check=False)
     try:
-        found = probe(opened)
+        found = probe(opened, any_features=True)  # they may be cut off
     except MiteError as error:
         raise MiteError(f"{source}: {error}") from error
     size, behind = opened.input_shape[1], []
@@ -325,7 +327,12 @@ def _completed(source: str | Path, family: str | None, image_size: int | None) -
         colours = preprocessed_colours(model) if wanted is None else wanted
     pixels = keras.Input(opened.input_shape[1:])
     features = resized_backbone(opened, size, without=behind)(with_preprocessing(pixels, colours))
-    return resized_backbone(keras.Model(pixels, features, name="backbone"), size)
+    completed = resized_backbone(keras.Model(pixels, features, name="backbone"), size)
+    try:
+        probe(completed)
+    except MiteError as error:
+        raise MiteError(f"{source}: {error}") from error
+    return completed
 
 
 def _is_map(shape: tuple[int | None, ...]) -> bool:

@@ -62,7 +62,7 @@ def search(
     if (query is None) == (image is None):
         raise MiteError("Give either a text or an image file to search for.")
     if query is not None and recognize(query).kind == "image":
-        raise MiteError(f"{query}: is an image file. Search with it by image= (--image).")
+        raise MiteError(f"{query}: is an image file. Search with it by image=... (--image ...).")
     if query is not None and not split_words(query):
         raise MiteError("The text to search for is empty: it holds no word.")
     folder = RunFolder(run)

@@ -274,4 +274,29 @@ def test_every_application_is_known_by_its_layers(name):
     model = getattr(APPLICATIONS, name)(include_top=False, weights=None, input_shape=(96, 96, 3))
     names = {each.name for each in model._flatten_layers()}
     kin = getattr(APPLICATIONS, family_of(names).model)
-    assert kin.__module__ == getattr(APPLICATIONS, name).__module__
+    module = getattr(APPLICATIONS, name).__module__
+    assert kin.__module__ == module.replace("vgg19", "vgg16")  # of one preprocessing
+
+
+@pytest.mark.parametrize("activation", ["softmax", None])
+def test_a_classifier_of_few_classes_is_cut_off_though_nothing_has_trained_it(tmp_path, activation):
+    options = {"include_top": True, "classes": 10, "input_shape": (64, 64, 3)}
+    classifier = plain("MobileNetV2", classifier_activation=activation, **options)
+    path = saved(classifier, tmp_path / "classifier.keras")
+    features = write_backbone(tmp_path / "features.keras", source=path)
+    assert features.output_shape[1:] == (2, 2, 1280)
+    bare = keras.Model(classifier.input, classifier.get_layer("out_relu").output)
+    pixels = PIXELS.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_allclose(features(pixels), bare(pixels / 127.5 - 1), atol=1e-5)
+
+
+def test_a_disk_that_refuses_names_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    path = saved(plain("MobileNetV2"), tmp_path / "plain.keras")
+
+    def refuse(model, draft):
+        raise OSError(28, "No space left on device", str(draft))
+
+    monkeypatch.setattr(keras.Model, "save", refuse)
+    with pytest.raises(OSError, match="No space left") as refused:
+        write_backbone(tmp_path / "new.keras", source=path)
+    assert refused.value.filename == str(tmp_path / "new.keras")
