@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import keras
 import tensorflow as tf
 
-from mite_tf.data.images import Preprocessing, decode_image, preprocess
+from mite_tf.data.images import Preprocessing, pixels_of, preprocess
 from mite_tf.text import WordPieceTokenizer
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def image_signatures(
 
     def files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.map_fn(
-            lambda data: preprocess(decode_image(data, preprocessing.orientation), preprocessing),
+            lambda data: pixels_of(data, preprocessing),
             _guarded(image_bytes, (None,)),
             fn_output_signature=tf.TensorSpec(size, tf.float32),
         )

@@ -14,8 +14,8 @@ import tensorflow as tf
 from mite_tf.data.images import (
     Preprocessing,
     augment,
-    decode_image,
     load_image,
+    lying_image,
     naming_bad_images,
 )
 
@@ -161,10 +161,12 @@ class PairBatches:
         names = tf.constant([str(path) for path in self.paths])
 
         def load(item: tuple[Any, Any]) -> Any:
+            image, orientation = lying_image(tf.io.read_file(names[item[0]]), specification)
             return augment(
-                decode_image(tf.io.read_file(names[item[0]]), specification.orientation),
+                image,
                 specification,
                 item[1],
+                orientation,
                 smallest_crop=self.smallest_crop,
                 flip=self.flip,
             )

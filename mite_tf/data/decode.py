@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from mite_tf.data.upright import number, read_bytes, turn_upright
+from mite_tf.data.upright import number, orientation_of, read_bytes, turn_upright
 from mite_tf.image_files import BMP_HEADERS, BMP_MASKS, BMP_REFUSED, GIF_REFUSED
 from mite_tf.orientation import MOST_STEPS
 
@@ -34,7 +34,7 @@ def decode_image(data: tf.Tensor, orientation: str = "exif") -> tf.Tensor:
     usual = (jpeg == b"\xff\xd8\xff") | (png == b"\x89PNG")
     image = tf.cond(usual, lambda: _decode_jpeg(data), lambda: _decode_other(data))
     image = tf.ensure_shape(image, (None, None, 3))
-    return turn_upright(image, data) if orientation == "exif" else image
+    return turn_upright(image, orientation_of(data)) if orientation == "exif" else image
 
 
 # Not inlined, see `mite_tf.data.upright`.

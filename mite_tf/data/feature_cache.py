@@ -16,7 +16,7 @@ import tensorflow as tf
 from mite_tf.data.images import (
     Preprocessing,
     augment,
-    decode_image,
+    lying_image,
     naming_bad_images,
     preprocess,
 )
@@ -149,9 +149,9 @@ class FeatureCache:
 
         def load(row: Any) -> Any:
             file = tf.io.read_file(names[row // views])
-            image = decode_image(file, self.preprocessing.orientation)
+            image, orientation = lying_image(file, self.preprocessing)
             view = row % views
-            whole = preprocess(image, self.preprocessing)
+            whole = preprocess(image, self.preprocessing, orientation)
             if views == 1:
                 return whole
             mirrored = tf.cond(view == 1, lambda: tf.image.flip_left_right(whole), lambda: whole)
@@ -161,7 +161,9 @@ class FeatureCache:
             return tf.cond(
                 view < 2,
                 lambda: mirrored,
-                lambda: augment(image, self.preprocessing, seeds, smallest_crop=smallest_crop),
+                lambda: augment(
+                    image, self.preprocessing, seeds, orientation, smallest_crop=smallest_crop
+                ),
             )
 
         rows = tf.data.Dataset.range(start, len(paths) * views, output_type=tf.int32)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from mite_tf.data.decode import decode_image
+from mite_tf.data.upright import lying_box, orientation_of, turn_upright, turned_shape
 from mite_tf.errors import MiteError
 from mite_tf.image_files import ImageFileError, decode
 
@@ -51,17 +52,44 @@ class Preprocessing:
         return cls(**values)
 
 
-def preprocess(image: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
-    """Resizes a decoded image `[H, W, 3]`, or a batch, to float32 `[height, width, 3]` in 0-255."""
-    size = (specification.height, specification.width)
+def preprocess(
+    image: tf.Tensor, specification: Preprocessing, orientation: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Resizes a decoded image `[H, W, 3]`, or a batch, to float32 `[height, width, 3]` in 0-255.
+
+    One image is turned upright, too, if its orientation is given.
+    """
+    shape = (specification.height, specification.width, 3)
+    size: tf.Tensor | tuple[int, ...] = shape[:2]
+    if orientation is not None and shape[0] != shape[1]:
+        size = turned_shape(tf.constant(shape), orientation)[:2]
     pixels = tf.image.resize(image, size, method=specification.resize, antialias=True)
-    return tf.ensure_shape(pixels, (*image.shape[:-3], *size, 3))
+    if orientation is not None:  # of the few pixels that are left
+        pixels = turn_upright(pixels, orientation)
+    return tf.ensure_shape(pixels, (*image.shape[:-3], *shape))
+
+
+def lying_image(
+    data: tf.Tensor, specification: Preprocessing
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Decodes an image file, and returns its orientation unless that is to be ignored.
+
+    The image, uint8 `[H, W, 3]`, is as it lies in the file: `preprocess` and `augment` turn it when
+    it is small, which a large picture would take longer for than for all else.
+    """
+    image = decode_image(data, "ignored")
+    return image, orientation_of(data) if specification.orientation == "exif" else None
+
+
+def pixels_of(data: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
+    """Decodes, resizes and turns one image file, to float32 `[height, width, 3]` in 0-255."""
+    image, orientation = lying_image(data, specification)
+    return preprocess(image, specification, orientation)
 
 
 def load_image(path: tf.Tensor, specification: Preprocessing) -> tf.Tensor:
-    """Reads, decodes and resizes one image file."""
-    image = decode_image(tf.io.read_file(path), specification.orientation)
-    return preprocess(image, specification)
+    """Reads one image file, and does what `pixels_of` does."""
+    return pixels_of(tf.io.read_file(path), specification)
 
 
 @contextmanager
@@ -100,6 +128,7 @@ def augment(
     image: tf.Tensor,
     specification: Preprocessing,
     seed: tf.Tensor,
+    orientation: tf.Tensor | None = None,
     *,
     smallest_crop: float,
     flip: bool = True,
@@ -107,17 +136,22 @@ def augment(
     """Returns a random view of an image `[H, W, 3]`: part of the frame, perhaps mirrored.
 
     A crop keeps at least `smallest_crop` of the area, in (0, 1]. The same `seed`, two integers,
-    gives the same view.
+    gives the same view. It is turned upright, if an orientation is given.
     """
     if smallest_crop < 1:
+        shape = tf.shape(image)
+        if orientation is not None:
+            shape = turned_shape(shape, orientation)
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-            tf.shape(image),
+            shape,
             bounding_boxes=tf.zeros((1, 0, 4)),
             seed=seed,
             aspect_ratio_range=(3 / 4, 4 / 3),
             area_range=(smallest_crop, 1.0),
             use_image_if_no_bounding_boxes=True,
         )
+        if orientation is not None:
+            begin, size = lying_box(begin, size, shape, orientation)
         image = tf.ensure_shape(tf.slice(image, begin, size), (None, None, 3))
-    pixels = preprocess(image, specification)
+    pixels = preprocess(image, specification, orientation)
     return tf.image.stateless_random_flip_left_right(pixels, seed) if flip else pixels

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from mite_tf.data.batches import PairBatches, pixel_batches
 from mite_tf.data.decode import decode_image
-from mite_tf.data.images import Preprocessing
+from mite_tf.data.images import Preprocessing, augment, preprocess
 from mite_tf.data.upright import orientation_of as in_graph
 from mite_tf.image_files import decode
 from mite_tf.orientation import orientation_of, upright
@@ -106,6 +106,28 @@ PLACES = {
 def test_where_exif_may_stand(place):
     data, expected = PLACES[place]
     assert orientation_of(data) == int(IN_GRAPH(tf.constant(data))) == expected
+
+
+def test_what_looks_like_an_upright_entry_hides_none():
+    before = bytes([1, 0, 0, 1, 0x12, 0, 3, 0, 0, 0, 1, 0])  # and the first byte behind it
+    entry = bytes([1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0])
+    part = b"MM\0*" + bytes([0, 0, 0, 8, 0, 2]) + before + entry + bytes(4)
+    data = JPEG[:20] + segment(0xE1, b"Exif\0\0" + part) + JPEG[20:]
+    assert int(IN_GRAPH(tf.constant(data))) == orientation_of(data) == 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_is_turned_when_small_is_as_if_it_had_been_turned_before(orientation):
+    how, told = Preprocessing(4, 6), tf.constant(orientation, tf.int64)
+    lying = tf.constant(np.random.default_rng(0).integers(0, 256, (18, 25, 3), np.uint8))
+    turned = tf.constant(upright(lying.numpy(), orientation))
+    whole = preprocess(lying, how, told)
+    np.testing.assert_allclose(whole, preprocess(turned, how), atol=1e-3)
+    views = [
+        augment(image, how, tf.constant([0, 7]), *orientations, smallest_crop=0.3)
+        for image, orientations in ((lying, [told]), (turned, []))
+    ]
+    np.testing.assert_allclose(*views, atol=1e-3)
 
 
 @settings(max_examples=150, deadline=None)
