@@ -129,7 +129,9 @@ def _kinds() -> dict[str, set[str]]:
 
 @cache
 def _characters() -> list[str]:
-    return [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    # Planes 4 to 13 are empty, 15 and 16 for private use: letters, all of them.
+    codes = (*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000))
+    return list(map(chr, codes))
 
 
 def _one_of(characters: Iterable[str]) -> Regex:

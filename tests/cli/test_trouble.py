@@ -111,6 +111,8 @@ INTERRUPTED = """
 import signal, sys
 import mite_tf.cli
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background lacks
+
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == sys.argv[1]:

@@ -46,7 +46,10 @@ def refusal(path, **options):
 
 @pytest.mark.parametrize(
     ("family", "module", "how"),
-    [("MobileNet", "mobilenet", "in another model"), ("VGG16", "vgg16", "as it is")],
+    [
+        pytest.param("MobileNet", "mobilenet", "in another model", marks=pytest.mark.slow),
+        ("VGG16", "vgg16", "as it is"),
+    ],
 )
 def test_a_known_family_without_preprocessing_is_refused_and_completed(
     family, module, how, tmp_path
@@ -70,6 +73,7 @@ def test_a_known_family_without_preprocessing_is_refused_and_completed(
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_a_family_with_its_preprocessing_left_out_gets_it_back(tmp_path):
     bare = plain("MobileNetV3Small", include_preprocessing=False)
     path = saved(bare, tmp_path / "bare.keras")

@@ -101,6 +101,7 @@ def test_a_training_is_one_to_a_callback_also_when_resumed(table, tmp_path, plai
     assert counter.hooks == []
 
 
+@pytest.mark.slow
 def test_a_folder_that_vanishes_meanwhile_ends_the_training_and_comes_back(table, tmp_path, plain):
     config, run, gone = plain(**{"stages.align.epochs": 3}), tmp_path / "run", tmp_path / "gone"
     vanish = Stop(lambda _: run.rename(gone), epoch=1, batch=2)

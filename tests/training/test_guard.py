@@ -92,7 +92,12 @@ def kinds(guard):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"negatives": "hardest"}, {"weight": 0.3, "r1": 0.1}], ids=str
+    "settings",
+    [
+        pytest.param({"negatives": "hardest"}, marks=pytest.mark.slow),
+        {"weight": 0.3, "r1": 0.1},
+    ],
+    ids=str,
 )
 def test_a_healthy_training_gives_no_alarm(settings):
     guard = Guard()
@@ -269,6 +274,7 @@ def values_of(run):
 
 
 class TestRun:
+    @pytest.mark.slow
     def test_what_is_not_finite_leaves_the_last_good_state(self, table, tmp_path, make_short):
         config = make_short(1, **{"stages.adversarial.learning_rate": 1e30})
         run = Run(tmp_path / "run")
