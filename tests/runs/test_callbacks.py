@@ -112,6 +112,7 @@ def test_a_folder_that_vanishes_meanwhile_ends_the_training_and_comes_back(table
     assert train(table, run, resume=True, quiet=True).finished
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_names_the_file_and_loses_nothing(table, tmp_path, plain, monkeypatch):
     """The first epoch is saved, the second one is not."""
 
