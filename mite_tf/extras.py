@@ -23,11 +23,11 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "jinja2",
         "matplotlib",
         "sklearn",
+        "tensorboard",
         "tensorflow_serving",
         "tokenizers",
         "tomli_w",
     ),
-    "tensorboard": ("tensorboard",),  # reads the logs that a run writes
     "notebooks": ("ipykernel",),
     "umap": ("umap",),  # a second way to draw both modalities
     "client": ("grpc", "google.protobuf"),  # asks a server

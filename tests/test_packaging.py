@@ -100,7 +100,7 @@ def test_without_extras_data_is_checked_and_the_rest_says_what_to_install(run_py
 def test_training_needs_tensorflow_alone(run_python):
     others = set().union(*EXTRAS.values()) - {*EXTRAS["tensorflow"], "google.protobuf"}
     script = BARE + "import mite_tf.runs, mite_tf.studies, mite_tf.demo, mite_tf.export.to_folder\n"
-    done = run_python(script, "", *others - {"tensorboard", "grpc"})  # TensorFlow brings both
+    done = run_python(script, "", *others - {"grpc"})  # which TensorFlow brings
     assert done.returncode == 0, done.stderr
 
 
