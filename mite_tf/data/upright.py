@@ -1,7 +1,8 @@
 """Turning a decoded image upright inside the graph, with core operations of TensorFlow alone.
 
 The rules are those of `mite_tf.orientation`, which does the same without TensorFlow. What is
-seldom needed is not inlined: in a branch that is not taken, each operation costs time all the same.
+seldom needed is not inlined in a SavedModel: in a branch that is not taken, each operation costs
+time all the same. A `tf.data` pipeline pays for it.
 """
 
 from __future__ import annotations
