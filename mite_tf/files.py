@@ -1,16 +1,21 @@
-"""Files: written whole or not at all, named in the errors of a disk, and those that are no data."""
+"""Files: written whole or not at all, locked, named in errors of the disk, and no data."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from mite_tf.errors import MiteError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing here is locked
+    fcntl = None  # type: ignore[assignment]
 
 GIT_LFS = "a Git LFS pointer, not the file itself: run `git lfs pull`"
 _POINTER = b"version https://git-lfs"
@@ -26,7 +31,9 @@ _REFUSALS = (
 def written_beside(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary file beside `path`, which takes its place when the block succeeds.
 
-    A link stays one: what it leads to is replaced. Devices and pipes are written as they are.
+    A link stays one: what it leads to is replaced. Devices and pipes are written as they are. Who
+    writes the same file at the same time waits. What a killed process leaves is one hidden file,
+    which the next to write the same file makes use of.
 
     Args:
         path: The file to write; missing folders are made.
@@ -47,7 +54,7 @@ def written_beside(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     path, target = Path(path), Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.tmp")
     options: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     options = {} if "b" in mode else options
     with writing(path, draft=temporary):
@@ -56,15 +63,81 @@ def written_beside(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
                 yield file
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open(mode, **options) as file:
+        with open(_held(temporary), mode, **options) as file:
+            try:
+                os.ftruncate(file.fileno(), 0)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(target)
+                if fcntl is None:
+                    file.close()  # Windows renames no open file
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+
+
+@contextmanager
+def locked(path: str | Path, *, busy: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Holds a lock, which is a file of this path while it is held.
+
+    The system gives the lock back when the process ends, however it ends; then the file stays, and
+    the next to lock it makes use of it. Where the file system knows no locks, nothing is held.
+
+    Args:
+        path: The file, in a folder that exists.
+        busy: Called once if another process or thread holds the lock, before waiting for it. What
+            it raises is raised, without waiting.
+
+    Raises:
+        OSError: If the file cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with locked(f"{folder.name}/lock"):
+        ...     try:
+        ...         with locked(f"{folder.name}/lock", busy=lambda: 1 / 0):
+        ...             print("never here")
+        ...     except ZeroDivisionError:
+        ...         print("held by another")
+        held by another
+        >>> folder.cleanup()
+    """
+    path = Path(path)
+    held = _held(path, busy)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before it is given back: who waits for it makes a new one
+        os.close(held)
+
+
+def _held(path: Path, busy: Callable[[], object] = lambda: None) -> int:
+    """Opens a file, which is made if it is missing, when nobody else has opened it so."""
+    while True:
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            _wait_for(opened, busy)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(opened), path.lstat()):
+                    return opened
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            os.close(opened)
             raise
+        os.close(opened)  # removed or renamed by who held it before
+
+
+def _wait_for(opened: int, busy: Callable[[], object]) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        busy()
+        fcntl.flock(opened, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks
+        return
 
 
 def write_text(path: str | Path, text: str) -> None:
