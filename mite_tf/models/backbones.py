@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import keras
 
 from mite_tf.errors import MiteError
-from mite_tf.files import writing
+from mite_tf.files import locked, writing
 from mite_tf.models.applications import (
     COLOURS,
     application_backbone,
@@ -288,14 +287,15 @@ def write_backbone(
         backbone = application_backbone(family, image_size=image_size or _SIZE, weights=weights)
     else:
         raise MiteError("Name a model of keras.applications or a file to start from.")
-    beside = out.with_name(f".{out.stem}.{os.getpid()}.keras")
-    with writing(out, draft=beside):
+    beside = out.with_name(f".{out.name}.tmp.keras")  # Keras wants the suffix
+    with writing(out, draft=out.with_name(f".{out.name}")):
         out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            backbone.save(beside)
-            beside.replace(out)
-        finally:
-            beside.unlink(missing_ok=True)
+        with locked(out.with_name(f".{out.name}.lock")):
+            try:
+                backbone.save(beside)
+                beside.replace(out)
+            finally:
+                beside.unlink(missing_ok=True)
     return backbone
 
 
