@@ -127,7 +127,7 @@ def _picture(image: ImageFile.ImageFile, format: str) -> Picture:
             result[top - first : end - first] = np.asarray(rgb_of(part, format))
         return result
 
-    return Picture(height, width, rows)
+    return Picture(height, width, lambda first, last: explained(rows, first, last))
 
 
 def _jpeg(data: bytes) -> Picture:
@@ -160,13 +160,13 @@ def _png(data: bytes) -> Picture:
     kept: list[memoryview] = []
     packed: list[memoryview] = []
     for _ in range(_MOST_CHUNKS):
-        length, name = struct.unpack(">I4s", data[place : place + 8].ljust(8, b"\0"))
-        end = place + 12 + length
+        size, name = struct.unpack(">I4s", data[place : place + 8].ljust(8, b"\0"))
+        end = place + 12 + size
         if end > len(data):
             raise cut_off()
         if name[0] & 0x20 == 0:  # upper case: critical
-            checksum = int.from_bytes(data[end - 4 : end], "big")
-            if zlib.crc32(view[place + 4 : end - 4]) != checksum:
+            wanted = int.from_bytes(data[end - 4 : end], "big")
+            if zlib.crc32(view[place + 4 : end - 4]) != wanted:
                 raise ImageFileError(
                     "unreadable-image", f"is damaged: the checksum of {name!r} is wrong"
                 )
@@ -188,9 +188,9 @@ def _png(data: bytes) -> Picture:
         raise ImageFileError("unreadable-image", "is damaged: it lacks its palette")
     _check_stream(packed, _png_bytes(width, height, bits * CHANNELS[colour], interlaced))
     stream = b"IDAT" + b"".join(packed)
-    parts = (data[:8], *kept, struct.pack(">I", len(stream) - 4), stream,
-             struct.pack(">I", zlib.crc32(stream)), _IEND)  # fmt: skip
-    return _picture(_opened(b"".join(parts), "PNG"), "PNG")
+    length, checksum = (struct.pack(">I", each) for each in (len(stream) - 4, zlib.crc32(stream)))
+    head = data[:8] + b"".join(kept)
+    return _picture(_opened(b"".join([head, length, stream, checksum, _IEND]), "PNG"), "PNG")
 
 
 def _check_stream(packed: list[memoryview], needed: int) -> None:
@@ -225,7 +225,8 @@ def _gif(data: bytes) -> Picture:
     palette = frame.palette.copy()
     if frame.transparent is not None and frame.transparent < len(palette):
         palette[frame.transparent] = 0
-    return Picture(*indices.shape, lambda first, last: palette[indices[first:last]])
+    height, width = indices.shape
+    return Picture(height, width, lambda first, last: palette[indices[first:last]])
 
 
 def _bmp(data: bytes) -> Picture:

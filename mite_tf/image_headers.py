@@ -111,6 +111,7 @@ def header_of(data: bytes, most_steps: int = MOST_STEPS) -> Header:
         ImageFileError: If there is no size.
 
     Example:
+        >>> import io
         >>> file = io.BytesIO()
         >>> Image.new("L", (3, 2)).save(file, "GIF")
         >>> header_of(file.getvalue())
@@ -130,7 +131,7 @@ def explained(function: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a function that reads a file; any error of it is one about the file."""
     try:
         return function(*arguments)
-    except ImageFileError:
+    except (ImageFileError, MemoryError):
         raise
     except Exception as error:  # a plug-in of Pillow may raise anything on a damaged file
         text = str(error) or type(error).__name__

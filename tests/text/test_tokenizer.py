@@ -233,3 +233,8 @@ def test_the_beginning_of_a_text_has_its_first_words(parts, words, lower_case, s
         assume(False)
     whole, first = split_in_graph([text, cut], lower_case, strip_accents).to_list()
     assert first[:words] == whole[:words]
+
+
+def test_what_stands_in_a_row_for_no_word_is_squeezed():
+    assert beginning(["a\u200b \u200d", "\n\u3000\tdog"], 2) == "a dog"
+    assert beginning(["a\u200b\u200d\ufeffdog"], 2) == "a\u200bdog"

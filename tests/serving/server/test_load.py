@@ -1,5 +1,8 @@
 """Queues that fill, callers that vanish, requests that fail, and what is counted of them."""
 
+import base64
+import json
+import socket
 import threading
 import time
 
@@ -130,8 +133,9 @@ def test_large_images_are_refused_before_they_are_decoded(export_folder):
         assert "make it smaller" in refused[1]
 
 
-def test_a_small_picture_never_waits_for_a_large_one(export_folder, monkeypatch):
-    """Nor is a picture decoded for a caller who has gone, or anything for one that is too thin."""
+@pytest.fixture
+def held_pictures(monkeypatch):
+    """Holds the decoding of a large picture until it is let go, and tells which were begun."""
     go, begun = threading.Event(), []
     decode = backend.pixels_of
 
@@ -142,6 +146,12 @@ def test_a_small_picture_never_waits_for_a_large_one(export_folder, monkeypatch)
         return decode(data, *how)
 
     monkeypatch.setattr(backend, "pixels_of", held)
+    return go, begun
+
+
+def test_a_small_picture_never_waits_for_a_large_one(export_folder, held_pictures):
+    """Nor is a picture decoded for a caller who has gone, or anything of one that is too thin."""
+    go, begun = held_pictures
     large, small = bomb(4000, 4001), images()["photo.jpg"]
     with start_server(export_folder) as running, stubs_of(running.port) as stubs:
         asked = stubs.request("image", image_bytes=[large] * 4)
@@ -157,6 +167,22 @@ def test_a_small_picture_never_waits_for_a_large_one(export_folder, monkeypatch)
         assert code == "INVALID_ARGUMENT"
         assert "image_bytes[1]: " in details
         assert "31 × 5000 pixels" in details
+
+
+def test_no_picture_is_decoded_for_a_rest_caller_who_has_gone(export_folder, held_pictures):
+    go, begun = held_pictures
+    row = {"b64": base64.b64encode(bomb(4000, 4001)).decode()}
+    body = json.dumps({"instances": [row] * 4}).encode()
+    head = (
+        f"POST /v1/models/image:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with start_server(export_folder) as running:
+        with socket.create_connection(("127.0.0.1", running.http_port)) as caller:
+            caller.sendall(head.encode() + body)
+            wait_until(lambda: begun)
+        wait_until(lambda: metrics(running).get(COUNT % ("image", "CANCELLED")) == 1)
+        go.set()
+    assert len(begun) == 1
 
 
 def test_pictures_wait_for_room(export_folder, monkeypatch):
