@@ -108,7 +108,8 @@ def rgb_of(image: Image.Image, format: str | None = None) -> Image.Image:
 
 def _opened(data: bytes, format: str) -> ImageFile.ImageFile:
     image = Image.open(io.BytesIO(data), formats=(format,))
-    Header(*image.size).check()  # the last word, before anything is decoded
+    if Header(*image.size).cost > header_of(data)._replace(copies=1).cost:  # nothing is decoded yet
+        raise ImageFileError("unreadable-image", "is damaged: it has two sizes")
     return image
 
 

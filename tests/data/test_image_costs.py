@@ -73,6 +73,13 @@ def test_the_header_is_enough_to_refuse(kind, size, reason):
     assert error.value.kind == "gigantic-image"
 
 
+def test_only_the_size_that_was_judged_is_decoded(monkeypatch):
+    # As of a header that Pillow reads in another way.
+    monkeypatch.setattr("mite_tf.image_files.header_of", lambda data: Header(8, 8))
+    with pytest.raises(ImageFileError, match="two sizes"):
+        decode(JPEG)
+
+
 def test_what_a_decoder_holds_several_times_counts_so():
     assert header_of(encoded("WEBP")) == Header(40, 24, 3)
     assert (header_of(JPEG).copies, header_of(PROGRESSIVE).copies) == (1, 2)
