@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
@@ -151,7 +151,9 @@ class HttpServer:
             name, values, by_row = await _light(len(body), parse_request, body)
             name, signature = find_signature(version, name)
             array = await _light(len(body), to_input, values, by_row, signature)
-            embedding = await version.embed(name, array)
+            answer = version.embed(name, array)
+            light = signature.input == "text" and len(body) <= _LIGHT
+            embedding = await (answer if light else _while_wanted(request, answer))
             text = await _light(4 * embedding.nbytes, to_json, embedding, by_row)
         return Response(text, media_type="application/json")
 
@@ -208,6 +210,21 @@ async def _body(request: Request, limit: int) -> bytes:
     except ClientDisconnect as gone:
         raise Refusal(StatusCode.CANCELLED, "The caller has gone.") from gone
     return b"".join(parts)
+
+
+async def _while_wanted(request: Request, answer: Coroutine[Any, Any, Any]) -> Any:
+    """Awaits an answer that costs much, and gives it up when its caller has gone."""
+    work = asyncio.ensure_future(answer)
+    # The body is read, so that nothing else can come.
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise Refusal(StatusCode.CANCELLED, "The caller has gone.")
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()
 
 
 def _spec(found: re.Match[str]) -> Any:
