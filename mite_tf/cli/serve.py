@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,8 @@ def add(verbs: Verbs) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
+    # gRPC looks when it is loaded. It would log by lines of its own format what harms nobody.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from mite_tf.serving import serve
 
     serve(

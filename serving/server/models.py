@@ -78,7 +78,7 @@ class Models:
         for version in self._served.values():
             await version.drained()
         for pool in (*self._threads.values(), self._decoders, self._loader):
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def find(self, spec: Any) -> ModelVersion:
         """Returns the version that a `ModelSpec` asks for."""

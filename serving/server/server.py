@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -13,16 +14,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Unpack
 
+from mite_tf.serving.server.connections import raise_file_limit
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
+from mite_tf.serving.server.intake import Intake
+from mite_tf.serving.server.logs import logged_to_stderr
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions, ServerSettings
-from mite_tf.serving.server.outcomes import log_to_stderr
 
 # New objects before a round of the garbage collector over them; Python's own number is a few
 # requests' worth.
 _NEW_OBJECTS = 10_000
+# Of the seconds of grace, for answers; the rest is for all that ends after them.
+_ANSWERING = 0.8
 _log = logging.getLogger("mite_tf.serving")
 
 
@@ -44,16 +49,30 @@ def serve(
         MiteError: If the export cannot be loaded or a port is taken.
     """
     settings = ServerOptions(export=Path(export), **options)
-    log_to_stderr(log_level)
-    asyncio.run(_serve(settings))
+    raise_file_limit()
+    with logged_to_stderr(log_level):
+        asyncio.run(_serve(settings))
 
 
 async def _serve(options: ServerOptions) -> None:
     stopped = asyncio.Event()
+
+    def stop() -> None:
+        stopped.set()
+        # A call of a model cannot be broken off, and Python waits for the threads that it began.
+        timer = threading.Timer(options.grace_seconds, _end)
+        timer.daemon = True
+        timer.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     async with run_server(options, loaded=_spare_what_is_loaded):
         await stopped.wait()
+
+
+def _end() -> None:
+    _log.warning("ended with work under way")
+    os._exit(0)
 
 
 def _spare_what_is_loaded() -> None:
@@ -132,16 +151,16 @@ async def run_server(
     `loaded` is called when everything is loaded, and whenever a new version has replaced one. At
     the end of the block every request that was accepted is answered.
     """
-    metrics = Metrics()
+    metrics, intake = Metrics(), Intake(options.max_message_bytes)
     models = Models(options, metrics=metrics, renewed=loaded)
     sides: list[GrpcServer | HttpServer] = []
     try:
         await models.start()
-        grpc_side = GrpcServer(options, models, metrics)
+        grpc_side = GrpcServer(options, models, metrics, intake)
         sides.append(grpc_side)
         http_port = None
         if options.http_port is not None:
-            http_side = HttpServer(options, models, metrics)
+            http_side = HttpServer(options, models, metrics, intake)
             sides.append(http_side)
             await http_side.start()
             http_port = http_side.port
@@ -151,6 +170,8 @@ async def run_server(
         yield grpc_side.port, http_port
     finally:
         _log.info("stopping")
-        await asyncio.gather(*(side.stop() for side in sides))
+        intake.close()
+        left = _ANSWERING * options.grace_seconds
+        await asyncio.gather(*(side.stop(left) for side in sides))
         await models.stop()
         _log.info("stopped")
