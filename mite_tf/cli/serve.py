@@ -31,7 +31,7 @@ def add(verbs: Verbs) -> None:
     option(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default 127.0.0.1)"
     )
-    option("--port", type=int, default=8500, help="of gRPC (default 8500)")
+    option("--port", type=int, default=8500, help="of gRPC (default 8500; 0 for any)")
     option(
         "--http-port",
         type=int,
@@ -84,7 +84,7 @@ def _serve(options: argparse.Namespace) -> None:
 
     serve(
         options.export,
-        http_port=None if options.http_port < 0 else options.http_port,
+        http_port=None if options.http_port == -1 else options.http_port,
         batching=_batching(options),
         tls=_tls(options),
         max_message_bytes=options.max_message_mib << 20,

@@ -31,7 +31,7 @@ class BodyRefusal(Refusal):
 # no example: it takes a request of a server; see `start_server`.
 async def receive(
     request: Request, intake: Intake, take: Callable[[int], None], most: int
-) -> bytes:
+) -> bytearray:
     """Returns the body of a request, unpacked, which has at most so many bytes either way.
 
     What is held is counted by `take`: by the length that is announced, and as it grows beyond.
@@ -60,7 +60,7 @@ async def receive(
             if len(body) > counted:
                 take(len(body) - counted)
                 counted = len(body)
-    return bytes(body)
+    return body
 
 
 async def _received(request: Request, most: int) -> AsyncIterator[bytes]:

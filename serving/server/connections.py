@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from weakref import WeakSet
+from struct import unpack_from
+from typing import Any
+
+from mite_tf.errors import MiteError
 
 # Files beside connections: models, versions that are loaded, pipes, logs.
 _RESERVED = 128
@@ -15,9 +19,11 @@ _RESERVED = 128
 _MOST = 2000
 # What a service manager allows at most; beyond, nothing is gained.
 _FILES = 1 << 16
-# Connections that are being closed while others come.
-_SPARE = 16
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
+_FILES_OPEN = Path("/dev/fd")
+# Of the connections that there may be, the share at which those make room that were silent for so
+# many milliseconds.
+_NEARLY, _SILENCE = 0.75, 1000
 
 
 def raise_file_limit() -> None:
@@ -45,36 +51,68 @@ def most_connections() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return _MOST
-    return max(8, min(_MOST, (soft - _RESERVED) // 2 - _SPARE))
+    return max(8, min(_MOST, (soft - _RESERVED) // 2))
 
 
 class Listener(socket.socket):
     """A listening socket that counts what it has accepted and is still open.
 
-    Beyond `most`, `make_room` is to end one that waits; a connection that comes while there are
-    far too many is closed at once.
+    At `most`, `make_room` ends one that waits, and what comes stays in the queue of the system
+    until then; where none waits, it is closed at once.
 
     Example:
         >>> with Listener(socket.AF_INET) as listener:
-        ...     listener.fileno() > 0
+        ...     listener.most > 0
         True
     """
 
     most = _MOST
+    make_room: Callable[[], bool] = staticmethod(lambda: False)
 
-    def accept(self) -> tuple[socket.socket, object]:
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._accepted: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
         """Accepts a connection, or raises `BlockingIOError` where there may be no more."""
+        self._accepted = [each for each in self._accepted if each.fileno() >= 0]
+        full = len(self._accepted) >= self.most
+        if full and self.make_room():
+            raise BlockingIOError("There is room in a moment.")
         connection, address = super().accept()
-        opened = self.__dict__.setdefault("opened", WeakSet())
-        if len(opened) >= self.most:
-            self.make_room()
-        if len(opened) >= self.most + _SPARE:
+        if full:
             connection.close()
             raise BlockingIOError("There are too many connections.")
-        opened.add(connection)
+        self._accepted.append(connection)
         return connection, address
 
-    make_room: Callable[[], None] = staticmethod(lambda: None)
+
+def bound(host: str, port: int, *, side: str) -> Listener:
+    """Returns a socket that is bound to an address, of IPv4 where the name has both.
+
+    Raises:
+        MiteError: If the host is not known, or the port is taken or not allowed.
+
+    Example:
+        >>> bound("127.0.0.1", 0, side="HTTP").close()
+    """
+    where = f"{side} cannot listen on {host}:{port}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise MiteError(f"{where}: {told}. Name another host.") from error
+    family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    listener = Listener(family, socket.SOCK_STREAM)
+    listener.most = most_connections()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        other = "host" if error.errno == errno.EADDRNOTAVAIL else "port"
+        raise MiteError(f"{where}: {error.strerror}. Name another {other}.") from error
+    return listener
 
 
 def cut(port: int) -> None:
@@ -88,19 +126,46 @@ def cut(port: int) -> None:
         >>> with socket.create_server(("127.0.0.1", 0)) as server:
         ...     cut(server.getsockname()[1])
     """
-    for each in _sockets():
-        with suppress(OSError):  # it listens, or has ended
-            if each.family in _INTERNET and each.getsockname()[1] == port and each.getpeername():
-                each.shutdown(socket.SHUT_RDWR)
+    for each in _connected(port):
+        each.shutdown(socket.SHUT_RDWR)
 
 
-def _sockets() -> Iterator[socket.socket]:
-    for path in list(Path("/dev/fd").iterdir()):
+def thin_out(port: int, most: int) -> None:
+    """Ends half of the connections to a port if `most` are nearly reached: the silent ones.
+
+    First those that never sent a byte, then those that sent nothing for longest. Does nothing
+    where the system does not tell, as any but Linux.
+
+    Example:
+        >>> thin_out(8500, most=100)
+    """
+    tcp_info = getattr(socket, "TCP_INFO", None)
+    if tcp_info is None or sum(1 for _ in _FILES_OPEN.iterdir()) < most:
+        return
+    silent = []
+    for each in _connected(port):
+        # struct tcp_info of linux/tcp.h: tcpi_last_data_recv, in ms, and tcpi_bytes_received.
+        info = each.getsockopt(socket.IPPROTO_TCP, tcp_info, 136).ljust(136, b"\0")
+        silence, received = *unpack_from("I", info, 52), *unpack_from("Q", info, 128)
+        silent.append((received == 0, silence, each.fileno()))
+    if len(silent) < _NEARLY * most:
+        return
+    ended = {
+        number for *_, silence, number in sorted(silent)[-len(silent) // 2 :] if silence > 1000
+    }
+    for each in _connected(port):
+        if each.fileno() in ended:
+            each.shutdown(socket.SHUT_RDWR)
+
+
+def _connected(port: int) -> Iterator[socket.socket]:
+    """Yields what is connected to a port of this process; not to be kept."""
+    for path in list(_FILES_OPEN.iterdir()):
         try:
             found = socket.socket(fileno=int(path.name))
         except OSError:  # no socket, or closed by now
             continue
-        try:
-            yield found
-        finally:
-            found.detach()
+        with suppress(OSError):  # it listens, or has ended
+            if found.family in _INTERNET and found.getsockname()[1] == port and found.getpeername():
+                yield found
+        found.detach()

@@ -14,7 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.server.connections import cut, most_connections
+from mite_tf.serving.server.connections import bound, cut, most_connections, thin_out
 from mite_tf.serving.server.intake import Intake
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
@@ -50,6 +50,8 @@ class GrpcServer:
         self._intake = intake
         self._stopping = False
         self._answering = 0
+        self._most = most_connections()
+        self._thinning: asyncio.Task[None] | None = None
         self._parser = ThreadPoolExecutor(1, "mite-parse")  # one at a time, for their memory
         self._server = grpc.aio.server(
             options=[
@@ -59,7 +61,7 @@ class GrpcServer:
                 # Clients may ping every ten seconds, also between calls, to keep a way open.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                ("grpc.max_allowed_incoming_connections", most_connections()),
+                ("grpc.max_allowed_incoming_connections", self._most),
                 ("grpc.max_concurrent_streams", _STREAMS),
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE),
                 ("grpc.max_connection_idle_ms", _IDLE),
@@ -101,25 +103,25 @@ class GrpcServer:
         # A stream of requests, for gRPC, which looks the same to a client that sends one: so this
         # code receives it, and not gRPC, however much there is.
         async def call(_: Any, context: grpc.aio.ServicerContext) -> Any:
-            data = await self._intake.read(context)
+            data = await self._intake.read(context) or b""  # the end of a stream is false
             self._answering += 1
             try:
                 with self._intake.held() as take:
                     if self._stopping:
                         raise stopping()
-                    take(len(data) if data else 0)
+                    take(len(data))
                     request = await self._parse(kind, data)
                     data = None
-                    with recorded(
-                        self._metrics, model=request.model_spec.name, api=api, entry="GRPC"
-                    ):
+                    model = request.model_spec.name
+                    with recorded(self._metrics, model=model, api=api, entry="GRPC"):
                         return await answer(self._models, request)
-            except Refusal as error:
-                refusal = error
+            except Refusal as refusal:
+                code, text = refusal.code, str(refusal)
             finally:
                 self._answering -= 1
+            # What `abort` raises is kept by the call, and keeps what is known here.
             data = request = None
-            return await context.abort(refusal.code, str(refusal))
+            return await context.abort(code, text)
 
         return grpc.stream_unary_rpc_method_handler(call, None, response.SerializeToString)
 
@@ -164,8 +166,9 @@ class GrpcServer:
         )
 
     def _listen(self) -> int:
-        host = self._options.host
-        address = f"{f'[{host}]' if ':' in host else host}:{self._options.port}"
+        host, port = self._options.host, self._options.port
+        bound(host, port, side="gRPC").close()  # it tells why where gRPC would not
+        address = f"{f'[{host}]' if ':' in host else host}:{port}"
         try:
             if self._options.tls is None:
                 return self._server.add_insecure_port(address)
@@ -185,6 +188,12 @@ class GrpcServer:
         for name in _HEALTHY:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
+        self._thinning = asyncio.create_task(self._thin_out())
+
+    async def _thin_out(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            thin_out(self.port, self._most)
 
     async def stop(self, seconds: float) -> None:
         """Reports not to be healthy, takes no more requests, and answers those that it has.
@@ -199,6 +208,8 @@ class GrpcServer:
             if self._answering:
                 quiet = time.perf_counter() + _QUIET
             await asyncio.sleep(_QUIET / 8)
+        if self._thinning is not None:
+            self._thinning.cancel()
         cut(self.port)
         await self._server.stop(None)
         self._parser.shutdown(wait=False, cancel_futures=True)

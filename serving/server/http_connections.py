@@ -123,7 +123,9 @@ class Uvicorn(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> bool:
         for connection in self._waiting:
+            del self._waiting[connection]
             connection.transport.abort()
-            break
+            return True
+        return False

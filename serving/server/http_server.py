@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,9 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mite_tf.errors import MiteError
 from mite_tf.serving.server.body import receive
-from mite_tf.serving.server.connections import Listener, cut, most_connections
+from mite_tf.serving.server.connections import bound, cut
 from mite_tf.serving.server.http_connections import Uvicorn
 from mite_tf.serving.server.intake import Intake
 from mite_tf.serving.server.json_tensors import parse_request, to_input, to_json
@@ -59,7 +57,7 @@ _Answer = Callable[[Request, "re.Match[str]"], Awaitable[Response]]
 
 # no example: made by `Server`, which needs an export; see `start_server`.
 class HttpServer:
-    """Listens for HTTP, or HTTPS; a taken port or unusable certificates are errors."""
+    """Listens for HTTP, or HTTPS; a taken port is an error."""
 
     def __init__(
         self, options: ServerOptions, models: Models, metrics: Metrics, intake: Intake
@@ -78,7 +76,7 @@ class HttpServer:
             *(Route(f"/{v}1/{{path:path}}", show, methods=["GET"]) for v in "vV"),
         ]
         self._app = Starlette(routes=routes)
-        listener = _listen(options.host, options.http_port or 0)
+        listener = bound(options.host, options.http_port or 0, side="HTTP")
         self.port: int = listener.getsockname()[1]
         tls = options.tls
         self._server = Uvicorn(
@@ -178,30 +176,6 @@ class HttpServer:
 
     async def _show_metrics(self, request: Request) -> Response:
         return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
-
-
-def _listen(host: str, port: int) -> Listener:
-    try:
-        [family, *_, address], *_ = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        listener = Listener(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise _no_port(host, port, error) from error
-    listener.most = most_connections()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise _no_port(host, port, error) from error
-    return listener
-
-
-def _no_port(host: str, port: int, error: OSError) -> MiteError:
-    return MiteError(
-        f"HTTP cannot listen on {host}:{port}: {error.strerror}. Name another port, or host."
-    )
 
 
 async def _light(size: int, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Unpack
 
+from mite_tf.errors import MiteError
 from mite_tf.serving.server.connections import raise_file_limit
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
@@ -28,6 +29,7 @@ from mite_tf.serving.server.options import ServerOptions, ServerSettings
 _NEW_OBJECTS = 10_000
 # Of the seconds of grace, for answers; the rest is for all that ends after them.
 _ANSWERING = 0.8
+_LEVELS = ("debug", "info", "warning", "error")
 _log = logging.getLogger("mite_tf.serving")
 
 
@@ -46,8 +48,10 @@ def serve(
         options: Fields of `ServerOptions`.
 
     Raises:
-        MiteError: If the export cannot be loaded or a port is taken.
+        MiteError: If an option is out of range, the export cannot be loaded or a port is taken.
     """
+    if log_level not in _LEVELS:
+        raise MiteError(f"log_level is {log_level!r}; there are {', '.join(_LEVELS)}.")
     settings = ServerOptions(export=Path(export), **options)
     raise_file_limit()
     with logged_to_stderr(log_level):
