@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -28,6 +29,10 @@ from mite_tf.serving.wire.messages import MODEL_SERVICE, POOL, PREDICTION_SERVIC
 _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelService")
 # Reading a larger message would hold up other requests.
 _LIGHT = 1 << 16
+# Bytes of a request for health or reflection, which names a service or a type.
+_LONGEST_NAME = 4096
+# Calls that may watch the health at the same time.
+_WATCHING = 100
 # Streams of a connection; what comes beyond waits at the client.
 _STREAMS = 256
 # Milliseconds: until a connection has begun to speak HTTP/2, TLS included; that one without calls
@@ -49,7 +54,7 @@ class GrpcServer:
         self._metrics = metrics
         self._intake = intake
         self._stopping = False
-        self._answering = 0
+        self._answering = self._watching = 0
         self._most = most_connections()
         self._thinning: asyncio.Task[None] | None = None
         self._parser = ThreadPoolExecutor(1, "mite-parse")  # one at a time, for their memory
@@ -125,45 +130,59 @@ class GrpcServer:
 
         return grpc.stream_unary_rpc_method_handler(call, None, response.SerializeToString)
 
-    async def _parse(self, kind: Any, data: Any) -> Any:
-        if data is grpc.aio.EOF:
-            raise invalid("No message came.")
+    async def _parse(self, kind: Any, data: bytes) -> Any:
         try:
             if len(data) <= _LIGHT:
                 return kind.FromString(data)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._parser, kind.FromString, data)
-        except DecodeError as error:
-            raise invalid(f"The message is not a {kind.DESCRIPTOR.name}: {error}") from None
+        except DecodeError:
+            raise invalid(f"The bytes are no {kind.DESCRIPTOR.full_name}.") from None
 
     def _guarded(self, method: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
-        """Returns a method of health or reflection that receives its requests as the others do."""
-        parse, serialize = method.request_deserializer, method.response_serializer
+        """Returns a method of health or reflection that receives its requests as the others do.
+
+        By itself gRPC takes bytes that are no message for a failure of the server.
+        """
 
         async def requests(context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
             while (data := await self._intake.read(context)) is not grpc.aio.EOF:
-                try:
-                    request = parse(data)
-                except DecodeError:
-                    break
+                request = None
+                if len(data) <= _LONGEST_NAME:
+                    with suppress(DecodeError):
+                        request = method.request_deserializer(data)
+                data = None
+                if request is None:
+                    refused = grpc.StatusCode.INVALID_ARGUMENT, "The bytes are no such message."
+                    await context.abort(*refused)
                 yield request
 
         async def one(_: Any, context: grpc.aio.ServicerContext) -> Any:
             async for request in requests(context):
-                return await (method.unary_unary or method.unary_stream)(request, context)
-            return await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT, "The call holds no message."
-            )
+                with suppress(NotImplementedError):  # which has set the status
+                    return await method.unary_unary(request, context)
+            return None
+
+        async def watch(_: Any, context: grpc.aio.ServicerContext) -> None:
+            if self._watching >= _WATCHING:
+                full = f"{_WATCHING} calls watch already. Ask now and then instead."
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, full)
+            self._watching += 1
+            try:
+                async for request in requests(context):
+                    return await method.unary_stream(request, context)
+            finally:
+                self._watching -= 1
 
         async def many(_: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
             async for response in method.stream_stream(requests(context), context):
                 yield response
 
+        serialize = method.response_serializer
         if method.unary_unary:
             return grpc.stream_unary_rpc_method_handler(one, None, serialize)
-        return grpc.stream_stream_rpc_method_handler(
-            one if method.unary_stream else many, None, serialize
-        )
+        both = watch if method.unary_stream else many
+        return grpc.stream_stream_rpc_method_handler(both, None, serialize)
 
     def _listen(self) -> int:
         host, port = self._options.host, self._options.port

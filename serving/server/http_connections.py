@@ -27,6 +27,7 @@ class _Connection(H11Protocol):
 
     waiting: dict[_Connection, None]  # for a head; the oldest first
     _timer: asyncio.TimerHandle | None = None
+    _writing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -34,6 +35,8 @@ class _Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._writing is not None:
+            self._writing.cancel()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
@@ -47,11 +50,12 @@ class _Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._timer = self.loop.call_later(RECEIVE_SECONDS, self.transport.abort)
+        self._writing = self.loop.call_later(RECEIVE_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stop_waiting()
+        if self._writing is not None:
+            self._writing.cancel()
 
     def _await_head(self) -> None:
         self._stop_waiting()

@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from resource import getpagesize
 from typing import Any
@@ -19,12 +19,12 @@ from mite_tf.serving.server.outcomes import Refusal, stopping
 RECEIVE_SECONDS, _AT_STOP = 30.0, 1.0
 # Requests of the largest size for which there is room. Each is there twice for a moment, as the
 # message and as what is read from it; with them and a small model a process stays below 1 GB.
-_LARGEST = 3
+_LARGEST = 2
 # Smaller ones are not refused: the queue bounds their rows.
 _LIGHT = 1 << 16
 # Messages that are not there within so many seconds are slow. So often they are looked at; so many
-# more may begin until then. What was freed is given back at most so often.
-_AT_ONCE, _LOOK, _FRESH, _TRIM = 0.05, 0.05, 8, 0.25
+# more may begin until then; so many may be slow. What was freed is given back at most so often.
+_AT_ONCE, _LOOK, _FRESH, _SLOW, _TRIM = 0.05, 0.05, 8, 1000, 0.25
 
 
 # no example: it lives on the event loop of a server; see `start_server`.
@@ -47,7 +47,7 @@ class Intake:
         self._calls: dict[Any, float] = {}
         self._most_calls = _FRESH
         self._turns: deque[asyncio.Future[None]] = deque()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ended: dict[Any, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._trimmed = 0.0
@@ -100,10 +100,14 @@ class Intake:
             await turn
         self._calls[context] = self._loop.time()
         try:
-            return await context.read()
+            data = await context.read()
         finally:
             self._calls.pop(context, None)
+            ended = self._ended.pop(context, None)
             self._let_in(1)
+        if ended is not None:  # in the moment in which the message was whole
+            await ended
+        return data
 
     def _let_in(self, count: int) -> None:
         while count > 0 and self._turns:
@@ -142,23 +146,23 @@ class Intake:
                 self._end(context, self._too_late())
             elif now - since > _AT_ONCE:
                 slow.append(context)
-        if not self._calls and not self._taken:
-            self._at_rest = _resident()
-        if self._is_roomy(now):
-            self._most_calls = 2 * len(slow) + _FRESH
-        else:
+        fit = _SLOW
+        if not self._is_roomy(now):
             fit = max(1, (self._room - self._taken) // self._most)
-            text = "The server receives too much at once. Try again later, or send less at a time."
-            for context in slow[fit:]:
-                self._end(context, Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
-            self._most_calls = len(slow[:fit]) + _FRESH
+        elif not self._calls and not self._taken:
+            self._at_rest = _resident()
+        text = "The server receives too much at once. Try again later, or send less at a time."
+        for context in slow[fit:]:
+            self._end(context, Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
+        kept = min(len(slow), fit)
+        self._most_calls = _FRESH + (2 * kept if fit == _SLOW else kept)
         self._let_in(self._most_calls - len(self._calls))
         busy = self._calls or self._turns
         self._timer = self._loop.call_later(_LOOK, self._look) if busy else None
 
     def _is_roomy(self, now: float) -> bool:
         """Returns whether the process has not grown by the whole room; gives back what is free."""
-        if _resident() - self._at_rest < self._room // 2:
+        if _resident() - self._at_rest < self._room:
             return True
         if now - self._trimmed > _TRIM:
             self._trimmed = now
@@ -166,16 +170,11 @@ class Intake:
         return _resident() - self._at_rest < self._room
 
     def _end(self, context: Any, refusal: Refusal) -> None:
-        self._calls.pop(context, None)
-
         # Not by cancelling the one who reads: gRPC would write to what is freed by then.
-        async def abort() -> None:
-            with suppress(Exception):
-                await context.abort(refusal.code, str(refusal))
-
-        task = self._loop.create_task(abort())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        del self._calls[context]
+        abort = context.abort(refusal.code, str(refusal))
+        self._ended[context] = task = self._loop.create_task(abort)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _give_back() -> None:

@@ -7,10 +7,12 @@ import gc
 import logging
 import os
 import signal
+import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Unpack
 
@@ -30,6 +32,7 @@ _NEW_OBJECTS = 10_000
 # Of the seconds of grace, for answers; the rest is for all that ends after them.
 _ANSWERING = 0.8
 _LEVELS = ("debug", "info", "warning", "error")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger("mite_tf.serving")
 
 
@@ -54,29 +57,47 @@ def serve(
         raise MiteError(f"log_level is {log_level!r}; there are {', '.join(_LEVELS)}.")
     settings = ServerOptions(export=Path(export), **options)
     raise_file_limit()
-    with logged_to_stderr(log_level):
-        asyncio.run(_serve(settings))
+    ended = threading.Event()
+    with logged_to_stderr(log_level), _told_by_signals() as told:
+        asyncio.run(_serve(settings, told, ended))
+        for thread in threading.enumerate():
+            if thread.name.startswith("mite-") and not thread.daemon:
+                thread.join()
+        ended.set()
 
 
-async def _serve(options: ServerOptions) -> None:
+async def _serve(options: ServerOptions, told: socket.socket, ended: threading.Event) -> None:
     stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
 
-    def stop() -> None:
-        stopped.set()
-        # A call of a model cannot be broken off, and Python waits for the threads that it began.
-        timer = threading.Timer(options.grace_seconds, _end)
-        timer.daemon = True
-        timer.start()
+    def wait() -> None:
+        if not told.recv(1):  # no signal came
+            return
+        loop.call_soon_threadsafe(stopped.set)
+        # A call of a model cannot be broken off.
+        if not ended.wait(options.grace_seconds):
+            _log.warning("ended with work under way")
+            os._exit(0)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+    threading.Thread(target=wait, name="mite-stop", daemon=True).start()
     async with run_server(options, loaded=_spare_what_is_loaded):
         await stopped.wait()
 
 
-def _end() -> None:
-    _log.warning("ended with work under way")
-    os._exit(0)
+@contextmanager
+def _told_by_signals() -> Iterator[socket.socket]:
+    """Gives a socket that a signal writes to, whatever the thread of the event loop does."""
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    signal.set_wakeup_fd(writing.fileno())
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        writing.close()
 
 
 def _spare_what_is_loaded() -> None:
