@@ -78,11 +78,11 @@ class Uvicorn(uvicorn.Server):
 
     def __init__(self, app: Any, listener: Listener, **options: Any) -> None:
         self._waiting: dict[_Connection, None] = {}
-        protocol = type("Connection", (_Connection,), {"waiting": self._waiting})
+        self._protocol = type("Connection", (_Connection,), {"waiting": self._waiting})
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol,
+                http=self._protocol,
                 interface="asgi3",
                 ws="none",
                 h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
@@ -90,7 +90,6 @@ class Uvicorn(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                server_header=False,
                 **options,
             )
         )
@@ -103,9 +102,7 @@ class Uvicorn(uvicorn.Server):
         tls = self.config.ssl
 
         def connection() -> asyncio.Protocol:
-            return self.config.http_protocol_class(
-                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-            )
+            return self._protocol(self.config, self.server_state, self.lifespan.state)
 
         server = await asyncio.get_running_loop().create_server(
             connection,
