@@ -24,8 +24,19 @@ HEAD = b"POST /v1/models/text:predict HTTP/1.1\r\nHost: a\r\n"
 BODY = b'{"instances": ["a dog"]}'
 
 
+OPENED = []
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
 def connect(port, data=b""):
     connection = socket.create_connection(("127.0.0.1", port))
+    OPENED.append(connection)
     connection.settimeout(5)
     connection.sendall(data)
     return connection
@@ -75,8 +86,6 @@ def test_a_full_side_makes_room_and_the_other_answers(export_folder, monkeypatch
         assert time.monotonic() - start < 4
         close(stubs.embed("text", text=["a dog"]), expected)
         wait_until(lambda: sum(map(ended, idle)) >= 22)
-        for connection in idle:
-            connection.close()
 
 
 def test_the_limit_of_files_is_shared(monkeypatch):
@@ -122,6 +131,7 @@ def test_silent_slow_and_half_sent_requests_end(hasty):
 def test_a_caller_who_does_not_take_the_answer_is_left(hasty):
     many = b"GET /monitoring/prometheus/metrics HTTP/1.1\r\nHost: a\r\n\r\n"
     deaf = socket.socket()
+    OPENED.append(deaf)
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     deaf.connect(("127.0.0.1", hasty.http_port))
     deaf.settimeout(0.1)
@@ -178,8 +188,8 @@ def test_bodies_are_unpacked_within_the_limit(server, export, body, encoding, st
 
 
 def test_a_body_that_says_that_it_is_too_large_is_refused_before_it_comes(server):
-    with connect(server.http_port, HEAD + b"Content-Length: 99999999999\r\n\r\n") as connection:
-        assert b"413" in connection.recv(1 << 16)
+    connection = connect(server.http_port, HEAD + b"Content-Length: 99999999999\r\n\r\n")
+    assert b"413" in connection.recv(1 << 16)
 
 
 def test_bodies_under_way_are_bounded_in_all(export_folder):
