@@ -52,8 +52,8 @@ class Lane:
             self._let_in()
 
     def close(self) -> None:
-        """Waits for the rows that threads work on; no others are begun."""
-        self._pool.shutdown(cancel_futures=True)
+        """Begins no more rows; threads end with those that they work on."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _let_in(self) -> None:
         while self._waiting:

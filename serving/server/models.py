@@ -79,7 +79,7 @@ class Models:
             await version.drained()
         self._lanes.close()
         for pool in (*self._threads.values(), self._loader):
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def find(self, spec: Any) -> ModelVersion:
         """Returns the version that a `ModelSpec` asks for."""

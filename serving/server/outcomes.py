@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from grpc import StatusCode
 
@@ -17,8 +14,6 @@ from mite_tf.serving.backends.backend import MODELS
 from mite_tf.serving.server.metrics import Metrics
 
 _log = logging.getLogger("mite_tf.serving")
-# What every record has; the rest was given with `extra`.
-_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
 class Refusal(MiteError):
@@ -42,6 +37,16 @@ def invalid(message: str) -> Refusal:
         'INVALID_ARGUMENT'
     """
     return Refusal(StatusCode.INVALID_ARGUMENT, message)
+
+
+def stopping() -> Refusal:
+    """Returns the refusal of a request that comes when the server has been told to stop.
+
+    Example:
+        >>> stopping().code.name
+        'UNAVAILABLE'
+    """
+    return Refusal(StatusCode.UNAVAILABLE, "The server is stopping. Ask again, or another one.")
 
 
 # no example: it surrounds the answer of a server.
@@ -72,26 +77,3 @@ def recorded(metrics: Metrics, *, model: str, api: str, entry: str) -> Iterator[
         if _log.isEnabledFor(logging.DEBUG):
             about = {"model": model, "api": api, "entry": entry, "status": code, "error": message}
             _log.debug("request", extra=about | {"milliseconds": round(1e3 * seconds, 3)})
-
-
-class _JsonFormatter(logging.Formatter):
-    """Writes time, level, message and the extra values of a record as a line of JSON."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        entry = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
-        entry |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
-
-
-# no example: it changes the logger of the whole process.
-def log_to_stderr(level: str) -> None:
-    """Sends the logs of the server to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
-    logger = logging.getLogger("mite_tf.serving")
-    logger.handlers[:] = [handler]
-    logger.setLevel(level.upper())
-    logger.propagate = False
