@@ -98,7 +98,9 @@ class Backend(ABC):
             MiteError: If this input cannot be used; says what to change.
         """
         wanted = self.signatures[signature]
-        _check_shape(wanted, array.shape)
+        check_shape(wanted, array.shape)
+        if wanted.dtype == "float32" and not np.isfinite(array).all():
+            raise MiteError(f"{wanted.input}: hold NaN or infinity. Send finite numbers.")
         if wanted.input == "text":
             return Rows("text", [_text(number, data) for number, data in enumerate(array)])
         if wanted.input == "token_ids":
@@ -151,7 +153,14 @@ def together(parts: Sequence[Rows]) -> Rows:
     return Rows(first.key, [row for part in parts for row in part.values])
 
 
-def _check_shape(wanted: SignatureSpec, shape: tuple[int, ...]) -> None:
+def check_shape(wanted: SignatureSpec, shape: tuple[int, ...]) -> None:
+    """Refuses a shape that is not that of a signature, or has no row.
+
+    Example:
+        >>> check_shape(SignatureSpec("pixels", "float32", (None, None, None, 3)), (1, 2, 2, 4))
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: pixels: of shape [1,2,2,4]; expected [?,?,?,3].
+    """
     fits = len(shape) == len(wanted.shape) and all(
         size is None or size == given for size, given in zip(wanted.shape, shape, strict=True)
     )

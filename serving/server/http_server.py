@@ -12,27 +12,36 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import uvicorn
 from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.server.json_tensors import parse_request, to_input, to_json
+from mite_tf.serving.server.json_tensors import count_values, parse_request, to_input, to_json
 from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.model_version import ModelVersion
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.outcomes import Refusal, invalid, recorded
-from mite_tf.serving.server.service import find_signature, model_metadata, model_status
+from mite_tf.serving.server.service import (
+    embed,
+    find_signature,
+    light,
+    model_metadata,
+    model_status,
+)
 from mite_tf.serving.wire import messages
 
 _METRICS = "/monitoring/prometheus/metrics"
 # As model_servers/http_rest_api_util.cc of TensorFlow Serving reads a path.
-_MODEL = r"(?i:/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_MODEL = (
+    r"(?i:/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+)
 _PREDICT = re.compile(_MODEL + r":(?P<method>classify|regress|predict))")
 _STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?)")
 # As model_servers/http_server.cc of TensorFlow Serving maps statuses.
@@ -46,8 +55,6 @@ _HTTP = {
     StatusCode.UNIMPLEMENTED: 501,
     StatusCode.UNAVAILABLE: 503,
 }
-# Reading or writing more JSON than this would hold up other requests.
-_LIGHT = 1 << 16
 
 _Answer = Callable[[Request, "re.Match[str]"], Awaitable[Response]]
 
@@ -148,11 +155,11 @@ class HttpServer:
         body = await _body(request, self._most_bytes)
         version = self._models.find(_spec(found))
         with version.used():
-            name, values, by_row = await _light(len(body), parse_request, body)
-            name, signature = find_signature(version, name)
-            array = await _light(len(body), to_input, values, by_row, signature)
-            embedding = await version.embed(name, array)
-            text = await _light(4 * embedding.nbytes, to_json, embedding, by_row)
+            values = await light(len(body), count_values, body)
+            name, array, by_row = await light(len(body), _read, version, body, values=values)
+            del body
+            embedding = await embed(version, name, array)
+            text = await light(4 * embedding.nbytes, to_json, embedding, by_row)
         return Response(text, media_type="application/json")
 
     async def _show(self, request: Request, found: re.Match[str]) -> Response:
@@ -187,11 +194,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _light(size: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function here, or in a thread if there is much to do."""
-    if size <= _LIGHT:
-        return function(*arguments)
-    return await run_in_threadpool(function, *arguments)
+def _read(version: ModelVersion, body: bytes) -> tuple[str, np.ndarray, bool]:
+    """Returns name and input of the signature that a body asks, and whether it asks by row."""
+    name, values, by_row = parse_request(body)
+    name, signature = find_signature(version, name)
+    return name, to_input(values, by_row, signature, version.check_rows), by_row
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -213,10 +220,10 @@ async def _body(request: Request, limit: int) -> bytes:
 def _spec(found: re.Match[str]) -> Any:
     spec = messages.ModelSpec(name=unquote(found["name"]))
     if found["version"]:
-        number = int(found["version"])
-        if number >= 1 << 63:
-            raise invalid(f"Failed to convert version: {number} to numeric.")
-        spec.version.value = number
+        digits = found["version"].lstrip("0") or "0"
+        if len(digits) > 19 or int(digits) >= 1 << 63:
+            raise invalid(f"Failed to convert version: {digits} to numeric.")
+        spec.version.value = int(digits)
     if found["label"]:
         spec.version_label = unquote(found["label"])
     return spec

@@ -101,7 +101,8 @@ class ModelVersion:
         finally:
             self._rows -= rows
 
-    def _admit(self, rows: int) -> None:
+    def check_rows(self, rows: int) -> None:
+        """Refuses a request of more rows than any may have."""
         most = self._batching.max_batch_size
         if rows > most:
             # tensorflow/core/kernels/batching_util/shared_batch_scheduler.h words it so.
@@ -109,6 +110,9 @@ class ModelVersion:
                 f"Task size {rows} is larger than maximum input batch size {most}. Send at most "
                 f"{most} rows in a request, or raise max_batch_size in the batching parameters."
             )
+
+    def _admit(self, rows: int) -> None:
+        self.check_rows(rows)
         if self._rows + rows > self._batching.capacity:
             raise Refusal(
                 StatusCode.RESOURCE_EXHAUSTED,
