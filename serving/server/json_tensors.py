@@ -134,11 +134,11 @@ def _instances(instances: list[Any], signature: SignatureSpec) -> list[Any]:
             expected, got = ("object", "list") if named else ("value/list", "object")
             raise invalid(f"Expecting {expected} but got {got} at item {number} of input list")
         if named:
-            unknown = sorted(row.keys() - {signature.input})
-            if unknown:
+            if unknown := row.keys() - {signature.input}:
+                name = min(unknown)
                 raise invalid(
-                    f"Failed to process element: {number} key: {unknown[0]} of 'instances' list. "
-                    f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {unknown[0]}"
+                    f"Failed to process element: {number} key: {name} of 'instances' list. "
+                    f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {name}"
                 )
             if not row:
                 raise invalid(

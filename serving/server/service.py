@@ -54,10 +54,10 @@ async def predict(models: Models, request: Any) -> Any:
     version = models.find(_spec(request))
     with version.used():
         name, signature = find_signature(version, request.model_spec.signature_name)
-        tensor = _input(version, signature, request.inputs)
+        tensor, shape = _input(version, signature, request.inputs)
         _check_output_filter(request.output_filter)
         values = len(tensor.float_val) + len(tensor.int_val)
-        array = await light(0, to_array, tensor, values=values)
+        array = await light(0, to_array, tensor, shape, values=values)
         embedding = await embed(version, name, array)
     response = messages.PredictResponse()
     spec = response.model_spec
@@ -156,7 +156,9 @@ def _spec(request: Any) -> Any:
     return request.model_spec
 
 
-def _input(version: ModelVersion, signature: SignatureSpec, inputs: Any) -> Any:
+def _input(
+    version: ModelVersion, signature: SignatureSpec, inputs: Any
+) -> tuple[Any, tuple[int, ...]]:
     """Returns the tensor that a signature takes, of which type and claimed shape are checked."""
     if len(inputs) != 1:
         sent = sorted(inputs)
@@ -184,7 +186,7 @@ def _input(version: ModelVersion, signature: SignatureSpec, inputs: Any) -> Any:
     if shape:
         version.check_rows(shape[0])
     check_shape(signature, shape)
-    return tensor
+    return tensor, shape
 
 
 def _check_output_filter(names: Any) -> None:

@@ -87,36 +87,41 @@ def shape_of(tensor: Any) -> tuple[int, ...]:
     shape = tensor.tensor_shape
     if shape.unknown_rank:
         raise MiteError("The shape of a tensor must be known.")
-    if len(shape.dim) > _MOST_DIMENSIONS:
+    dims = shape.dim
+    if len(dims) > _MOST_DIMENSIONS:
         raise MiteError(
-            f"A tensor has {len(shape.dim)} dimensions; at most {_MOST_DIMENSIONS} are taken."
+            f"A tensor has {len(dims)} dimensions; at most {_MOST_DIMENSIONS} are taken."
         )
-    sizes = tuple(dim.size for dim in shape.dim)
+    sizes = tuple([dim.size for dim in dims])
     if min(sizes, default=0) < 0:
         raise MiteError("The shape of a tensor must be known; a size is negative.")
-    if math.prod(max(1, size) for size in sizes) > _MOST_VALUES:
+    if math.prod(filter(None, sizes)) > _MOST_VALUES:
         raise MiteError(f"A tensor of shape {list(sizes)} is larger than any message.")
     return sizes
 
 
-def to_array(tensor: Any) -> np.ndarray:
+def to_array(tensor: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Returns a `TensorProto` as an array; strings as `bytes` with dtype `object`.
 
     Values may be packed or one by one; a last one may stand for all that follow, where these take
     no more than 1 MiB. Everything is counted before anything is filled.
 
+    Args:
+        tensor: The `TensorProto`.
+        shape: What `shape_of` gives for it, if that is known.
+
     Raises:
         MiteError: If the values are not those of the type and shape.
 
     Example:
-        >>> shape = {"dim": [{"size": 3}]}
-        >>> to_array(TensorProto(dtype=1, float_val=[0.5], tensor_shape=shape)).tolist()
+        >>> three = {"dim": [{"size": 3}]}
+        >>> to_array(TensorProto(dtype=1, float_val=[0.5], tensor_shape=three)).tolist()
         [0.5, 0.5, 0.5]
     """
     if tensor.dtype not in _BY_NUMBER:
         raise MiteError(f"Tensors of type {type_name(tensor.dtype)} are not known here.")
     kind, field = _BY_NUMBER[tensor.dtype]
-    shape = shape_of(tensor)
+    shape = shape_of(tensor) if shape is None else shape
     count = math.prod(shape)
     size = np.dtype(kind).itemsize
     content = b"" if kind is np.object_ else tensor.tensor_content

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -274,8 +275,13 @@ def test_a_caller_who_has_gone_is_left_out():
     async def ask(batcher):
         first = batcher.put(rows(1))
         await asyncio.sleep(0.1)
-        gone, stays = batcher.put(rows(2)), batcher.put(rows(3))
+        asked = rows(2)
+        left = weakref.ref(asked.values)
+        gone, stays = batcher.put(asked), batcher.put(rows(3))
+        del asked
         gone.cancel()
+        await asyncio.sleep(0)
+        assert left() is None  # while the model is busy with others
         go.set()
         return await asyncio.gather(first, stays)
 
