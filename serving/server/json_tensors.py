@@ -25,6 +25,7 @@ _MOST_LISTS, _MOST_VALUES = 1 << 19, 1 << 21
 _PART = 1 << 20
 # Far more dimensions than any input has, and fewer than NumPy's limit.
 _DEEPEST = 8
+_DIGITS = 400  # more than the largest double has
 # What rounds to a float32: below half a step above the largest.
 _FLOAT32 = math.nextafter(2.0**128 - 2.0**103, 0.0)
 
@@ -66,7 +67,9 @@ def parse_request(body: bytes) -> tuple[str, Any, bool]:
         raise invalid("JSON Parse error: The document is empty. Send instances or inputs.")
     try:
         # As RFC 8259 has it; by itself the parser takes UTF-16 too, NaN, and a key that is twice.
-        document = json.loads(body.decode(), parse_constant=_no_number, object_pairs_hook=_once)
+        document = json.loads(
+            body.decode(), parse_int=_integer, parse_constant=_no_number, object_pairs_hook=_once
+        )
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from None
     if not isinstance(document, dict):
@@ -89,6 +92,13 @@ def parse_request(body: bytes) -> tuple[str, Any, bool]:
     else:
         return name, instances, True
     raise invalid(f"JSON Value: {_shown(document)} {wrong}")
+
+
+def _integer(digits: str) -> int:
+    # Thousands of digits take as many times longer as there are.
+    if len(digits) > _DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits.")
+    return int(digits)
 
 
 def _no_number(name: str) -> Any:

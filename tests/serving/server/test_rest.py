@@ -158,7 +158,7 @@ PREDICT = "/v1/models/text:predict"
             for number, message in (
                 (b"NaN", "NaN is no number"), (b"-Infinity", "-Infinity is no number"),
                 (b"1e39", "type: float"), (b"-1e999", "type: float"), (b"9" * 400, "type: float"),
-                (b"9" * 5000, "JSON Parse error"), (b"true", "type: float"),
+                (b"9" * 401, "an integer of 401 digits"), (b"true", "type: float"),
                 (b"3e38", "the embedding is not finite"),
             )
         ),
