@@ -122,6 +122,8 @@ class Backend(ABC):
         """
         wanted = self.signatures[signature]
         check_shape(wanted, array.shape)
+        if wanted.dtype == "float32" and not np.isfinite(array).all():
+            raise MiteError(f"{wanted.input}: hold NaN or infinity. Send finite numbers.")
         if wanted.input == "text":
             return Rows("text", [self._text(*each) for each in enumerate(array, first)])
         if wanted.input == "token_ids":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -20,15 +19,13 @@ from mite_tf.serving.server.intake import Intake
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
-from mite_tf.serving.server.outcomes import Refusal, invalid, recorded, stopping
+from mite_tf.serving.server.outcomes import Refusal, recorded, stopping
 from mite_tf.serving.server.service import model_metadata, model_status, predict
 from mite_tf.serving.wire import messages
 from mite_tf.serving.wire.messages import MODEL_SERVICE, POOL, PREDICTION_SERVICE
 
 # The last two are the names under which TensorFlow Serving reports (model_servers/server.cc).
 _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelService")
-# Reading a larger message would hold up other requests.
-_LIGHT = 1 << 16
 # Bytes of a request for health or reflection, which names a service or a type.
 _LONGEST_NAME = 4096
 # Calls that may watch the health at the same time.
@@ -57,7 +54,6 @@ class GrpcServer:
         self._answering = self._watching = 0
         self._most = most_connections()
         self._thinning: asyncio.Task[None] | None = None
-        self._parser = ThreadPoolExecutor(1, "mite-parse")  # one at a time, for their memory
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -112,32 +108,36 @@ class GrpcServer:
             self._answering += 1
             try:
                 with self._intake.held() as take:
-                    if self._stopping:
-                        raise stopping()
-                    take(len(data))
-                    request = await self._parse(kind, data)
+                    request, fault = await self._parse(kind, data, take)
                     data = None
                     model = request.model_spec.name
                     with recorded(self._metrics, model=model, api=api, entry="GRPC"):
+                        if fault is not None:
+                            raise fault
                         return await answer(self._models, request)
             except Refusal as refusal:
                 code, text = refusal.code, str(refusal)
             finally:
                 self._answering -= 1
-            # What `abort` raises is kept by the call, and keeps what is known here.
-            data = request = None
+            # What `abort` raises is kept by the call, which it refers to: only the next round of
+            # the garbage collector frees them, and with them what is still known here, or would be
+            # the context of an error.
+            data = request = fault = None
             return await context.abort(code, text)
 
         return grpc.stream_unary_rpc_method_handler(call, None, response.SerializeToString)
 
-    async def _parse(self, kind: Any, data: bytes) -> Any:
+    async def _parse(
+        self, kind: Any, data: bytes, take: Callable[[int], None]
+    ) -> tuple[Any, MiteError | None]:
+        """Returns the message that bytes hold; an empty one and why, where that is refused."""
         try:
-            if len(data) <= _LIGHT:
-                return kind.FromString(data)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._parser, kind.FromString, data)
-        except DecodeError:
-            raise invalid(f"The bytes are no {kind.DESCRIPTOR.full_name}.") from None
+            if self._stopping:
+                raise stopping()
+            take(len(data))
+            return await self._models.lanes.read(len(data), messages.parse, kind, data), None
+        except MiteError as error:
+            return kind(), error.with_traceback(None)
 
     def _guarded(self, method: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         """Returns a method of health or reflection that receives its requests as the others do.
@@ -231,7 +231,6 @@ class GrpcServer:
             self._thinning.cancel()
         cut(self.port)
         await self._server.stop(None)
-        self._parser.shutdown(wait=False, cancel_futures=True)
 
 
 class _Methods(dict[str, dict[str, grpc.RpcMethodHandler]]):

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -22,17 +22,21 @@ from mite_tf.serving.server.body import receive
 from mite_tf.serving.server.connections import bound, cut
 from mite_tf.serving.server.http_connections import Uvicorn
 from mite_tf.serving.server.intake import Intake
-from mite_tf.serving.server.json_tensors import parse_request, to_input, to_json
+from mite_tf.serving.server.json_tensors import count_values, parse_request, to_input, to_json
+from mite_tf.serving.server.lanes import LIGHT
 from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.model_version import ModelVersion
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.outcomes import Refusal, invalid, recorded, stopping
-from mite_tf.serving.server.service import find_signature, model_metadata, model_status
+from mite_tf.serving.server.service import embed, find_signature, model_metadata, model_status
 from mite_tf.serving.wire import messages
 
 _METRICS = "/monitoring/prometheus/metrics"
 # As model_servers/http_rest_api_util.cc of TensorFlow Serving reads a path.
-_MODEL = r"(?i:/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_MODEL = (
+    r"(?i:/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+)
 _PREDICT = re.compile(_MODEL + r":(?P<method>classify|regress|predict))")
 _STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?)")
 # As model_servers/http_server.cc of TensorFlow Serving maps statuses.
@@ -47,8 +51,6 @@ _HTTP = {
     StatusCode.UNAVAILABLE: 503,
     StatusCode.DEADLINE_EXCEEDED: 408,
 }
-# Reading or writing more JSON than this would hold up other requests.
-_LIGHT = 1 << 16
 # Seconds in which requests that were on their way are told that the server stops.
 _QUIET = 0.2
 
@@ -153,13 +155,14 @@ class HttpServer:
         body = await receive(request, self._intake, take, self._most_bytes)
         version = self._models.find(_spec(found))
         with version.used():
-            name, values, by_row = await _light(len(body), parse_request, body)
-            name, signature = find_signature(version, name)
-            array = await _light(len(body), to_input, values, by_row, signature)
-            answer = version.embed(name, array)
-            light = signature.input == "text" and len(body) <= _LIGHT
+            read = self._models.lanes.read
+            values = await read(len(body), count_values, body)
+            name, array, by_row = await read(len(body), _read, version, body, values=values)
+            light = len(body) <= LIGHT and version.backend.signatures[name].input == "text"
+            del body
+            answer = embed(version, name, array)
             embedding = await (answer if light else _while_wanted(request, answer))
-            text = await _light(4 * embedding.nbytes, to_json, embedding, by_row)
+            text = await read(4 * embedding.nbytes, to_json, embedding, by_row)
         return Response(text, media_type="application/json")
 
     async def _show(self, request: Request, found: re.Match[str]) -> Response:
@@ -180,11 +183,11 @@ class HttpServer:
         return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
 
 
-async def _light(size: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function here, or in a thread if there is much to do."""
-    if size <= _LIGHT:
-        return function(*arguments)
-    return await run_in_threadpool(function, *arguments)
+def _read(version: ModelVersion, body: bytes) -> tuple[str, np.ndarray, bool]:
+    """Returns name and input of the signature that a body asks, and whether it asks by row."""
+    name, values, by_row = parse_request(body)
+    name, signature = find_signature(version, name)
+    return name, to_input(values, by_row, signature, version.check_rows), by_row
 
 
 async def _while_wanted(request: Request, answer: Coroutine[Any, Any, Any]) -> Any:
@@ -205,10 +208,10 @@ async def _while_wanted(request: Request, answer: Coroutine[Any, Any, Any]) -> A
 def _spec(found: re.Match[str]) -> Any:
     spec = messages.ModelSpec(name=unquote(found["name"]))
     if found["version"]:
-        number = int(found["version"])
-        if number >= 1 << 63:
-            raise invalid(f"Failed to convert version: {number} to numeric.")
-        spec.version.value = number
+        digits = found["version"].lstrip("0") or "0"
+        if len(digits) > 19 or int(digits) >= 1 << 63:
+            raise invalid(f"Failed to convert version: {digits} to numeric.")
+        spec.version.value = int(digits)
     if found["label"]:
         spec.version_label = unquote(found["label"])
     return spec

@@ -1,4 +1,4 @@
-"""Threads that prepare requests, in lanes, so that a small one never waits for a large one."""
+"""Threads that read and prepare requests, in lanes, so that no small one waits for a large one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from typing import Any
 # Larger rows are decoded one at a time.
 _SMALL, _LARGE = 1 << 20, 16_000_000
 _CORES = os.cpu_count() or 1
+# Bytes of a request, or numbers one by one, beyond which reading them would hold up others.
+LIGHT = 1 << 16
 # Bytes of prepared rows, in each lane, that may wait for the model.
 _ROOM = _CORES << 25
 
@@ -68,19 +70,37 @@ class Lane:
 
 # no example: it lives on the event loop of a server; see `start_server`.
 class Lanes:
-    """A lane for small requests, one for those of usual rows, and one for rows that are large."""
+    """A lane for small requests, one for those of usual rows, and one for rows that are large.
+
+    Before that, requests are read in two lanes of their own.
+    """
 
     def __init__(self) -> None:
         self._lanes = [Lane(_CORES), Lane(_CORES), Lane(1)]
+        # Bytes are read in no time. Many values keep the interpreter whatever thread reads them, so
+        # that two requests at once would take as long as one after the other, and twice the memory.
+        self._bytes, self._values = Lane(1), Lane(1)
 
     def choose(self, costs: Sequence[int]) -> Lane:
         """Returns the lane for a request by the pixels, or bytes, of its rows."""
         small, usual, large = self._lanes
         return small if sum(costs) <= _SMALL else usual if max(costs) <= _LARGE else large
 
+    async def read(
+        self, size: int, function: Callable[..., Any], *arguments: Any, values: int = 0
+    ) -> Any:
+        """Calls a function that reads so many bytes, or makes so many values of them.
+
+        Little is read where this is called, and much in a thread.
+        """
+        if max(size, values) <= LIGHT:
+            return function(*arguments)
+        lane = self._bytes if values <= LIGHT else self._values
+        return await lane.work(function, *arguments)
+
     def close(self) -> None:
         """Ends all threads."""
-        for lane in self._lanes:
+        for lane in (*self._lanes, self._bytes, self._values):
             lane.close()
 
 

@@ -57,7 +57,7 @@ class Models:
             name: ThreadPoolExecutor(self._batching.num_batch_threads, f"mite-{name}")
             for name in MODELS
         }
-        self._lanes = Lanes()
+        self.lanes = Lanes()
         self._loader = ThreadPoolExecutor(1, "mite-load")
         self._served: dict[str, ModelVersion] = {}
         self._states: dict[str, dict[int, _State]] = {name: {} for name in MODELS}
@@ -77,7 +77,7 @@ class Models:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for version in self._served.values():
             await version.drained()
-        self._lanes.close()
+        self.lanes.close()
         for pool in (*self._threads.values(), self._loader):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -161,7 +161,7 @@ class Models:
                 backend,
                 light_rows=light_rows,
                 batching=self._batching,
-                lanes=self._lanes,
+                lanes=self.lanes,
                 threads=self._threads[backend.name],
                 metrics=self._metrics,
             )

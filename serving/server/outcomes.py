@@ -14,10 +14,15 @@ from mite_tf.serving.backends.backend import MODELS
 from mite_tf.serving.server.metrics import Metrics
 
 _log = logging.getLogger("mite_tf.serving")
+# As TensorFlow Serving cuts what it says (model_servers/grpc_status_util.cc). What gRPC takes more
+# for, a client cannot receive, and takes for a reason to ask again.
+_MOST_BYTES = 1024
 
 
 class Refusal(MiteError):
     """Why a request is not answered, and the status of gRPC that tells it.
+
+    The message is cut after 1024 bytes; what UTF-8 cannot hold is escaped in it.
 
     Example:
         >>> Refusal(StatusCode.NOT_FOUND, "There is no model dog.").code.name
@@ -25,7 +30,9 @@ class Refusal(MiteError):
     """
 
     def __init__(self, code: StatusCode, message: str) -> None:
-        super().__init__(message)
+        # A message may echo what was sent: names of megabytes, halves of surrogate pairs.
+        data = message[:_MOST_BYTES].encode(errors="backslashreplace")[:_MOST_BYTES]
+        super().__init__(data.decode(errors="ignore"))
         self.code = code
 
 
@@ -52,23 +59,27 @@ def stopping() -> Refusal:
 # no example: it surrounds the answer of a server.
 @contextmanager
 def recorded(metrics: Metrics, *, model: str, api: str, entry: str) -> Iterator[None]:
-    """Counts and logs the request that the block answers, and turns its errors into refusals."""
+    """Counts and logs the request that the block answers, and turns its errors into refusals.
+
+    No refusal is kept in a variable: its traceback would lead to the variable, and so keep the
+    request until the next round of the garbage collector.
+    """
     start = time.perf_counter()
     model = model if model in MODELS else "unknown"  # no label that a caller makes up
     code, message = "CANCELLED", ""
     try:
         yield
         code = "OK"
-    except Exception as error:
-        if isinstance(error, Refusal):
-            refusal = error
-        elif isinstance(error, MiteError):
-            refusal = invalid(str(error))
-        else:
-            _log.exception("request failed", extra={"model": model, "api": api})
-            refusal = Refusal(StatusCode.INTERNAL, f"The server failed: {error!r}")
+    except Refusal as refusal:
         code, message = refusal.code.name, str(refusal)
-        raise refusal from error.__cause__
+        raise
+    except MiteError as error:
+        code, message = "INVALID_ARGUMENT", str(error)
+        raise invalid(message) from error
+    except Exception as error:
+        code, message = "INTERNAL", f"The server failed: {error!r}"
+        _log.exception("request failed", extra={"model": model, "api": api})
+        raise Refusal(StatusCode.INTERNAL, message) from error
     finally:
         seconds = time.perf_counter() - start
         metrics.count(model, code)
