@@ -122,7 +122,7 @@ class GrpcServer:
             # What `abort` raises is kept by the call, which it refers to: only the next round of
             # the garbage collector frees them, and with them what is still known here, or would be
             # the context of an error.
-            data = request = fault = None
+            data = request = model = fault = None
             return await context.abort(code, text)
 
         return grpc.stream_unary_rpc_method_handler(call, None, response.SerializeToString)

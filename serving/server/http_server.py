@@ -53,6 +53,8 @@ _HTTP = {
 }
 # Seconds in which requests that were on their way are told that the server stops.
 _QUIET = 0.2
+# Seconds between two looks whether a caller still waits.
+_LOOK = 0.1
 
 _Answer = Callable[[Request, "re.Match[str]"], Awaitable[Response]]
 
@@ -193,16 +195,15 @@ def _read(version: ModelVersion, body: bytes) -> tuple[str, np.ndarray, bool]:
 async def _while_wanted(request: Request, answer: Coroutine[Any, Any, Any]) -> Any:
     """Awaits an answer that costs much, and gives it up when its caller has gone."""
     work = asyncio.ensure_future(answer)
-    # The body is read, so that nothing else can come.
-    gone = asyncio.ensure_future(request.receive())
     try:
-        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise Refusal(StatusCode.CANCELLED, "The caller has gone.")
+        while not work.done():
+            await asyncio.wait((work,), timeout=_LOOK)
+            if not work.done() and await request.is_disconnected():
+                raise Refusal(StatusCode.CANCELLED, "The caller has gone.")
         return work.result()
     finally:
         work.cancel()
-        gone.cancel()
+        del work  # it holds the error that it ends with, which would lead to it
 
 
 def _spec(found: re.Match[str]) -> Any:

@@ -115,6 +115,12 @@ def test_messages_are_cut(ask, letter):
         assert 1020 < len(details.encode()) <= 1024
 
 
+def pixels(number, last):
+    line = ", ".join([f"[1, 2, {number}]"] * 150)
+    picture = f"[{line}], " * 149 + f"[{line.removesuffix(f'{number}]')}{last}]]"
+    return f'{{"signature_name": "pixels", "inputs": [[{picture}]]}}'
+
+
 LONG = b"x" * 100_000
 IDS = np.full((1, 99_999), 99, np.int32)
 GRPC = {
@@ -132,18 +138,15 @@ GRPC = {
     "no service": b"\x0a\xa0\x8d\x06" + LONG,
 }  # fmt: skip
 REST = {
-    "answered": ("image", '{"signature_name": "pixels", "inputs": [[['
-                 + "[1, 2, 3], " * 20_000 + "[1, 2, 3]]]]}"),
+    "answered": ("image", pixels("3", "3")),
     "malformed": ("text", '{"instances": ["' + LONG.decode()),
     "no text": ("text", json.dumps({"instances": [LONG.decode() + "\ud800"]})),
     "too many rows": ("text", json.dumps({"instances": [LONG.decode()[:9999]] * 33})),
     "no such input": ("text", json.dumps({"instances": [{"dog": LONG.decode()}]})),
     "no such model": ("dog", json.dumps({"instances": [LONG.decode()]})),
     "no image": ("image", json.dumps({"instances": [{"b64": LONG.decode()}]})),
-    "no number": ("image", '{"signature_name": "pixels", "inputs": [[['
-                  + "[1, 2, 3], " * 20_000 + "[1, 2, 1e39]]]]}"),
-    "not finite": ("image", '{"signature_name": "pixels", "inputs": [[['
-                   + "[1, 2, 3e38], " * 20_000 + "[1, 2, 3e38]]]]}"),
+    "no number": ("image", pixels("3", "1e39")),
+    "not finite": ("image", pixels("3e38", "3e38")),
 }  # fmt: skip
 
 
