@@ -30,6 +30,9 @@ def logged_to_stderr(level: str) -> Iterator[None]:
     Of what libraries log, of Python's warnings and of errors that nobody catches, everything from
     warnings on; and what code below Python writes to standard error, such as gRPC's.
     """
+    if sys.stderr is None:  # it was closed: nobody listens
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
     with os.fdopen(kept, "w", encoding="utf-8", errors="backslashreplace") as stream:

@@ -232,7 +232,7 @@ def test_slow_messages_are_refused_when_memory_is_short(export_folder, monkeypat
             thread.join()
 
 
-def test_what_is_no_message_is_told(address, stubs):
+def test_what_is_no_message_is_told(server, address, stubs):
     with grpc.insecure_channel(address) as channel:
         ask = channel.stream_unary(PREDICT, None, PredictResponse.FromString)
         good = stubs.request(text=["a dog"]).SerializeToString()
@@ -241,6 +241,8 @@ def test_what_is_no_message_is_told(address, stubs):
         for bad in ([b"\xff\xff"], [b"\xff" * 100_000], []):
             with pytest.raises(grpc.RpcError, match="INVALID_ARGUMENT"):
                 ask(iter(bad), timeout=10)
+    refused = ':tensorflow:serving:request_count{model_name="unknown",status="INVALID_ARGUMENT"}'
+    assert metrics(server)[refused] >= 3
 
 
 def test_at_the_end_everybody_is_told(export_folder):
