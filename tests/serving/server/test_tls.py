@@ -85,8 +85,8 @@ def odd(pki, tmp_path):
     expired.private_key_and_cert_chain_pem.write_to_path(tmp_path / "expired.pem")
     (tmp_path / "text.pem").write_text("nonsense")
     (tmp_path / "empty.pem").write_text("")
-    (tmp_path / "cut.pem").write_bytes((pki[0] / "localhost.pem").read_bytes()[:200])
-    (tmp_path / "cut.pem").open("a").write("\n-----END CERTIFICATE-----\n")
+    begun = (pki[0] / "localhost.pem").read_text()[:200]
+    (tmp_path / "cut.pem").write_text(f"{begun}\n-----END CERTIFICATE-----\n")
     (tmp_path / "folder.pem").mkdir()
     os.mkfifo(tmp_path / "pipe.pem")
     return tmp_path
