@@ -15,7 +15,7 @@ def spoilt(folder, manifest, **values):
 
 
 def test_reads_what_was_written_and_no_entries_of_a_later_version(manifest, tmp_path):
-    full = replace(manifest, space="a" * 64, files={"a/b": {"sha256": "0", "bytes": 1}})
+    full = replace(manifest, space="a" * 64, files={"a/b": {"sha256": "0" * 64, "bytes": 1}})
     assert read_manifest(spoilt(tmp_path, full)) == full
     assert read_manifest(spoilt(tmp_path, full, colour="red")) == full
 
