@@ -201,12 +201,12 @@ def read_version(folder: str | Path) -> Version:
         MiteError: As `read_manifest`.
     """
     given = Path(folder)
-    folder = Path(os.path.realpath(given))
-    path = Path(os.path.realpath(folder / MANIFEST))
     make = "Make an export with `mite export`."
     try:
         if not given.exists():
             raise MiteError(f"{given}: no such folder. {make}")
+        folder = Path(os.path.realpath(given))
+        path = Path(os.path.realpath(folder / MANIFEST))
         if not path.is_file():
             raise wrong_kind(given, f"no export: it holds no {MANIFEST}", make)
     except OSError as error:

@@ -235,7 +235,7 @@ def test_two_at_once_make_two_versions_and_the_second_says_that_it_waits(manifes
         before = read_manifest(out).version if (out / "manifest.json").exists() else 0
 
         def work(out=out, said=said, made=made):
-            made.append(publish(out, manifest, say=said.append, pause=0.03))
+            made.append(publish(out, manifest, say=said.append, pause=0.01))
 
         threads = [threading.Thread(target=work) for _ in range(2)]
         for thread in threads:

@@ -1,6 +1,7 @@
 """Versions that come and go, and folders that are served or not."""
 
 import asyncio
+import contextlib
 import itertools
 import shutil
 import time
@@ -16,6 +17,7 @@ from mite_tf.export.manifest import MANIFEST, read_version
 from mite_tf.export.versions import published_when_whole
 from mite_tf.serving.backends import open_backend
 from mite_tf.serving.server import start_server
+from mite_tf.serving.server.models import _look
 from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.server import run_server
 from tests.serving.conftest import Keras
@@ -139,10 +141,28 @@ def refusals(caplog):
     return [each.error for each in caplog.records if each.message == "version refused"]
 
 
+def test_every_file_is_watched(second, tmp_path):
+    folder = shutil.copytree(second[0], tmp_path / "export", symlinks=True)
+    version, seen = read_version(folder), [_look(folder)]
+    for name in (*version.manifest.files, MANIFEST):
+        path = version.path(name)
+        data = path.read_bytes()
+        path.with_name(f".{path.name}").write_bytes(data)
+        path.with_name(f".{path.name}").replace(path)  # by one of the same size
+        seen.append(_look(folder))
+    assert all(one != other for one, other in itertools.pairwise(seen))
+    with contextlib.suppress(InterruptedError), published_when_whole(folder) as (draft, _):
+        before = _look(folder)
+        (draft / "in the making").write_text("")
+        assert _look(folder) == before
+        raise InterruptedError
+
+
 @pytest.mark.parametrize(
     ("backend", "first"),
-    [("onnx", "manifest.json"), ("savedmodel", "manifest.json"),
+    [("onnx", "manifest.json"),
      pytest.param("onnx", "savedmodel/text", marks=pytest.mark.slow),
+     pytest.param("savedmodel", "manifest.json", marks=pytest.mark.slow),
      pytest.param("savedmodel", "savedmodel/text", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_a_version_that_arrives_slowly_is_served_in_the_end(backend, first, second, folder, caplog):
