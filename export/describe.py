@@ -120,7 +120,7 @@ def embedding_space(encoders: Encoders) -> str:
     return space_of(
         image=fingerprint_of_model(encoders.image_encoder),
         text=fingerprint_of_model(encoders.text_encoder),
-        preprocessing=preprocessing and preprocessing.to_dict(),
+        preprocessing=None if preprocessing is None else preprocessing.to_dict(),
         tokenizer=vars(tokenizer),
         vocabulary=tokenizer.vocabulary,
     )

@@ -243,7 +243,7 @@ def of_one_version(folder: str | Path, read: Callable[[Version], _T]) -> _T:
     while True:
         try:
             return read(version)
-        except MiteError:
+        except (MiteError, OSError):  # a file may be gone that was there
             newer = read_version(folder)
             if newer == version:
                 raise

@@ -238,8 +238,8 @@ def _onnx(folder: Path, manifest: Manifest, golden: Golden, pixels: np.ndarray) 
     ):
         encoder = OnnxEncoder(folder / "onnx" / f"{name}_encoder.onnx")
         said = (manifest.text if name == "text" else manifest.image).get("onnx", {})
-        files = {"file": f"onnx/{name}_encoder.onnx", "int8": f"onnx/{name}_encoder.int8.onnx"}
-        found = {key: value for key, value in files.items() if value in manifest.files}
+        paths = {"file": f"onnx/{name}_encoder.onnx", "int8": f"onnx/{name}_encoder.int8.onnx"}
+        found = {key: path for key, path in paths.items() if path in manifest.files}
         yield _same(f"ONNX, {name}, files and input", said, {**found, **encoder.input()})
         yield from compare_embeddings(f"ONNX, {name}", encoder.embed, cases, expected, _FLOAT)
         if name == "text":
