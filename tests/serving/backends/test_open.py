@@ -166,9 +166,11 @@ def opened_with(export, tmp_path_factory):
     """Opens the export with another manifest: it is refused, or it answers as Keras does."""
     folder = shutil.copytree(export.path, tmp_path_factory.mktemp("odd") / "export")
     text = (folder / MANIFEST).read_text()
-    expected = export.keras.text(CAPTIONS)
+    files = [images()["photo.jpg"], images()["tiny.png"]]
+    asked = {"text": texts(CAPTIONS), "image": np.array(files, object)}
+    expected = {"text": export.keras.text(CAPTIONS), "image": export.keras.images(files)}
 
-    def answers(place, value):
+    def answers(model, place, value):
         values = inner = copy.deepcopy(json.loads(text))
         for key in place[:-1]:
             inner = inner[key]
@@ -176,16 +178,17 @@ def opened_with(export, tmp_path_factory):
             inner[place[-1]] = value
         (folder / MANIFEST).write_text(json.dumps(values if place else value))
         try:
-            backend = open_backend(folder, "text")
+            backend = open_backend(folder, model)
         except MiteError:
             return
-        close(backend.run(backend.prepare("serving_default", texts(CAPTIONS))), expected)
+        found = backend.run(backend.prepare("serving_default", asked[model]))
+        close(found, expected[model], 2e-5)
 
     answers.places = list(places(json.loads(text)))
     return answers
 
 
-def fuzz(opened_with, examples):
+def fuzz(opened_with, model, examples):
     @settings(
         max_examples=examples, deadline=None, database=None,
         suppress_health_check=list(HealthCheck),
@@ -194,15 +197,16 @@ def fuzz(opened_with, examples):
     @example(("version",), 10**30)
     @example(("image", "signatures", "pixels", "shape"), [10**9] * 9)
     def run(place, value):
-        opened_with(place, value)
+        opened_with(model, place, value)
 
     run()
 
 
 def test_an_odd_manifest_is_refused_or_right(opened_with):
-    fuzz(opened_with, 20)
+    fuzz(opened_with, "text", 20)
 
 
 @pytest.mark.slow
-def test_a_thousand_odd_manifests_are_refused_or_right(opened_with):
-    fuzz(opened_with, 1000)
+@pytest.mark.parametrize("model", ["image", "text"])
+def test_a_thousand_odd_manifests_are_refused_or_right(model, opened_with):
+    fuzz(opened_with, model, 1000)
