@@ -9,39 +9,47 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageChops, ImageFile
 
-from mite_tf.errors import MiteError
+from mite_tf.image_headers import (
+    BMP_REFUSED,
+    CHANNELS,
+    MOST_PIXELS,
+    Header,
+    ImageFileError,
+    cut_off,
+    explained,
+    first_frame,
+    header_of,
+    jpeg_frame,
+    kind_of,
+)
 from mite_tf.orientation import MOST_STEPS
 
-# What the graph reads. Pillow knows more, some of which start other programs.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-# Sizes of the header that tell a BMP's kind; the first 40 bytes are the same in all of these.
-BMP_HEADERS = (40, 52, 56, 64, 108, 124)
+# A progressive JPEG has ten scans, each of which may change all of its pixels; the chunks of a PNG
+# hold some thousand bytes each.
+_MOST_SCANS, _MOST_CHUNKS = 100, 1 << 16
+_STRIP = 1 << 20  # bytes of pixels that are converted at a time
 BMP_MASKS = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)  # blue, green, red and alpha in this order
-BMP_REFUSED = (
-    "is a BMP of a kind that TensorFlow misreads: only 8, 24 or 32 bits a pixel, uncompressed, "
-    "with a Windows header are read; convert it to PNG"
-)
-GIF_REFUSED = "is a GIF whose first frame does not fill the picture, or damaged: convert it to PNG"
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by its colour type
+_IEND = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))  # the last chunk of a PNG
 
 
-class ImageFileError(MiteError):
-    """An image file that cannot be decoded: its kind, as in `mite_tf.data.Problem`, and a sentence.
+class Picture(NamedTuple):
+    """A decoded image, whose pixels are converted to RGB some rows at a time.
 
-    The sentence goes on after the name of the file.
+    `rows(first, last)` gives uint8 `[last - first, width, 3]`.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+    height: int
+    width: int
+    rows: Callable[[int, int], np.ndarray]
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """Decodes a JPEG, PNG, GIF, BMP or WebP file as the graph does, not yet turned upright.
 
     Returns:
@@ -49,7 +57,8 @@ def decode(data: bytes) -> np.ndarray:
         byte counts, of an animation the first frame.
 
     Raises:
-        ImageFileError: If TensorFlow does not decode these bytes, or not to what is meant.
+        ImageFileError: If TensorFlow does not decode these bytes, or not to what is meant, or if
+            the image is larger than a photograph.
 
     Example:
         >>> file = io.BytesIO()
@@ -57,31 +66,39 @@ def decode(data: bytes) -> np.ndarray:
         >>> decode(file.getvalue())[0, 0].tolist()
         [255, 0, 0]
     """
-    decoders = {b"\xff\xd8\xff": _jpeg, b"\x89PNG\r\n\x1a\n": _png, b"RIFF": _webp,
-                b"GIF87a": _gif, b"GIF89a": _gif, b"BM": _bmp}  # fmt: skip
-    for magic, decoder in decoders.items():
-        if data.startswith(magic):
-            try:
-                return decoder(data)
-            except ImageFileError:
-                raise
-            except Exception as error:  # a plug-in of Pillow may raise anything on a damaged file
-                raise _explained(error) from error
-    raise ImageFileError("unreadable-image", "is not a JPEG, PNG, GIF, BMP or WebP file")
+    picture = open_picture(data, most_pixels)
+    return picture.rows(0, picture.height)
 
 
-def rgb_of(image: Image.Image) -> Image.Image:
+def open_picture(data: bytes, most_pixels: int = MOST_PIXELS) -> Picture:
+    """Decodes like `decode`, but leaves the pixels as the decoder has them, which is smaller.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (3, 2), 7).save(file, "PNG")
+        >>> open_picture(file.getvalue()).rows(1, 2).tolist()
+        [[[7, 7, 7], [7, 7, 7], [7, 7, 7]]]
+    """
+    decoders = {"JPEG": _jpeg, "PNG": _png, "GIF": _gif, "BMP": _bmp, "WEBP": _webp}
+    header_of(data).check(most_pixels)
+    return explained(decoders[kind_of(data)], data)
+
+
+def rgb_of(image: Image.Image, format: str | None = None) -> Image.Image:
     """Converts an opened image to mode RGB, as TensorFlow converts its file.
+
+    A part of an image has lost its `format`.
 
     Example:
         >>> rgb_of(Image.new("LA", (1, 1), (7, 0))).getpixel((0, 0))
         (7, 7, 7)
     """
+    format = format or image.format
     if image.mode.startswith("I;16"):  # which Pillow would clip
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode == "CMYK" and image.format == "JPEG" and "adobe_transform" not in image.info:
+    elif image.mode == "CMYK" and format == "JPEG" and "adobe_transform" not in image.info:
         image = ImageChops.invert(image)  # Pillow takes every file for one of Adobe's
-    elif image.format == "GIF" and isinstance(clear := image.info.get("transparency"), int):
+    elif format == "GIF" and isinstance(clear := image.info.get("transparency"), int):
         indices = np.asarray(image)
         if indices.ndim == 2:
             colours = np.asarray(image.convert("RGB"))
@@ -89,75 +106,105 @@ def rgb_of(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _explained(error: Exception) -> ImageFileError:
-    text = str(error) or type(error).__name__
-    if isinstance(error, Image.UnidentifiedImageError):
-        text = "its header cannot be read"
-    if "truncated" in text.lower():
-        return _cut()
-    return ImageFileError("unreadable-image", f"is damaged: {text}")
-
-
 def _opened(data: bytes, format: str) -> ImageFile.ImageFile:
-    return Image.open(io.BytesIO(data), formats=(format,))
+    image = Image.open(io.BytesIO(data), formats=(format,))
+    if Header(*image.size).cost > header_of(data)._replace(copies=1).cost:  # nothing is decoded yet
+        raise ImageFileError("unreadable-image", "is damaged: it has two sizes")
+    return image
 
 
-def _cut() -> ImageFileError:
-    return ImageFileError("truncated-image", "is truncated: the end of the file is missing")
+def _picture(image: ImageFile.ImageFile, format: str) -> Picture:
+    """Decodes an opened image; what the decoder holds besides is freed."""
+    image.load()
+    whole = image.copy() if format == "WEBP" else image
+    width, height = whole.size
+
+    def rows(first: int, last: int) -> np.ndarray:
+        result = np.empty((last - first, width, 3), np.uint8)
+        step = max(1, _STRIP // (3 * width))
+        for top in range(first, last, step):
+            end = min(top + step, last)
+            part = whole.crop((0, top, width, end))
+            result[top - first : end - first] = np.asarray(rgb_of(part, format))
+        return result
+
+    return Picture(height, width, lambda first, last: explained(rows, first, last))
 
 
-def _jpeg(data: bytes) -> np.ndarray:
+def _jpeg(data: bytes) -> Picture:
+    _, scan = jpeg_frame(data, MOST_STEPS)
+    end = data.rfind(b"\xff\xd9")
+    if end < scan:  # Pillow does not look for it
+        raise cut_off()
+    if data.count(b"\xff\xda", scan, data.find(b"\xff\xd9", scan)) > _MOST_SCANS:
+        raise ImageFileError("unsupported-type", f"is a JPEG of more than {_MOST_SCANS} scans")
     # Pillow would look for a resolution in EXIF, and warn of damage there.
-    with _opened(data.replace(b"Exif\0\0", b"none\0\0", 8), "JPEG") as image:
-        scan = image.fp.tell() if image.fp else 0
-        pixels = np.asarray(rgb_of(image))
-    if data.rfind(b"\xff\xd9") < scan:  # Pillow does not look for it
-        raise _cut()
-    return pixels
+    return _picture(_opened(data.replace(b"Exif\0\0", b"none\0\0", 8), "JPEG"), "JPEG")
 
 
-def _webp(data: bytes) -> np.ndarray:
+def _webp(data: bytes) -> Picture:
     if len(data) < 12 or len(data) < 8 + int.from_bytes(data[4:8], "little"):
-        raise _cut()
+        raise cut_off()
     with _opened(data, "WEBP") as image:
-        return np.asarray(rgb_of(image))
+        return _picture(image, "WEBP")
 
 
-def _png(data: bytes) -> np.ndarray:
+def _png(data: bytes) -> Picture:
     """Decodes the chunks that pixels hang on; Pillow neither checks them all nor forgives others.
 
     TensorFlow wants the checksums of these chunks right, the compressed stream that is whole, and
-    the last chunk. Other chunks may be broken.
+    the last chunk. Other chunks may be broken, and are not even looked into.
     """
-    kept, place = [data[:8]], 8
+    width, height, bits, colour, *_, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    view, place = memoryview(data), 8
     names: list[bytes] = []
-    while names[-1:] != [b"IEND"]:
-        length, name = struct.unpack(">I4s", data[place : place + 8].ljust(8, b"\0"))
-        end = place + 12 + length
+    kept: list[memoryview] = []
+    packed: list[memoryview] = []
+    for _ in range(_MOST_CHUNKS):
+        size, name = struct.unpack(">I4s", data[place : place + 8].ljust(8, b"\0"))
+        end = place + 12 + size
         if end > len(data):
-            raise _cut()
+            raise cut_off()
         if name[0] & 0x20 == 0:  # upper case: critical
-            checksum = int.from_bytes(data[end - 4 : end], "big")
-            if zlib.crc32(data[place + 4 : end - 4]) != checksum:
+            wanted = int.from_bytes(data[end - 4 : end], "big")
+            if zlib.crc32(view[place + 4 : end - 4]) != wanted:
                 raise ImageFileError(
                     "unreadable-image", f"is damaged: the checksum of {name!r} is wrong"
                 )
             if name not in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
                 raise ImageFileError("unsupported-type", f"is a PNG with an unknown part {name!r}")
-            kept.append(data[place:end])
+            if name == b"IDAT":
+                packed.append(view[place + 8 : end - 4])
+            elif name == b"IEND":
+                break
+            elif not packed:
+                kept.append(view[place:end])
             names.append(name)
         place = end
-    with _opened(b"".join(kept), "PNG") as image:
-        bits, colour, *_, interlaced = kept[1][16:21]
-        if colour == 3 and b"PLTE" not in names[: names.index(b"IDAT")]:
-            raise ImageFileError("unreadable-image", "is damaged: it lacks its palette")
-        needed = _png_bytes(*image.size, bits * _CHANNELS[colour], interlaced)
-        inflate = zlib.decompressobj()
-        packed = b"".join(c[8:-4] for c in kept[1:] if c[4:8] == b"IDAT")
-        found = len(inflate.decompress(packed, needed + 1))
-        if found < needed or (found == needed and not inflate.eof):
-            raise _cut()
-        return np.asarray(rgb_of(image))
+    else:
+        raise ImageFileError("unsupported-type", f"is a PNG of more than {_MOST_CHUNKS} parts")
+    if names.count(b"IHDR") != 1:
+        raise ImageFileError("unreadable-image", "is damaged: it has two headers")
+    if colour == 3 and b"PLTE" not in names[: names.index(b"IDAT")]:
+        raise ImageFileError("unreadable-image", "is damaged: it lacks its palette")
+    _check_stream(packed, _png_bytes(width, height, bits * CHANNELS[colour], interlaced))
+    stream = b"IDAT" + b"".join(packed)
+    length, checksum = (struct.pack(">I", each) for each in (len(stream) - 4, zlib.crc32(stream)))
+    head = data[:8] + b"".join(kept)
+    return _picture(_opened(b"".join([head, length, stream, checksum, _IEND]), "PNG"), "PNG")
+
+
+def _check_stream(packed: list[memoryview], needed: int) -> None:
+    """Inflates pixels, a megabyte at a time, to see whether the stream holds as many as needed."""
+    inflate, found = zlib.decompressobj(), 0
+    for part in packed:
+        for first in range(0, len(part), 1 << 16):
+            rest = bytes(part[first : first + (1 << 16)])
+            while rest and found <= needed:
+                found += len(inflate.decompress(rest, 1 << 20))
+                rest = inflate.unconsumed_tail
+    if found < needed or (found == needed and not inflate.eof):
+        raise cut_off()
 
 
 def _png_bytes(width: int, height: int, bits: int, interlaced: int) -> int:
@@ -170,15 +217,8 @@ def _png_bytes(width: int, height: int, bits: int, interlaced: int) -> int:
     return sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in sizes if columns)
 
 
-class _GifFrame(NamedTuple):
-    """The colours of a GIF's first frame, uint8 `[colours, 3]`, and the transparent one."""
-
-    palette: np.ndarray
-    transparent: int | None
-
-
-def _gif(data: bytes) -> np.ndarray:
-    frame = _first_frame(data)
+def _gif(data: bytes) -> Picture:
+    frame = first_frame(data, MOST_STEPS)
     with _opened(data, "GIF") as image:
         indices = np.asarray(image)
     if indices.max() >= len(frame.palette):
@@ -186,60 +226,19 @@ def _gif(data: bytes) -> np.ndarray:
     palette = frame.palette.copy()
     if frame.transparent is not None and frame.transparent < len(palette):
         palette[frame.transparent] = 0
-    return palette[indices]
+    height, width = indices.shape
+    return Picture(height, width, lambda first, last: palette[indices[first:last]])
 
 
-def _first_frame(data: bytes) -> _GifFrame:
-    """Walks the blocks of a GIF to its first frame, and judges that."""
-    refused = ImageFileError("unsupported-type", GIF_REFUSED)
-    if len(data) < 13:
-        raise _cut()
-    width, height, flags = struct.unpack("<HHB", data[6:11])
-    place, palette = _gif_palette(data, 13, flags)
-    control: bytes | None = None
-    inside = False  # an extension: a head and blocks, the last of which is empty
-    for _ in range(MOST_STEPS):
-        if inside and place < len(data):
-            inside, place = data[place] > 0, place + 1 + data[place]
-        elif data[place : place + 1] == b"!":
-            if data[place + 1 : place + 2] == b"\xf9" and control is None:
-                control = data[place + 2 : place + 8]
-            inside, place = True, place + 2
-        else:
-            break
-    if place + 10 > len(data):
-        raise _cut()
-    mark, left, top, frame_width, frame_height, flags = struct.unpack(
-        "<cHHHHB", data[place : place + 10]
-    )
-    fills = not (left or top) and frame_width >= width and frame_height >= height
-    if mark != b"," or not fills:
-        raise refused
-    _, local = _gif_palette(data, place + 10, flags)
-    palette = local if len(local) else palette
-    if not len(palette):
-        raise ImageFileError("unreadable-image", "is damaged: it lacks its palette")
-    clear = control is not None and control[:1] == b"\4" and len(control) > 4 and control[1] & 1
-    return _GifFrame(palette, control[4] if control and clear else None)
-
-
-def _gif_palette(data: bytes, place: int, flags: int) -> tuple[int, np.ndarray]:
-    size = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-    part = data[place : place + size].ljust(size, b"\0")
-    return place + size, np.frombuffer(part, np.uint8).reshape(-1, 3)
-
-
-def _bmp(data: bytes) -> np.ndarray:
+def _bmp(data: bytes) -> Picture:
     head = data[:66].ljust(66, b"\0")
     offset, header, width, height = struct.unpack("<IIii", head[10:26])
     bits, compression = struct.unpack("<HI", head[28:34])
     colours = int.from_bytes(head[46:50], "little")
     plain = bits in (8, 24, 32) and compression == 0
     masked = bits == 32 and compression == 3 and head[54:66] == BMP_MASKS
-    if header not in BMP_HEADERS or not (plain or masked):
+    if not (plain or masked):
         raise ImageFileError("unsupported-type", BMP_REFUSED)
-    if width <= 0 or height == 0:
-        raise ImageFileError("unreadable-image", f"is damaged: its size is {width} x {height}")
     line = (width * bits + 31) // 32 * 4
     missing = offset + line * abs(height) - len(data)
     if missing > 0:
@@ -252,11 +251,11 @@ def _bmp(data: bytes) -> np.ndarray:
     lines = np.frombuffer(data, np.uint8, offset=offset).reshape(abs(height), line)
     pixels = lines[:: -1 if height > 0 else 1, : width * bits // 8].reshape(abs(height), width, -1)
     if bits > 8:
-        return pixels[:, :, 2::-1]
+        return Picture(abs(height), width, lambda first, last: pixels[first:last, :, 2::-1])
     # Indices, and colours of blue, green, red and nothing; what the palette lacks is black.
     first = 14 + header
     colours = max(0, min(colours or 256, 256, (offset - first) // 4))
     palette = np.zeros((256, 3), np.uint8)
     stored = np.frombuffer(data[first : first + 4 * colours], np.uint8).reshape(-1, 4)
     palette[: len(stored)] = stored[:, 2::-1]
-    return palette[pixels[:, :, 0]]
+    return Picture(abs(height), width, lambda first, last: palette[pixels[first:last, :, 0]])

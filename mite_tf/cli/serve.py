@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ def add(verbs: Verbs) -> None:
     option(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="to listen on (default 127.0.0.1)"
     )
-    option("--port", type=int, default=8500, help="of gRPC (default 8500)")
+    option("--port", type=int, default=8500, help="of gRPC (default 8500; 0 for any)")
     option(
         "--http-port",
         type=int,
@@ -77,11 +78,13 @@ def add(verbs: Verbs) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
+    # gRPC looks when it is loaded. It would log by lines of its own format what harms nobody.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from mite_tf.serving import serve
 
     serve(
         options.export,
-        http_port=None if options.http_port < 0 else options.http_port,
+        http_port=None if options.http_port == -1 else options.http_port,
         batching=_batching(options),
         tls=_tls(options),
         max_message_bytes=options.max_message_mib << 20,

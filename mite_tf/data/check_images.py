@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from mite_tf.image_files import ImageFileError, decode
-
-_MAX_PIXELS = 89_478_485  # where Pillow starts to warn: a quarter of a gigabyte of RGB
+from mite_tf.image_files import decode
+from mite_tf.image_headers import Header, ImageFileError
 
 _DECODED = {"JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP"}  # MPO: a JPEG with further views in it
 _MODES = {
@@ -158,10 +157,11 @@ def _inspect(stream: BufferedReader) -> Inspection:
 
 def _refuse(image: Image.Image) -> Fault | None:
     """Judges the header."""
-    format, (width, height) = image.format, image.size
-    if width * height > _MAX_PIXELS:
-        message = f"is gigantic: {width} x {height} pixels, more than {_MAX_PIXELS} in all"
-        return Fault("gigantic-image", message)
+    format = image.format
+    try:
+        Header(*image.size).check()
+    except ImageFileError as error:
+        return Fault(error.kind, str(error))
     if format not in _DECODED:
         return _undecoded(str(format))
     animated = False

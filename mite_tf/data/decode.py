@@ -7,7 +7,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from mite_tf.data.upright import number, orientation_of, read_bytes, turn_upright
-from mite_tf.image_files import BMP_HEADERS, BMP_MASKS, BMP_REFUSED, GIF_REFUSED
+from mite_tf.image_files import BMP_MASKS
+from mite_tf.image_headers import BMP_HEADERS, BMP_REFUSED, GIF_REFUSED
 from mite_tf.orientation import MOST_STEPS
 
 # Flags in the header of a WebP file.

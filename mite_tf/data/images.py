@@ -13,7 +13,8 @@ import tensorflow as tf
 from mite_tf.data.decode import decode_image
 from mite_tf.data.upright import lying_box, orientation_of, turn_upright, turned_shape
 from mite_tf.errors import MiteError
-from mite_tf.image_files import ImageFileError, decode
+from mite_tf.image_files import decode
+from mite_tf.image_headers import ImageFileError
 
 
 @dataclass(frozen=True)

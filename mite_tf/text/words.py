@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
+
+from mite_tf.errors import MiteError
 
 # Blocks of scripts that put no spaces between words, in which every character is a word: Thai, Lao,
 # Tibetan; Myanmar; Khmer; Tai Le, New Tai Lue; Tai Tham; Balinese; Han radicals, numerals and
@@ -29,6 +33,9 @@ LONGEST_WORD = 64
 # Share of unknown words above which a warning is due: captions have about ten words, so that two
 # in five lose one.
 MANY_UNKNOWN = 0.05
+
+# Characters without a letter, such as marks, that may stand between as many letters as are needed.
+_MOST_BETWEEN = 8
 
 _SPACE, _MARK, _ALONE_MARK, _ALONE, _FLAG, _LETTER = " ',.fa"
 
@@ -59,6 +66,67 @@ def split_words(
         for word in found
         for start in range(0, len(word), LONGEST_WORD)
     )
+
+
+def beginning(pieces: Iterable[str], words: int) -> str:
+    """Returns the beginning of a text that holds its first `words` words, whatever follows.
+
+    As no word is longer than 64 characters, a text without an end costs no more than this part of
+    it: 64 characters a word and one word more, of those that are certain to be part of one. White
+    space and invisible characters in a row become one of them, which changes no word either.
+
+    Args:
+        pieces: The text, cut anywhere; no more of it is read than is needed.
+        words: Number of words; each has one token id or more.
+
+    Raises:
+        MiteError: If hardly any of many characters can be part of a word; the sentence goes on
+            after the name of the text.
+
+    Example:
+        >>> len(beginning(["dogs " * 1000], words=2))
+        240
+    """
+    enough = LONGEST_WORD * (words + 1)
+    kept: list[str] = []
+    found, gap = 0, False
+    for character in chain.from_iterable(re.sub(r"\s+", " ", piece) for piece in pieces):
+        part = _part(character)
+        if part == _LETTER:
+            # What follows can change the last word alone: it is no mark of the one before.
+            if found == enough:
+                break
+            found += 1
+        elif part in ("", _SPACE) and gap:
+            if part:
+                kept[-1] = " "
+            continue
+        gap = part in ("", _SPACE)
+        kept.append(character)
+        if len(kept) > (1 + _MOST_BETWEEN) * enough:
+            raise MiteError(
+                f"has {len(kept) - found} marks and signs between its first {found} letters, "
+                "which no text has. Send fewer of them."
+            )
+    return "".join(kept)
+
+
+@lru_cache(1 << 14)
+def _part(character: str) -> str:
+    """Space, a character that is part of a word wherever it stands, or a mark; empty as `_kind`.
+
+    The second starts a character in the sense of Unicode: no mark is sorted past it.
+    """
+    kind = _kind(character)
+    if kind in ("", _SPACE):
+        return kind
+    forms = [unicodedata.normalize(form, character) for form in ("NFC", "NFD", "NFKD")]
+    forms.append(unicodedata.normalize("NFKD", forms[1].casefold()))
+    sure = unicodedata.category(character) != "Cn" and all(
+        _kind(form[0]) in (_LETTER, _ALONE, _FLAG) and not unicodedata.combining(form[0])
+        for form in (character, *forms)
+    )
+    return _LETTER if sure else _MARK
 
 
 @lru_cache(1 << 16)

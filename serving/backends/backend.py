@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import io
+import codecs
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest
 from mite_tf.export.pixels import pixels_of, resized
-from mite_tf.image_files import FORMATS
+from mite_tf.image_headers import MOST_PIXELS, Header, ImageFileError, header_of
+from mite_tf.text.words import beginning
 
 MODELS = ("image", "text")
-# More than the largest cameras give, and less than what Pillow calls a bomb (89 megapixels):
-# decoding such an image takes 192 MB.
-MAX_IMAGE_PIXELS = 64_000_000
-# Below this, checking an input costs less than handing it to a thread.
-_LIGHT_BYTES = 1 << 15
+MAX_IMAGE_PIXELS = MOST_PIXELS
+# Below this, checking an input costs less than handing it to a thread: bytes of an array, of all
+# texts, and of one; a caption of fifty words is shorter.
+_LIGHT_ARRAY, _LIGHT_BYTES, _LONG = 1 << 20, 1 << 15, 512
+_PIECE = 1 << 16  # bytes of a long text that are decoded at a time
+# A file whose size does not show after so many parts is taken for the largest.
+_FEW_STEPS = 64
 
 
 class SignatureSpec(NamedTuple):
@@ -37,7 +40,9 @@ class SignatureSpec(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Checked rows of one request, or of several: texts, or an array. Equal keys fit together.
+    """Checked rows of one request, or of several, as an array or texts. Equal keys fit together.
+
+    Token ids may stand for a text, where these took long.
 
     Example:
         >>> len(Rows("text", ["a dog", "a cat"]))
@@ -73,34 +78,54 @@ class Backend(ABC):
     def run(self, rows: Rows) -> np.ndarray:
         """Embeds rows; returns float32 `[N, D]`, in their order."""
 
-    def unknown(self, texts: Sequence[str]) -> list[str]:
-        """Returns those of the texts that hold no known word, where the backend can tell."""
+    def unknown(self, rows: Rows) -> list[int]:
+        """Returns the numbers of the texts that hold no known word, where the backend can tell."""
         return []
 
     @abstractmethod
     def close(self) -> None:
         """Frees what is loaded; no call may follow."""
 
-    def is_light(self, signature: str, array: np.ndarray) -> bool:
-        """Returns whether `prepare` takes microseconds, so that a thread for it costs more."""
-        if self.signatures[signature].input in ("image_bytes", "pixels"):
-            return False
-        return array.dtype != object or sum(map(len, array.flat)) < _LIGHT_BYTES
+    def costs(self, signature: str, array: np.ndarray) -> list[int]:
+        """Returns about how many pixels or bytes of each row, in right shape, `prepare` works on.
 
-    def prepare(self, signature: str, array: np.ndarray) -> Rows:
+        The list is empty if it takes microseconds, so that a thread for it costs more.
+        """
+        given = self.signatures[signature].input
+        if given == "image_bytes":
+            return [_claimed(data) for data in array]
+        if given == "pixels":
+            return [math.prod(array.shape[1:3])] * len(array)
+        if array.dtype != object:
+            return [array[0].nbytes] * len(array) if array.nbytes > _LIGHT_ARRAY else []
+        sizes = list(map(len, array))
+        return sizes if max(sizes) > _LONG or sum(sizes) > _LIGHT_BYTES else []
+
+    def size_of_row(self, signature: str) -> int:
+        """Returns how many bytes a prepared image takes, or 0 for anything else."""
+        if self.signatures[signature].input not in ("image_bytes", "pixels"):
+            return 0
+        return 12 * self._preprocessing["height"] * self._preprocessing["width"]
+
+    def prepare(self, signature: str, array: np.ndarray, first: int = 0) -> Rows:
         """Checks the input of one request, of which strings are `bytes`; decodes its images.
 
+        In place of a request it may be a part of it, whose `first` row has this number.
+
         Returns:
-            Texts as `str`, pixels float32 `[N, H, W, 3]` of the model's size, token ids int32
-            `[N, L]` with L of at least 1 and at most `max_length`, or features float32.
+            Texts, cut where nothing counts any more, pixels float32 `[N, H, W, 3]` of the model's
+            size, token ids int32 `[N, L]` with L of at least 1 and at most `max_length`, or
+            features float32.
 
         Raises:
             MiteError: If this input cannot be used; says what to change.
         """
         wanted = self.signatures[signature]
-        _check_shape(wanted, array.shape)
+        check_shape(wanted, array.shape)
+        if wanted.dtype == "float32" and not np.isfinite(array).all():
+            raise MiteError(f"{wanted.input}: hold NaN or infinity. Send finite numbers.")
         if wanted.input == "text":
-            return Rows("text", [_text(number, data) for number, data in enumerate(array)])
+            return Rows("text", [self._text(*each) for each in enumerate(array, first)])
         if wanted.input == "token_ids":
             if array.size and not 0 <= array.min() <= array.max() < self._vocabulary_size:
                 raise MiteError(
@@ -112,15 +137,32 @@ class Backend(ABC):
                 ids = np.zeros((len(ids), 1), np.int32)
             return Rows(("token_ids", ids.shape[1]), ids)
         if wanted.input == "image_bytes":
-            return Rows("pixels", np.stack([self._decode(*each) for each in enumerate(array)]))
+            return Rows(
+                "pixels", np.stack([self._decode(*each) for each in enumerate(array, first)])
+            )
         if wanted.input == "pixels":
             return Rows("pixels", self._resize(array))
         return Rows(wanted.input, np.ascontiguousarray(array, np.float32))
 
+    def _text(self, number: int, data: bytes) -> Any:
+        if len(data) <= _LONG:
+            return "".join(_decoded(number, data))
+        pieces = _decoded(number, data)
+        try:
+            text = beginning(pieces, self._max_length)
+        except MiteError as error:
+            raise MiteError(f"text[{number}]: {error}") from error
+        for _ in pieces:  # the rest has to be UTF-8, too
+            pass
+        return self._long_text(text)
+
+    def _long_text(self, text: str) -> Any:
+        """Returns what is to be done with a text that takes longer than others."""
+        return text
+
     def _decode(self, number: int, data: bytes) -> np.ndarray:
         try:
-            _check_image_size(data, self._max_image_pixels)
-            return pixels_of(data, self._preprocessing)
+            return pixels_of(data, self._preprocessing, self._max_image_pixels)
         except MiteError as error:
             raise MiteError(f"image_bytes[{number}]: {error}") from error
 
@@ -128,8 +170,10 @@ class Backend(ABC):
         if 0 in array.shape:
             raise MiteError(f"pixels: of shape {list(array.shape)} hold no pixel.")
         height, width = array.shape[1:3]
-        if height * width > self._max_image_pixels:
-            raise _too_large(width, height, self._max_image_pixels)
+        try:
+            Header(width, height).check(self._max_image_pixels)
+        except ImageFileError as error:
+            raise MiteError(f"pixels: an image {error}.") from error
         size = (self._preprocessing["height"], self._preprocessing["width"])
         if (height, width) == size:
             return np.ascontiguousarray(array, np.float32)
@@ -151,7 +195,14 @@ def together(parts: Sequence[Rows]) -> Rows:
     return Rows(first.key, [row for part in parts for row in part.values])
 
 
-def _check_shape(wanted: SignatureSpec, shape: tuple[int, ...]) -> None:
+def check_shape(wanted: SignatureSpec, shape: tuple[int, ...]) -> None:
+    """Refuses a shape that is not that of a signature, or has no row.
+
+    Example:
+        >>> check_shape(SignatureSpec("pixels", "float32", (None, None, None, 3)), (1, 2, 2, 4))
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: pixels: of shape [1,2,2,4]; expected [?,?,?,3].
+    """
     fits = len(shape) == len(wanted.shape) and all(
         size is None or size == given for size, given in zip(wanted.shape, shape, strict=True)
     )
@@ -163,30 +214,22 @@ def _check_shape(wanted: SignatureSpec, shape: tuple[int, ...]) -> None:
         raise MiteError(f"{wanted.input}: the batch is empty: send at least one row.")
 
 
-def _check_image_size(data: bytes, max_pixels: int) -> None:
-    """Refuses an image of too many pixels by its header, before it is decoded."""
+def _claimed(data: bytes) -> int:
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise MiteError(f"The image is too large: {error}") from error
-    except (OSError, ValueError, SyntaxError):
-        return  # no image: the decoder says why
-    if width * height > max_pixels:
-        raise _too_large(width, height, max_pixels)
+        return max(len(data), header_of(data, _FEW_STEPS).cost)
+    except ImageFileError as error:
+        return MAX_IMAGE_PIXELS if error.kind == "unsupported-type" else len(data)
 
 
-def _too_large(width: int, height: int, limit: int) -> MiteError:
-    return MiteError(
-        f"The image has {width} × {height} pixels; at most {limit} are taken. Send a smaller one."
-    )
-
-
-def _text(number: int, data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise MiteError(
-            f"text[{number}]: not valid UTF-8 at byte {error.start} "
-            f"(0x{data[error.start]:02x}). Encode the text as UTF-8."
-        ) from error
+def _decoded(number: int, data: bytes) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _PIECE):
+        before = start - len(decoder.getstate()[0])
+        try:
+            yield decoder.decode(data[start : start + _PIECE], start + _PIECE >= len(data))
+        except UnicodeDecodeError as error:
+            place = before + error.start
+            raise MiteError(
+                f"text[{number}]: not valid UTF-8 at byte {place} (0x{data[place]:02x}). "
+                "Encode the text as UTF-8."
+            ) from error

@@ -16,8 +16,10 @@ from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest
 from mite_tf.serving.backends.backend import Backend, Rows
 
-# Words that are remembered, about 10 MB, and their greatest length: no text fills the memory.
-_WORDS, _LENGTH = 1 << 16, 64
+# Words and characters that are remembered, about 10 MB each at most, and the greatest length of a
+# word: no text fills the memory.
+_WORDS, _LENGTH, _CHARACTERS = 1 << 15, 16, 1 << 16
+_BETWEEN = "\ue000"  # for private use: no normaliser changes it
 
 
 # no example: made by `open_backend` from an export folder.
@@ -43,13 +45,19 @@ class OnnxBackend(Backend):
         self._words = _Words(files[1], self._max_length) if model == "text" else None
 
     def run(self, rows: Rows) -> np.ndarray:
-        values = self._words.ids(rows.values) if self._words and rows.key == "text" else rows.values
+        values = rows.values
+        if self._words and rows.key == "text":
+            values = self._words.ids(values)
         [embedding] = self._session.run(["embedding"], {self._input: values})
         return embedding
 
-    def unknown(self, texts: Sequence[str]) -> list[str]:
-        ids = self._words.ids(texts) if self._words and texts else np.zeros((0, 1))
-        return [text for text, row in zip(texts, ids, strict=True) if not (row > 1).any()]
+    def unknown(self, rows: Rows) -> list[int]:
+        ids = self._words.ids(rows.values) if self._words else np.ones((0, 1))
+        return np.flatnonzero(~(ids > 1).any(axis=1)).tolist()
+
+    def _long_text(self, text: str) -> Any:
+        # Here and not in the call, which others wait for, too.
+        return self._words.row(text) if self._words else text
 
     def close(self) -> None:
         del self._session
@@ -89,15 +97,19 @@ class _Words:
         self._cut: Callable[[str], Sequence[int]] = lambda word: tokenizer.encode(word).ids
         self._remembered = lru_cache(_WORDS)(self._cut)
 
-    def ids(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns int32 `[N, L]`, padded with 0 on the right; L is at least 1."""
-        rows = [self._row(text) for text in texts]
+    def ids(self, texts: Sequence[str | list[int]]) -> np.ndarray:
+        """Returns int32 `[N, L]`, padded with 0 on the right; L is at least 1.
+
+        A text may be given by its ids.
+        """
+        rows = [self.row(text) if isinstance(text, str) else text for text in texts]
         ids = np.zeros((len(rows), max(1, *map(len, rows))), np.int32)
         for number, row in enumerate(rows):
             ids[number, : len(row)] = row
         return ids
 
-    def _row(self, text: str) -> list[int]:
+    def row(self, text: str) -> list[int]:
+        """Returns the ids of one text, at most `max_length`."""
         row: list[int] = []
         for word in self._normalize(text).split(" "):
             if word:
@@ -112,10 +124,32 @@ def _normalizer(tokenizer: Any, described: Any) -> Callable[[str], str]:
         return str
     steps = described["normalizers"] if described["type"] == "Sequence" else [described]
     kinds = [step["type"] for step in steps]
-    character = lru_cache(_WORDS)(tokenizer.normalizer.normalize_str)
+    normalize = tokenizer.normalizer.normalize_str
+    if normalize(_BETWEEN) != _BETWEEN:
+        return normalize
     if set(kinds) == {"Replace"}:
-        return lambda text: "".join(map(character, text))
+        return _by_character(normalize)
     if kinds[0] == kinds[-1] == "NFD" and set(kinds[1:-1]) <= {"Replace"}:
-        decompose = normalizers.NFD().normalize_str
-        return lambda text: decompose("".join(map(character, decompose(text))))
-    return tokenizer.normalizer.normalize_str
+        decompose, mapped = normalizers.NFD().normalize_str, _by_character(normalize)
+        return lambda text: decompose(mapped(decompose(text)))
+    return normalize
+
+
+def _by_character(normalize: Callable[[str], str]) -> Callable[[str], str]:
+    """Remembers what becomes of each character; those that are new are looked up together."""
+    remembered: dict[str, str] = {}
+
+    def mapped(text: str) -> str:
+        nonlocal remembered
+        known = remembered
+        new = set(text).difference(known)
+        if new:
+            if len(known) + len(new) > _CHARACTERS:
+                known, new = {}, set(text)
+            several = sorted(new - {_BETWEEN})
+            found = normalize(_BETWEEN.join(several)).split(_BETWEEN)
+            known |= dict(zip(several, found, strict=True), **{_BETWEEN: _BETWEEN})
+            remembered = known
+        return "".join(map(known.__getitem__, text))
+
+    return mapped

@@ -74,7 +74,7 @@ class Local:
         try:
             rows = backend.prepare(question.signature, rows)
             if rows.key == "text":
-                _warn_of(backend.unknown(rows.values))
+                _warn_of([question.rows[number].decode() for number in backend.unknown(rows)])
             return protocol.Embedded(backend.run(rows), backend.version)
         except MiteError as error:
             raise Failure("INVALID_ARGUMENT", str(error)) from error

@@ -30,6 +30,7 @@ class _Waiting(NamedTuple):
     rows: Rows
     answer: asyncio.Future[np.ndarray]
     since: float
+    alone: bool = False  # it was in a call that failed
 
 
 # no example: it lives on the event loop of a server; see `start_server`.
@@ -39,7 +40,9 @@ class Batcher:
     A call starts as soon as a thread is free, with whatever waits by then. It waits for more only
     while as many requests as in the calls before are expected, for half a millisecond after the
     last one, or for as long as the timeout of the parameters. A request whose caller has gone is
-    left out. Calls of at most `light_rows` run on the event loop, the others in `threads`.
+    left out. The requests of a call that fails run once more, each in a call of its own, so that
+    one cannot fail others. Calls of at most `light_rows` run on the event loop, the others in
+    `threads`.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Batcher:
     def put(self, rows: Rows) -> asyncio.Future[np.ndarray]:
         """Queues rows; the future gives float32 `[N, D]`."""
         answer: asyncio.Future[np.ndarray] = self._loop.create_future()
+        answer.add_done_callback(self._leave_out)
         self._queue.append(_Waiting(rows, answer, time.perf_counter()))
         self._queued.set(len(self._queue))
         # While more are waited for, only the last of them changes anything.
@@ -78,6 +82,12 @@ class Batcher:
             # Soon, not now: requests that were read from the network together start together.
             self._pump_soon()
         return answer
+
+    def _leave_out(self, answer: asyncio.Future[np.ndarray]) -> None:
+        """Frees the rows of a caller who has gone, however long the model takes for others."""
+        if answer.cancelled():
+            self._queue = deque(each for each in self._queue if not each.answer.done())
+            self._queued.set(len(self._queue))
 
     def _pump_soon(self) -> None:
         if not self._pumping and self._running < self._batching.num_batch_threads:
@@ -138,7 +148,7 @@ class Batcher:
                 continue
             if not batch:
                 batch, size = [each], len(each.rows)
-                if not self._batching.gather:
+                if each.alone or not self._batching.gather:
                     break
             elif each.rows.key != batch[0].rows.key:
                 left.append(each)
@@ -160,13 +170,15 @@ class Batcher:
         with suppress(RuntimeError):  # the loop is closed: no request is left
             self._loop.call_soon_threadsafe(self._answer, batch, *done)
 
-    def _call(self, batch: list[_Waiting]) -> tuple[np.ndarray | Exception, float, float]:
+    def _call(self, batch: list[_Waiting]) -> tuple[np.ndarray | str, float, float]:
+        """Computes a batch; gives embeddings or why there are none, the start and the seconds."""
         start = time.perf_counter()
-        result: np.ndarray | Exception
+        result: np.ndarray | str
         try:
             result = self._embed(together([each.rows for each in batch]))
         except Exception as error:
-            result = error
+            # The error itself would lead to this variable, and keep the rows of the batch.
+            result = f"The model failed: {error}"
         return result, start, time.perf_counter() - start
 
     def _embed(self, rows: Rows) -> np.ndarray:
@@ -177,18 +189,19 @@ class Batcher:
         return np.concatenate([self._run(Rows(rows.key, part)) for part in parts])
 
     def _answer(
-        self, batch: list[_Waiting], result: np.ndarray | Exception, start: float, seconds: float
+        self, batch: list[_Waiting], result: np.ndarray | str, start: float, seconds: float
     ) -> None:
         self._running -= 1
         self._pump_soon()
+        if isinstance(result, str) and len(batch) > 1:
+            self._queue.extendleft(each._replace(alone=True) for each in reversed(batch))
+            return
         first = 0
         for each in batch:
             last = first + len(each.rows)
             if not each.answer.done():
-                if isinstance(result, Exception):
-                    refusal = Refusal(StatusCode.INTERNAL, f"The model failed: {result}")
-                    refusal.__cause__ = result
-                    each.answer.set_exception(refusal)
+                if isinstance(result, str):
+                    each.answer.set_exception(Refusal(StatusCode.INTERNAL, result))
                 else:
                     each.answer.set_result(result[first:last])
             first = last

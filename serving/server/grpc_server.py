@@ -4,38 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from mite_tf.errors import MiteError
+from mite_tf.serving.server.connections import bound, cut, most_connections, thin_out
+from mite_tf.serving.server.intake import Intake
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
-from mite_tf.serving.server.outcomes import Refusal, recorded
+from mite_tf.serving.server.outcomes import Refusal, recorded, stopping
 from mite_tf.serving.server.service import model_metadata, model_status, predict
 from mite_tf.serving.wire import messages
 from mite_tf.serving.wire.messages import MODEL_SERVICE, POOL, PREDICTION_SERVICE
 
 # The last two are the names under which TensorFlow Serving reports (model_servers/server.cc).
 _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelService")
-# Seconds without a request, or in all, after which a server that stops hears no more.
-_QUIET, _PATIENCE = 0.2, 2.0
+# Bytes of a request for health or reflection, which names a service or a type.
+_LONGEST_NAME = 4096
+# Calls that may watch the health at the same time.
+_WATCHING = 100
+# Streams of a connection; what comes beyond waits at the client.
+_STREAMS = 256
+# Milliseconds: until a connection has begun to speak HTTP/2, TLS included; that one without calls
+# is kept; without a sign of life until a client is asked for one, and until that must have come.
+_HANDSHAKE, _IDLE, _SILENT, _PING = 10_000, 300_000, 60_000, 20_000
+# Seconds in which answers reach their clients before the connections end.
+_QUIET = 0.2
 
 
 # no example: made by `Server`, which needs an export; see `start_server`.
 class GrpcServer:
     """Listens for gRPC; a taken port or unusable certificates are errors."""
 
-    def __init__(self, options: ServerOptions, models: Models, metrics: Metrics) -> None:
+    def __init__(
+        self, options: ServerOptions, models: Models, metrics: Metrics, intake: Intake
+    ) -> None:
         self._options = options
         self._models = models
         self._metrics = metrics
+        self._intake = intake
         self._stopping = False
-        self._last = 0.0  # when the last request came
+        self._answering = self._watching = 0
+        self._most = most_connections()
+        self._thinning: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -44,56 +62,132 @@ class GrpcServer:
                 # Clients may ping every ten seconds, also between calls, to keep a way open.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.max_allowed_incoming_connections", self._most),
+                ("grpc.max_concurrent_streams", _STREAMS),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE),
+                ("grpc.max_connection_idle_ms", _IDLE),
+                ("grpc.keepalive_time_ms", _SILENT),
+                ("grpc.keepalive_timeout_ms", _PING),
+                # Where it grows by what a line could hold, a call that waits for its turn fills it.
+                ("grpc.http2.bdp_probe", 0),
             ]
         )
         # Methods that are not named here are UNIMPLEMENTED.
-        services = {
-            PREDICTION_SERVICE: {"Predict": predict, "GetModelMetadata": model_metadata},
-            MODEL_SERVICE: {"GetModelStatus": model_status},
-        }
-        self._server.add_generic_rpc_handlers(
-            [
-                grpc.method_handlers_generic_handler(
-                    service, {api: self._handler(api, answer) for api, answer in methods.items()}
-                )
-                for service, methods in services.items()
-            ]
-        )
+        methods = _Methods()
         self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
         names = (PREDICTION_SERVICE, MODEL_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server, pool=POOL)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            reflection.aio.ReflectionServicer(names, pool=POOL), methods
+        )
+        services = {
+            service: {api: self._guarded(method) for api, method in found.items()}
+            for service, found in methods.items()
+        }
+        services[PREDICTION_SERVICE] = {
+            "Predict": self._handler("Predict", predict),
+            "GetModelMetadata": self._handler("GetModelMetadata", model_metadata),
+        }
+        services[MODEL_SERVICE] = {"GetModelStatus": self._handler("GetModelStatus", model_status)}
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(*each) for each in services.items()]
+        )
         self.port = self._listen()
 
     def _handler(
         self, api: str, answer: Callable[[Models, Any], Awaitable[Any]]
     ) -> grpc.RpcMethodHandler:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            self._last = time.perf_counter()
-            model = request.model_spec.name
-            try:
-                with recorded(self._metrics, model=model, api=api, entry="GRPC"):
-                    if self._stopping:
-                        # gRPC itself would cancel requests that it has not handed on, which no
-                        # client takes for a reason to ask another server.
-                        raise Refusal(
-                            grpc.StatusCode.UNAVAILABLE,
-                            "The server is stopping. Ask again, or another one.",
-                        )
-                    return await answer(self._models, request)
-            except Refusal as refusal:
-                await context.abort(refusal.code, str(refusal))
-
-        request = messages.message_class(f"tensorflow.serving.{api}Request")
+        kind = messages.message_class(f"tensorflow.serving.{api}Request")
         response = messages.message_class(f"tensorflow.serving.{api}Response")
-        return grpc.unary_unary_rpc_method_handler(
-            call, request.FromString, response.SerializeToString
-        )
+
+        # A stream of requests, for gRPC, which looks the same to a client that sends one: so this
+        # code receives it, and not gRPC, however much there is.
+        async def call(_: Any, context: grpc.aio.ServicerContext) -> Any:
+            data = await self._intake.read(context) or b""  # the end of a stream is false
+            self._answering += 1
+            try:
+                with self._intake.held() as take:
+                    request, fault = await self._parse(kind, data, take)
+                    data = None
+                    model = request.model_spec.name
+                    with recorded(self._metrics, model=model, api=api, entry="GRPC"):
+                        if fault is not None:
+                            raise fault
+                        return await answer(self._models, request)
+            except Refusal as refusal:
+                code, text = refusal.code, str(refusal)
+            finally:
+                self._answering -= 1
+            # What `abort` raises is kept by the call, which it refers to: only the next round of
+            # the garbage collector frees them, and with them what is still known here, or would be
+            # the context of an error.
+            data = request = fault = None
+            return await context.abort(code, text)
+
+        return grpc.stream_unary_rpc_method_handler(call, None, response.SerializeToString)
+
+    async def _parse(
+        self, kind: Any, data: bytes, take: Callable[[int], None]
+    ) -> tuple[Any, MiteError | None]:
+        """Returns the message that bytes hold; an empty one and why, where that is refused."""
+        try:
+            if self._stopping:
+                raise stopping()
+            take(len(data))
+            return await self._models.lanes.read(len(data), messages.parse, kind, data), None
+        except MiteError as error:
+            return kind(), error.with_traceback(None)
+
+    def _guarded(self, method: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        """Returns a method of health or reflection that receives its requests as the others do.
+
+        By itself gRPC takes bytes that are no message for a failure of the server.
+        """
+
+        async def requests(context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            while (data := await self._intake.read(context)) is not grpc.aio.EOF:
+                request = None
+                if len(data) <= _LONGEST_NAME:
+                    with suppress(DecodeError):
+                        request = method.request_deserializer(data)
+                data = None
+                if request is None:
+                    refused = grpc.StatusCode.INVALID_ARGUMENT, "The bytes are no such message."
+                    await context.abort(*refused)
+                yield request
+
+        async def one(_: Any, context: grpc.aio.ServicerContext) -> Any:
+            async for request in requests(context):
+                with suppress(NotImplementedError):  # which has set the status
+                    return await method.unary_unary(request, context)
+            return None
+
+        async def watch(_: Any, context: grpc.aio.ServicerContext) -> None:
+            if self._watching >= _WATCHING:
+                full = f"{_WATCHING} calls watch already. Ask now and then instead."
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, full)
+            self._watching += 1
+            try:
+                async for request in requests(context):
+                    return await method.unary_stream(request, context)
+            finally:
+                self._watching -= 1
+
+        async def many(_: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            async for response in method.stream_stream(requests(context), context):
+                yield response
+
+        serialize = method.response_serializer
+        if method.unary_unary:
+            return grpc.stream_unary_rpc_method_handler(one, None, serialize)
+        both = watch if method.unary_stream else many
+        return grpc.stream_stream_rpc_method_handler(both, None, serialize)
 
     def _listen(self) -> int:
-        host = self._options.host
-        address = f"{f'[{host}]' if ':' in host else host}:{self._options.port}"
+        host, port = self._options.host, self._options.port
+        bound(host, port, side="gRPC").close()  # it tells why where gRPC would not
+        address = f"{f'[{host}]' if ':' in host else host}:{port}"
         try:
             if self._options.tls is None:
                 return self._server.add_insecure_port(address)
@@ -113,12 +207,37 @@ class GrpcServer:
         for name in _HEALTHY:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
+        self._thinning = asyncio.create_task(self._thin_out())
 
-    async def stop(self) -> None:
-        """Reports not to be healthy, takes no more requests, and answers those that it has."""
-        await self._health.enter_graceful_shutdown()
+    async def _thin_out(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            thin_out(self.port, self._most)
+
+    async def stop(self, seconds: float) -> None:
+        """Reports not to be healthy, takes no more requests, and answers those that it has.
+
+        What comes by the connections that there are is refused; after so many seconds they end.
+        """
         self._stopping = True
-        start = time.perf_counter()
-        while time.perf_counter() < min(start + _PATIENCE, max(start, self._last) + _QUIET):
-            await asyncio.sleep(_QUIET / 4)
-        await self._server.stop(self._options.grace_seconds)
+        await self._health.enter_graceful_shutdown()
+        end = time.perf_counter() + seconds
+        quiet = time.perf_counter() + _QUIET
+        while time.perf_counter() < min(quiet, end):
+            if self._answering:
+                quiet = time.perf_counter() + _QUIET
+            await asyncio.sleep(_QUIET / 8)
+        if self._thinning is not None:
+            self._thinning.cancel()
+        cut(self.port)
+        await self._server.stop(None)
+
+
+class _Methods(dict[str, dict[str, grpc.RpcMethodHandler]]):
+    """Stands in for a server where generated code adds the methods of a service."""
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        pass
+
+    def add_registered_method_handlers(self, service: str, methods: Any) -> None:
+        self[service] = methods

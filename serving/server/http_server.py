@@ -5,34 +5,38 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import unquote
 
-import uvicorn
+import numpy as np
 from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mite_tf.errors import MiteError
-from mite_tf.serving.server.json_tensors import parse_request, to_input, to_json
+from mite_tf.serving.server.body import receive
+from mite_tf.serving.server.connections import bound, cut
+from mite_tf.serving.server.http_connections import Uvicorn
+from mite_tf.serving.server.intake import Intake
+from mite_tf.serving.server.json_tensors import count_values, parse_request, to_input, to_json
+from mite_tf.serving.server.lanes import LIGHT
 from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.model_version import ModelVersion
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
-from mite_tf.serving.server.outcomes import Refusal, invalid, recorded
-from mite_tf.serving.server.service import find_signature, model_metadata, model_status
+from mite_tf.serving.server.outcomes import Refusal, invalid, recorded, stopping
+from mite_tf.serving.server.service import embed, find_signature, model_metadata, model_status
 from mite_tf.serving.wire import messages
 
 _METRICS = "/monitoring/prometheus/metrics"
 # As model_servers/http_rest_api_util.cc of TensorFlow Serving reads a path.
-_MODEL = r"(?i:/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_MODEL = (
+    r"(?i:/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+)
 _PREDICT = re.compile(_MODEL + r":(?P<method>classify|regress|predict))")
 _STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?)")
 # As model_servers/http_server.cc of TensorFlow Serving maps statuses.
@@ -45,33 +49,26 @@ _HTTP = {
     StatusCode.INTERNAL: 500,
     StatusCode.UNIMPLEMENTED: 501,
     StatusCode.UNAVAILABLE: 503,
+    StatusCode.DEADLINE_EXCEEDED: 408,
 }
-# Reading or writing more JSON than this would hold up other requests.
-_LIGHT = 1 << 16
+# Seconds in which requests that were on their way are told that the server stops.
+_QUIET = 0.2
 
 _Answer = Callable[[Request, "re.Match[str]"], Awaitable[Response]]
 
 
-class _Uvicorn(uvicorn.Server):
-    """Leaves signals to the code that runs the event loop."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class _TooLarge(Refusal):
-    """A body beyond the limit, which has a status of its own in HTTP."""
-
-
 # no example: made by `Server`, which needs an export; see `start_server`.
 class HttpServer:
-    """Listens for HTTP, or HTTPS; a taken port or unusable certificates are errors."""
+    """Listens for HTTP, or HTTPS; a taken port is an error."""
 
-    def __init__(self, options: ServerOptions, models: Models, metrics: Metrics) -> None:
+    def __init__(
+        self, options: ServerOptions, models: Models, metrics: Metrics, intake: Intake
+    ) -> None:
         self._models = models
         self._metrics = metrics
+        self._intake = intake
         self._most_bytes = options.max_message_bytes
+        self._stopping = False
         predict = self._route(_PREDICT, "predict", self._predict)
         show = self._route(_STATUS, "", self._show)
         routes = [
@@ -80,43 +77,52 @@ class HttpServer:
             *(Route(f"/{v}1/{{path:path}}", predict, methods=["POST"]) for v in "vV"),
             *(Route(f"/{v}1/{{path:path}}", show, methods=["GET"]) for v in "vV"),
         ]
+        self._app = Starlette(routes=routes)
+        listener = bound(options.host, options.http_port or 0, side="HTTP")
+        self.port: int = listener.getsockname()[1]
         tls = options.tls
-        try:
-            config = uvicorn.Config(
-                Starlette(routes=routes),
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=max(1, int(options.grace_seconds)),
-                ssl_certfile=tls.cert if tls else None,
-                ssl_keyfile=tls.key if tls else None,
-                ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
-                ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
-            )
-            config.load()
-        except (OSError, ssl.SSLError) as error:
-            raise MiteError(f"The certificates cannot be used: {error}") from error
-        self._server = _Uvicorn(config)
-        self._socket = _listen(options.host, options.http_port or 0)
-        self.port: int = self._socket.getsockname()[1]
+        self._server = Uvicorn(
+            self._admit,
+            listener,
+            timeout_graceful_shutdown=int(options.grace_seconds),
+            ssl_certfile=tls.cert if tls else None,
+            ssl_keyfile=tls.key if tls else None,
+            ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
+        )
+        self._socket = listener
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Answers from now on."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        self._task = asyncio.create_task(self._server.serve())
         while not self._server.started:
             if self._task.done():
                 await self._task
             await asyncio.sleep(0.01)
 
-    async def stop(self) -> None:
-        """Takes no more requests and answers those that it has."""
-        self._server.should_exit = True
+    async def stop(self, seconds: float) -> None:
+        """Takes no more requests and answers those that it has; ends after so many seconds."""
+        self._stopping = True
         if self._task is None:
             self._socket.close()
-        else:
-            await self._task
+            return
+        self._server.close()
+        await asyncio.sleep(min(_QUIET, seconds))
+        self._server.config.timeout_graceful_shutdown = max(1, int(seconds - _QUIET))
+        self._server.should_exit = True
+        await self._task
+        cut(self.port)
+
+    async def _admit(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._stopping:
+            close = {"connection": "close"}
+            refused = JSONResponse({"error": str(stopping())}, 503, close)
+            await refused(scope, receive, send)
+            return
+        with self._intake.held() as take:
+            scope["mite.take"] = take
+            await self._app(scope, receive, send)
 
     def _route(
         self, pattern: re.Pattern[str], api: str, answer: _Answer
@@ -134,7 +140,7 @@ class HttpServer:
                         )
                     return await answer(request, found)
             except Refusal as refusal:
-                status = 413 if isinstance(refusal, _TooLarge) else _HTTP[refusal.code]
+                status = getattr(refusal, "status", _HTTP[refusal.code])
                 return JSONResponse({"error": str(refusal)}, status)
 
         return route
@@ -145,14 +151,18 @@ class HttpServer:
                 StatusCode.UNIMPLEMENTED,
                 f"{found['method']} takes tf.Example, which no encoder does. Use predict.",
             )
-        body = await _body(request, self._most_bytes)
+        take = request.scope["mite.take"]
+        body = await receive(request, self._intake, take, self._most_bytes)
         version = self._models.find(_spec(found))
         with version.used():
-            name, values, by_row = await _light(len(body), parse_request, body)
-            name, signature = find_signature(version, name)
-            array = await _light(len(body), to_input, values, by_row, signature)
-            embedding = await version.embed(name, array)
-            text = await _light(4 * embedding.nbytes, to_json, embedding, by_row)
+            read = self._models.lanes.read
+            values = await read(len(body), count_values, body)
+            name, array, by_row = await read(len(body), _read, version, body, values=values)
+            light = len(body) <= LIGHT and version.backend.signatures[name].input == "text"
+            del body
+            answer = embed(version, name, array)
+            embedding = await (answer if light else _while_wanted(request, answer))
+            text = await read(4 * embedding.nbytes, to_json, embedding, by_row)
         return Response(text, media_type="application/json")
 
     async def _show(self, request: Request, found: re.Match[str]) -> Response:
@@ -173,50 +183,35 @@ class HttpServer:
         return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _read(version: ModelVersion, body: bytes) -> tuple[str, np.ndarray, bool]:
+    """Returns name and input of the signature that a body asks, and whether it asks by row."""
+    name, values, by_row = parse_request(body)
+    name, signature = find_signature(version, name)
+    return name, to_input(values, by_row, signature, version.check_rows), by_row
+
+
+async def _while_wanted(request: Request, answer: Coroutine[Any, Any, Any]) -> Any:
+    """Awaits an answer that costs much, and gives it up when its caller has gone."""
+    work = asyncio.ensure_future(answer)
+    # The body is read, so that nothing else can come.
+    gone = asyncio.ensure_future(request.receive())
     try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise MiteError(
-            f"HTTP cannot listen on {host}:{port}: {error.strerror}. Name another port."
-        ) from error
-    return listener
-
-
-async def _light(size: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function here, or in a thread if there is much to do."""
-    if size <= _LIGHT:
-        return function(*arguments)
-    return await run_in_threadpool(function, *arguments)
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    parts, size = [], 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise _TooLarge(
-                    StatusCode.RESOURCE_EXHAUSTED,
-                    f"The body is larger than {limit} bytes. Send fewer rows in a request.",
-                )
-            parts.append(part)
-    except ClientDisconnect as gone:
-        raise Refusal(StatusCode.CANCELLED, "The caller has gone.") from gone
-    return b"".join(parts)
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise Refusal(StatusCode.CANCELLED, "The caller has gone.")
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()
 
 
 def _spec(found: re.Match[str]) -> Any:
     spec = messages.ModelSpec(name=unquote(found["name"]))
     if found["version"]:
-        number = int(found["version"])
-        if number >= 1 << 63:
-            raise invalid(f"Failed to convert version: {number} to numeric.")
-        spec.version.value = number
+        digits = found["version"].lstrip("0") or "0"
+        if len(digits) > 19 or int(digits) >= 1 << 63:
+            raise invalid(f"Failed to convert version: {digits} to numeric.")
+        spec.version.value = int(digits)
     if found["label"]:
         spec.version_label = unquote(found["label"])
     return spec

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -19,8 +20,37 @@ from mite_tf.serving.server.outcomes import Refusal, invalid
 from mite_tf.serving.wire.tensors import type_name, type_number
 
 _SHOWN = 256
+# A list of three bytes takes thirty times as many in memory, a number of two four times.
+_MOST_LISTS, _MOST_VALUES = 1 << 19, 1 << 21
+_PART = 1 << 20
 # Far more dimensions than any input has, and fewer than NumPy's limit.
 _DEEPEST = 8
+_DIGITS = 400  # more than the largest double has
+# What rounds to a float32: below half a step above the largest.
+_FLOAT32 = math.nextafter(2.0**128 - 2.0**103, 0.0)
+
+
+def count_values(body: bytes) -> int:
+    """Returns how many values JSON may hold at most, before it is read.
+
+    Raises:
+        Refusal: If there are so many lists, objects or values that they take many times its memory.
+
+    Example:
+        >>> count_values(b'{"instances": ["a dog", "a cat"]}')
+        4
+    """
+    lists = values = 0
+    for first in range(0, len(body), _PART):
+        end = first + _PART
+        lists += body.count(b"[", first, end) + body.count(b"{", first, end)
+        values += body.count(b",", first, end) + body.count(b":", first, end)
+        if lists > _MOST_LISTS or values > _MOST_VALUES:
+            raise invalid(
+                f"JSON Parse error: more than {_MOST_LISTS} lists and objects, or {_MOST_VALUES} "
+                "values. Send images as files in base64, or numbers over gRPC."
+            )
+    return lists + values
 
 
 def parse_request(body: bytes) -> tuple[str, Any, bool]:
@@ -36,9 +66,12 @@ def parse_request(body: bytes) -> tuple[str, Any, bool]:
     if not body:
         raise invalid("JSON Parse error: The document is empty. Send instances or inputs.")
     try:
-        document = json.loads(body)
+        # As RFC 8259 has it; by itself the parser takes UTF-16 too, NaN, and a key that is twice.
+        document = json.loads(
+            body.decode(), parse_int=_integer, parse_constant=_no_number, object_pairs_hook=_once
+        )
     except (ValueError, RecursionError) as error:
-        raise invalid(f"JSON Parse error: {error}") from error
+        raise invalid(f"JSON Parse error: {error}") from None
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {_shown(document)} Is not object")
     name, instances = document.get("signature_name", ""), document.get("instances")
@@ -61,19 +94,45 @@ def parse_request(body: bytes) -> tuple[str, Any, bool]:
     raise invalid(f"JSON Value: {_shown(document)} {wrong}")
 
 
-def to_input(values: Any, by_row: bool, signature: SignatureSpec) -> np.ndarray:
+def _integer(digits: str) -> int:
+    # Thousands of digits take as many times longer as there are.
+    if len(digits) > _DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits.")
+    return int(digits)
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number.")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is named twice in an object.")
+    return found
+
+
+def to_input(
+    values: Any, by_row: bool, signature: SignatureSpec, check_rows: Callable[[int], None]
+) -> np.ndarray:
     """Returns the input of a signature; strings as `bytes` with dtype `object`.
 
+    `check_rows` is asked first whether there may be so many rows.
+
     Example:
-        >>> to_input([[1, 2]], True, SignatureSpec("token_ids", "int32", (None, None))).tolist()
+        >>> token_ids = SignatureSpec("token_ids", "int32", (None, None))
+        >>> to_input([[1, 2]], True, token_ids, check_rows=lambda rows: None).tolist()
         [[1, 2]]
     """
     if by_row:
+        check_rows(len(values))
         values = _instances(values, signature)
     elif isinstance(values, dict) and not _is_base64(values):
         if signature.input not in values:
             raise invalid(f"Missing named input: {signature.input} in 'inputs' object.")
         values = values[signature.input]
+    if isinstance(values, list):
+        check_rows(len(values))
     return _array(values, signature)
 
 
@@ -85,11 +144,11 @@ def _instances(instances: list[Any], signature: SignatureSpec) -> list[Any]:
             expected, got = ("object", "list") if named else ("value/list", "object")
             raise invalid(f"Expecting {expected} but got {got} at item {number} of input list")
         if named:
-            unknown = sorted(row.keys() - {signature.input})
-            if unknown:
+            if unknown := row.keys() - {signature.input}:
+                name = min(unknown)
                 raise invalid(
-                    f"Failed to process element: {number} key: {unknown[0]} of 'instances' list. "
-                    f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {unknown[0]}"
+                    f"Failed to process element: {number} key: {name} of 'instances' list. "
+                    f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {name}"
                 )
             if not row:
                 raise invalid(
@@ -132,9 +191,12 @@ def _array(values: Any, signature: SignatureSpec) -> np.ndarray:
     if any(isinstance(value, list) for value in flat):
         raise invalid(f"Encountered list at unexpected level: {len(shape)} expected < {len(shape)}")
     dtype = signature.dtype
-    convert: Callable[[Any, str], Any] = _string if dtype == "string" else _number
+    if dtype == "string":
+        flat = [_string(value, dtype) for value in flat]
+    else:
+        _check_numbers(flat, dtype)
     array = np.empty(len(flat), object if dtype == "string" else dtype)
-    array[:] = [convert(value, dtype) for value in flat]
+    array[:] = flat
     return array.reshape(shape)
 
 
@@ -156,15 +218,15 @@ def _string(value: Any, dtype: str) -> bytes:
         raise invalid("Unable to base64 decode") from error
 
 
-def _number(value: Any, dtype: str) -> float:
+def _check_numbers(values: list[Any], dtype: str) -> None:
+    kinds: tuple[type, ...] = (int,)
     if dtype == "float32":
-        fits = type(value) in (int, float)  # True is no number
+        kinds, low, high = (int, float), -_FLOAT32, _FLOAT32
     else:
-        limits = np.iinfo(dtype)
-        fits = type(value) is int and limits.min <= value <= limits.max
-    if not fits:
-        raise _wrong_type(value, dtype)
-    return value
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    for value in values:
+        if type(value) not in kinds or not low <= value <= high:  # True is no number
+            raise _wrong_type(value, dtype)
 
 
 def to_json(embedding: np.ndarray, by_row: bool) -> str:
@@ -205,7 +267,18 @@ def _brackets(shape: tuple[int, ...]) -> str:
 
 def _shown(value: Any) -> str:
     """The beginning of a value; a large one is not written out for it."""
-    return "".join(islice(json.JSONEncoder().iterencode(value), _SHOWN))[:_SHOWN]
+    return json.dumps(_beginning(value, 4))[:_SHOWN]
+
+
+def _beginning(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return value[:_SHOWN]
+    if isinstance(value, list):
+        return [_beginning(each, depth - 1) for each in value[:16]] if depth else []
+    if isinstance(value, dict):
+        few = islice(value.items(), 16) if depth else ()
+        return {key[:_SHOWN]: _beginning(each, depth - 1) for key, each in few}
+    return value
 
 
 _KINDS = {dict: "Object", list: "Array", str: "String", type(None): "Null"}

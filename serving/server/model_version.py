@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import timeit
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ import numpy as np
 from grpc import StatusCode
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.backends import Backend
+from mite_tf.serving.backends import Backend, Rows
+from mite_tf.serving.backends.backend import check_shape, together
 from mite_tf.serving.server.batcher import Batcher
+from mite_tf.serving.server.lanes import Lane, Lanes, pieces
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.options import Batching
 from mite_tf.serving.server.outcomes import Refusal, invalid
@@ -37,7 +40,7 @@ _LIGHT_SECONDS, _ROUNDS = 2e-3, 3
 class ModelVersion:
     """A backend with its queue; it counts its users, to know when it can be freed.
 
-    The threads in `decoders` prepare inputs; the other arguments are those of `Batcher`.
+    The threads in `lanes` prepare inputs; the other arguments are those of `Batcher`.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class ModelVersion:
         *,
         light_rows: int,
         batching: Batching,
-        decoders: Executor,
+        lanes: Lanes,
         threads: Executor,
         metrics: Metrics,
     ) -> None:
@@ -54,7 +57,7 @@ class ModelVersion:
         self.name = backend.name
         self.number = backend.version
         self._batching = batching
-        self._decoders = decoders
+        self._lanes = lanes
         self._batcher = Batcher(
             model=backend.name,
             run=backend.run,
@@ -63,7 +66,7 @@ class ModelVersion:
             light_rows=light_rows,
             metrics=metrics,
         )
-        self._rows = 0
+        self._rows: Counter[Lane | None] = Counter()  # under way
         self._users = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -88,20 +91,31 @@ class ModelVersion:
     async def embed(self, signature: str, array: np.ndarray) -> np.ndarray:
         """Embeds the input of one request as float32 `[N, D]`; strings are `bytes`."""
         rows = len(array) if array.ndim else 0
-        self._admit(rows)
-        self._rows += rows
+        self.check_rows(rows)
+        check_shape(self.backend.signatures[signature], array.shape)
+        costs = self.backend.costs(signature, array)
+        lane = self._lanes.choose(costs) if costs else None
+        self._admit(rows, lane)
+        self._rows[lane] += rows
         try:
-            if self.backend.is_light(signature, array):
-                prepared = self.backend.prepare(signature, array)
-            else:
-                prepared = await asyncio.get_running_loop().run_in_executor(
-                    self._decoders, self.backend.prepare, signature, array
-                )
-            return await self._batcher.put(prepared)
+            if lane is None:
+                return await self._batcher.put(self.backend.prepare(signature, array))
+            async with lane.room(rows * self.backend.size_of_row(signature)):
+                return await self._batcher.put(await self._prepare(lane, signature, array, costs))
         finally:
-            self._rows -= rows
+            self._rows[lane] -= rows
 
-    def _admit(self, rows: int) -> None:
+    async def _prepare(
+        self, lane: Lane, signature: str, array: np.ndarray, costs: list[int]
+    ) -> Rows:
+        parts = []
+        for part in pieces(costs):
+            work = self.backend.prepare, signature, array[part], part.start
+            parts.append(await lane.work(*work))
+        return together(parts)
+
+    def check_rows(self, rows: int) -> None:
+        """Refuses a request of more rows than any may have."""
         most = self._batching.max_batch_size
         if rows > most:
             # tensorflow/core/kernels/batching_util/shared_batch_scheduler.h words it so.
@@ -109,11 +123,14 @@ class ModelVersion:
                 f"Task size {rows} is larger than maximum input batch size {most}. Send at most "
                 f"{most} rows in a request, or raise max_batch_size in the batching parameters."
             )
-        if self._rows + rows > self._batching.capacity:
+
+    def _admit(self, rows: int, lane: Lane | None) -> None:
+        under_way = self._rows[lane]
+        if under_way + rows > self._batching.capacity:
             raise Refusal(
                 StatusCode.RESOURCE_EXHAUSTED,
                 "The batch scheduling queue to which this task was submitted is full: "
-                f"{self._rows} rows of {self.name} are under way. Try again later, or raise "
+                f"{under_way} rows of {self.name} are under way. Try again later, or raise "
                 "max_enqueued_batches in the batching parameters.",
             )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +16,7 @@ from mite_tf.errors import MiteError
 from mite_tf.export.manifest import CURRENT, MANIFEST, VERSIONS, read_manifest
 from mite_tf.serving.backends import choose_kind, open_backend
 from mite_tf.serving.backends.backend import MODELS, Backend
+from mite_tf.serving.server.lanes import Lanes
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.model_version import ModelVersion, warm
 from mite_tf.serving.server.options import ServerOptions
@@ -58,7 +58,7 @@ class Models:
             name: ThreadPoolExecutor(self._batching.num_batch_threads, f"mite-{name}")
             for name in MODELS
         }
-        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "mite-decode")
+        self.lanes = Lanes()
         self._loader = ThreadPoolExecutor(1, "mite-load")
         self._served: dict[str, ModelVersion] = {}
         self._states: dict[str, dict[int, _State]] = {name: {} for name in MODELS}
@@ -78,8 +78,9 @@ class Models:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for version in self._served.values():
             await version.drained()
-        for pool in (*self._threads.values(), self._decoders, self._loader):
-            pool.shutdown(cancel_futures=True)
+        self.lanes.close()
+        for pool in (*self._threads.values(), self._loader):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def find(self, spec: Any) -> ModelVersion:
         """Returns the version that a `ModelSpec` asks for."""
@@ -166,7 +167,7 @@ class Models:
                 backend,
                 light_rows=light_rows,
                 batching=self._batching,
-                decoders=self._decoders,
+                lanes=self.lanes,
                 threads=self._threads[backend.name],
                 metrics=self._metrics,
             )

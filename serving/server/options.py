@@ -5,53 +5,35 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from google.protobuf import text_format
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS
 from mite_tf.serving.backends.open import KINDS
+from mite_tf.serving.server.tls import TLS
 from mite_tf.serving.wire.messages import BatchingParameters
 
 _BACKENDS = ("auto", *KINDS)
-# Fields of the batching parameters file, with the least value of each.
+# Fields of the batching parameters file, with the least and the greatest value of each.
 _BATCHING = {
-    "max_batch_size": 1,
-    "batch_timeout_micros": 0,
-    "num_batch_threads": 1,
-    "max_enqueued_batches": 1,
-    "max_execution_batch_size": 0,
+    "max_batch_size": (1, 1_000_000),
+    "batch_timeout_micros": (0, 60_000_000),
+    "num_batch_threads": (1, 1024),
+    "max_enqueued_batches": (1, 1_000_000),
+    "max_execution_batch_size": (0, 1_000_000),
 }
+_MOST_MESSAGE, _DAY = 1 << 30, 86_400
 
 
-@dataclass(frozen=True, kw_only=True)
-class TLS:
-    """PEM files of a server that encrypts: its certificate chain and private key.
-
-    With `client_ca`, an authority, every client must show a certificate of it.
-
-    Example:
-        >>> TLS(cert=Path("none.pem"), key=Path("key.pem")).read()
-        Traceback (most recent call last):
-        mite_tf.errors.MiteError: none.pem: cannot be read: No such file or directory.
-    """
-
-    cert: Path
-    key: Path
-    client_ca: Path | None = None
-
-    def read(self) -> tuple[bytes, bytes, bytes | None]:
-        """Returns the contents of certificate, key and authority."""
-        client_ca = _read(self.client_ca) if self.client_ca else None
-        return _read(self.cert), _read(self.key), client_ca
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise MiteError(f"{path}: cannot be read: {error.strerror}.") from error
+def _check(name: str, value: Any, least: float, most: float, kind: Any = int) -> None:
+    """Refuses a value that is no number of a kind, or lies outside its range."""
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
+        a_number = "an integer" if kind is int else "a number"
+        raise MiteError(
+            f"{name} is {repr(value)[:80]}; it must be {a_number} from {least} to {most}."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +62,15 @@ class Batching:
     max_enqueued_batches: int = 10
     max_execution_batch_size: int = 0
     gather: bool = True
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _BATCHING.items():
+            _check(name, getattr(self, name), least, most)
+        if self.max_execution_batch_size > self.max_batch_size:
+            raise MiteError(
+                f"max_execution_batch_size is {self.max_execution_batch_size}, more than "
+                f"max_batch_size, {self.max_batch_size}. Lower it."
+            )
 
     @property
     def rows_of_a_call(self) -> int:
@@ -110,6 +101,8 @@ def read_batching(path: str | Path) -> Batching:
     path = Path(path)
     message = BatchingParameters()
     try:
+        if path.exists() and not path.is_file():
+            raise MiteError(f"{path}: not a batching parameters file: it is no file.")
         text_format.Parse(path.read_text(encoding="utf-8"), message)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise MiteError(f"{path}: not a batching parameters file: {error}") from error
@@ -121,10 +114,10 @@ def read_batching(path: str | Path) -> Batching:
     values = {name: getattr(message, name).value for name in _BATCHING if message.HasField(name)}
     if not message.enable_large_batch_splitting.value:
         values.pop("max_execution_batch_size", None)
-    for name, value in values.items():
-        if value < _BATCHING[name]:
-            raise MiteError(f"{path}: {name} is {value}; it must be at least {_BATCHING[name]}.")
-    batching = Batching(**values)
+    try:
+        batching = Batching(**values)
+    except MiteError as error:
+        raise MiteError(f"{path}: {error}") from error
     # As servables/tensorflow/bundle_factory_util.cc and batching/batching_session.cc check them.
     sizes = list(message.allowed_batch_sizes)
     if sizes and (sizes != sorted(set(sizes)) or sizes[-1] != batching.max_batch_size):
@@ -148,15 +141,15 @@ class ServerOptions:
     Attributes:
         export: Export folder.
         host: Address to listen on.
-        port: Port of gRPC; 0 for any that is free.
+        port: Port of gRPC, up to 65535; 0 for any that is free.
         http_port: Port of REST and metrics; 0 for any that is free, None for none.
         backend: `onnx`, `onnx-int8`, `savedmodel`, or `auto` for the best that there is.
         batching: How requests share calls; None for the batching file of the export.
         tls: Certificates; None for plain text.
-        max_message_bytes: Largest message of gRPC, and body of REST.
+        max_message_bytes: Largest message of gRPC, and body of REST; 1 KiB to 1 GiB.
         max_image_pixels: Width times height beyond which an image is refused.
-        poll_seconds: Seconds between two looks at the export folder.
-        grace_seconds: Seconds that requests get to end when the server stops.
+        poll_seconds: Seconds between two looks at the export folder, 0.01 to a day.
+        grace_seconds: Seconds after which a server that stops has ended in any case.
 
     Example:
         >>> ServerOptions(export=Path("exports/first"), backend="tflite")
@@ -179,11 +172,20 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.backend not in _BACKENDS:
             raise MiteError(f"Unknown backend {self.backend!r}; there are {', '.join(_BACKENDS)}.")
-        if not 0 < self.max_image_pixels <= MAX_IMAGE_PIXELS:
-            raise MiteError(
-                f"max_image_pixels is {self.max_image_pixels}; it must lie between 1 and "
-                f"{MAX_IMAGE_PIXELS}."
-            )
+        if not self.host or not isinstance(self.host, str):
+            raise MiteError(f"host is {self.host!r}; name an address, such as 127.0.0.1.")
+        _check("port (--port)", self.port, 0, 65_535)
+        if self.http_port is not None:
+            _check("http_port (--http-port)", self.http_port, 0, 65_535)
+            if self.port == self.http_port != 0:
+                raise MiteError(f"port and http_port are both {self.port}. Name two.")
+        _check("max_message_bytes (--max-message-mib)", self.max_message_bytes, 1024, _MOST_MESSAGE)
+        most = MAX_IMAGE_PIXELS
+        _check("max_image_pixels (--max-image-megapixels)", self.max_image_pixels, 1, most)
+        _check("poll_seconds", self.poll_seconds, 0.01, _DAY, (int, float))
+        _check("grace_seconds", self.grace_seconds, 0, _DAY, (int, float))
+        if self.tls is not None:
+            self.tls.read()
 
     def choose_batching(self) -> Batching:
         """Returns the batching parameters: those given, or those of the export."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from grpc import StatusCode
 
@@ -17,12 +14,15 @@ from mite_tf.serving.backends.backend import MODELS
 from mite_tf.serving.server.metrics import Metrics
 
 _log = logging.getLogger("mite_tf.serving")
-# What every record has; the rest was given with `extra`.
-_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+# As TensorFlow Serving cuts what it says (model_servers/grpc_status_util.cc). What gRPC takes more
+# for, a client cannot receive, and takes for a reason to ask again.
+_MOST_BYTES = 1024
 
 
 class Refusal(MiteError):
     """Why a request is not answered, and the status of gRPC that tells it.
+
+    The message is cut after 1024 bytes; what UTF-8 cannot hold is escaped in it.
 
     Example:
         >>> Refusal(StatusCode.NOT_FOUND, "There is no model dog.").code.name
@@ -30,7 +30,9 @@ class Refusal(MiteError):
     """
 
     def __init__(self, code: StatusCode, message: str) -> None:
-        super().__init__(message)
+        # A message may echo what was sent: names of megabytes, halves of surrogate pairs.
+        data = message[:_MOST_BYTES].encode(errors="backslashreplace")[:_MOST_BYTES]
+        super().__init__(data.decode(errors="ignore"))
         self.code = code
 
 
@@ -44,26 +46,40 @@ def invalid(message: str) -> Refusal:
     return Refusal(StatusCode.INVALID_ARGUMENT, message)
 
 
+def stopping() -> Refusal:
+    """Returns the refusal of a request that comes when the server has been told to stop.
+
+    Example:
+        >>> stopping().code.name
+        'UNAVAILABLE'
+    """
+    return Refusal(StatusCode.UNAVAILABLE, "The server is stopping. Ask again, or another one.")
+
+
 # no example: it surrounds the answer of a server.
 @contextmanager
 def recorded(metrics: Metrics, *, model: str, api: str, entry: str) -> Iterator[None]:
-    """Counts and logs the request that the block answers, and turns its errors into refusals."""
+    """Counts and logs the request that the block answers, and turns its errors into refusals.
+
+    No refusal is kept in a variable: its traceback would lead to the variable, and so keep the
+    request until the next round of the garbage collector.
+    """
     start = time.perf_counter()
     model = model if model in MODELS else "unknown"  # no label that a caller makes up
     code, message = "CANCELLED", ""
     try:
         yield
         code = "OK"
-    except Exception as error:
-        if isinstance(error, Refusal):
-            refusal = error
-        elif isinstance(error, MiteError):
-            refusal = invalid(str(error))
-        else:
-            _log.exception("request failed", extra={"model": model, "api": api})
-            refusal = Refusal(StatusCode.INTERNAL, f"The server failed: {error!r}")
+    except Refusal as refusal:
         code, message = refusal.code.name, str(refusal)
-        raise refusal from error.__cause__
+        raise
+    except MiteError as error:
+        code, message = "INVALID_ARGUMENT", str(error)
+        raise invalid(message) from error
+    except Exception as error:
+        code, message = "INTERNAL", f"The server failed: {error!r}"
+        _log.exception("request failed", extra={"model": model, "api": api})
+        raise Refusal(StatusCode.INTERNAL, message) from error
     finally:
         seconds = time.perf_counter() - start
         metrics.count(model, code)
@@ -72,26 +88,3 @@ def recorded(metrics: Metrics, *, model: str, api: str, entry: str) -> Iterator[
         if _log.isEnabledFor(logging.DEBUG):
             about = {"model": model, "api": api, "entry": entry, "status": code, "error": message}
             _log.debug("request", extra=about | {"milliseconds": round(1e3 * seconds, 3)})
-
-
-class _JsonFormatter(logging.Formatter):
-    """Writes time, level, message and the extra values of a record as a line of JSON."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        entry = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
-        entry |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
-
-
-# no example: it changes the logger of the whole process.
-def log_to_stderr(level: str) -> None:
-    """Sends the logs of the server to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
-    logger = logging.getLogger("mite_tf.serving")
-    logger.handlers[:] = [handler]
-    logger.setLevel(level.upper())
-    logger.propagate = False

@@ -5,24 +5,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
+import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Unpack
 
+from mite_tf.errors import MiteError
+from mite_tf.serving.server.connections import raise_file_limit
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
+from mite_tf.serving.server.intake import Intake
+from mite_tf.serving.server.logs import logged_to_stderr
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions, ServerSettings
-from mite_tf.serving.server.outcomes import log_to_stderr
 
 # New objects before a round of the garbage collector over them; Python's own number is a few
 # requests' worth.
 _NEW_OBJECTS = 10_000
+# Of the seconds of grace, for answers; the rest is for all that ends after them.
+_ANSWERING = 0.8
+_LEVELS = ("debug", "info", "warning", "error")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger("mite_tf.serving")
 
 
@@ -41,19 +50,53 @@ def serve(
         options: Fields of `ServerOptions`.
 
     Raises:
-        MiteError: If the export cannot be loaded or a port is taken.
+        MiteError: If an option is out of range, the export cannot be loaded or a port is taken.
     """
+    if log_level not in _LEVELS:
+        raise MiteError(f"log_level is {log_level!r}; there are {', '.join(_LEVELS)}.")
     settings = ServerOptions(export=Path(export), **options)
-    log_to_stderr(log_level)
-    asyncio.run(_serve(settings))
+    raise_file_limit()
+    ended = threading.Event()
+    with logged_to_stderr(log_level), _told_by_signals() as told:
+        asyncio.run(_serve(settings, told, ended))
+        for thread in threading.enumerate():
+            if thread.name.startswith("mite-") and not thread.daemon:
+                thread.join()
+        ended.set()
 
 
-async def _serve(options: ServerOptions) -> None:
+async def _serve(options: ServerOptions, told: socket.socket, ended: threading.Event) -> None:
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    loop = asyncio.get_running_loop()
+
+    def wait() -> None:
+        if not told.recv(1):  # no signal came
+            return
+        loop.call_soon_threadsafe(stopped.set)
+        # A call of a model cannot be broken off.
+        if not ended.wait(options.grace_seconds):
+            _log.warning("ended with work under way")
+            os._exit(0)
+
+    threading.Thread(target=wait, name="mite-stop", daemon=True).start()
     async with run_server(options, loaded=_spare_what_is_loaded):
         await stopped.wait()
+
+
+@contextmanager
+def _told_by_signals() -> Iterator[socket.socket]:
+    """Gives a socket that a signal writes to, whatever the thread of the event loop does."""
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    signal.set_wakeup_fd(writing.fileno())
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        writing.close()
 
 
 def _spare_what_is_loaded() -> None:
@@ -132,16 +175,16 @@ async def run_server(
     `loaded` is called when everything is loaded, and whenever a new version has replaced one. At
     the end of the block every request that was accepted is answered.
     """
-    metrics = Metrics()
+    metrics, intake = Metrics(), Intake(options.max_message_bytes)
     models = Models(options, metrics=metrics, renewed=loaded)
     sides: list[GrpcServer | HttpServer] = []
     try:
         await models.start()
-        grpc_side = GrpcServer(options, models, metrics)
+        grpc_side = GrpcServer(options, models, metrics, intake)
         sides.append(grpc_side)
         http_port = None
         if options.http_port is not None:
-            http_side = HttpServer(options, models, metrics)
+            http_side = HttpServer(options, models, metrics, intake)
             sides.append(http_side)
             await http_side.start()
             http_port = http_side.port
@@ -151,6 +194,8 @@ async def run_server(
         yield grpc_side.port, http_port
     finally:
         _log.info("stopping")
-        await asyncio.gather(*(side.stop() for side in sides))
+        intake.close()
+        left = _ANSWERING * options.grace_seconds
+        await asyncio.gather(*(side.stop(left) for side in sides))
         await models.stop()
         _log.info("stopped")

@@ -12,12 +12,12 @@ import numpy as np
 from grpc import StatusCode
 
 from mite_tf.serving.backends import SignatureSpec
-from mite_tf.serving.backends.backend import MODELS
+from mite_tf.serving.backends.backend import MODELS, check_shape
 from mite_tf.serving.server.model_version import ModelVersion
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.outcomes import Refusal, invalid
 from mite_tf.serving.wire import messages
-from mite_tf.serving.wire.tensors import to_array, to_tensor, type_name, type_number
+from mite_tf.serving.wire.tensors import shape_of, to_array, to_tensor, type_name, type_number
 
 _SIGNATURE_DEF = "signature_def"
 _DEFAULT_SIGNATURE = "serving_default"
@@ -31,9 +31,11 @@ async def predict(models: Models, request: Any) -> Any:
     version = models.find(_spec(request))
     with version.used():
         name, signature = find_signature(version, request.model_spec.signature_name)
-        array = _input(signature, request.inputs)
+        tensor, shape = _input(version, signature, request.inputs)
         _check_output_filter(request.output_filter)
-        embedding = await version.embed(name, array)
+        values = len(tensor.float_val) + len(tensor.int_val)
+        array = await models.lanes.read(0, to_array, tensor, shape, values=values)
+        embedding = await embed(version, name, array)
     response = messages.PredictResponse()
     spec = response.model_spec
     spec.name = version.name
@@ -41,6 +43,19 @@ async def predict(models: Models, request: Any) -> Any:
     spec.signature_name = name
     response.outputs[_OUTPUT].CopyFrom(to_tensor(embedding))
     return response
+
+
+# no example: a server calls it; see `start_server`.
+async def embed(version: ModelVersion, name: str, array: np.ndarray) -> np.ndarray:
+    """Embeds the input of a signature, and refuses what is too large for finite embeddings."""
+    embedding = await version.embed(name, array)
+    # Only numbers that are sent can do so. `all` of a few rows is cheap, but not for nothing.
+    if array.dtype == np.float32 and not np.isfinite(embedding).all():
+        raise invalid(
+            f"{version.backend.signatures[name].input}: too large, so that the embedding is not "
+            "finite. Send numbers of the range of the training."
+        )
+    return embedding
 
 
 # no example: a server calls it; see `start_server`.
@@ -118,7 +133,10 @@ def _spec(request: Any) -> Any:
     return request.model_spec
 
 
-def _input(signature: SignatureSpec, inputs: Any) -> np.ndarray:
+def _input(
+    version: ModelVersion, signature: SignatureSpec, inputs: Any
+) -> tuple[Any, tuple[int, ...]]:
+    """Returns the tensor that a signature takes, of which type and claimed shape are checked."""
     if len(inputs) != 1:
         sent = sorted(inputs)
         extra = ",".join(name for name in sent if name != signature.input)
@@ -141,7 +159,11 @@ def _input(signature: SignatureSpec, inputs: Any) -> np.ndarray:
             f"Expects arg[0] to be {type_name(wanted)} but {type_name(tensor.dtype)} is provided. "
             f"Send {signature.input} as {type_name(wanted)}."
         )
-    return to_array(tensor)
+    shape = shape_of(tensor)
+    if shape:
+        version.check_rows(shape[0])
+    check_shape(signature, shape)
+    return tensor, shape
 
 
 def _check_output_filter(names: Any) -> None:

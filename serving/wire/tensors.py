@@ -22,6 +22,11 @@ _TYPES: dict[str, tuple[Any, str]] = {
     "DT_BOOL": (np.bool_, "bool_val"),
     "DT_STRING": (np.object_, "string_val"),
 }
+# More dimensions than any input has, and more values than any message can hold.
+_MOST_DIMENSIONS, _MOST_VALUES = 32, 1 << 40
+# What a last value may fill by standing for all that follow: a few bytes must not claim much.
+_MOST_FILLED = 1 << 20
+_CHUNK = 1 << 16
 _ENUM = POOL.FindEnumTypeByName("tensorflow.DataType")
 _BY_NUMBER = {_ENUM.values_by_name[name].number: each for name, each in _TYPES.items()}
 _NUMBERS = {np.dtype(kind): _ENUM.values_by_name[name].number for name, (kind, _) in _TYPES.items()}
@@ -69,38 +74,82 @@ def to_tensor(array: Any) -> Any:
     return tensor
 
 
-def to_array(tensor: Any) -> np.ndarray:
-    """Returns a `TensorProto` as an array; strings as `bytes` with dtype `object`.
+def shape_of(tensor: Any) -> tuple[int, ...]:
+    """Returns the shape that a `TensorProto` claims; whether it has the values is not checked.
 
-    Values may be packed or one by one; a last one may stand for all that follow.
+    Raises:
+        MiteError: If the shape is not known, or of too many dimensions or values for any tensor.
 
     Example:
-        >>> shape = {"dim": [{"size": 3}]}
-        >>> to_array(TensorProto(dtype=1, float_val=[0.5], tensor_shape=shape)).tolist()
+        >>> shape_of(to_tensor(np.eye(2)))
+        (2, 2)
+    """
+    shape = tensor.tensor_shape
+    if shape.unknown_rank:
+        raise MiteError("The shape of a tensor must be known.")
+    dims = shape.dim
+    if len(dims) > _MOST_DIMENSIONS:
+        raise MiteError(
+            f"A tensor has {len(dims)} dimensions; at most {_MOST_DIMENSIONS} are taken."
+        )
+    sizes = tuple([dim.size for dim in dims])
+    if min(sizes, default=0) < 0:
+        raise MiteError("The shape of a tensor must be known; a size is negative.")
+    if math.prod(filter(None, sizes)) > _MOST_VALUES:
+        raise MiteError(f"A tensor of shape {list(sizes)} is larger than any message.")
+    return sizes
+
+
+def to_array(tensor: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Returns a `TensorProto` as an array; strings as `bytes` with dtype `object`.
+
+    Values may be packed or one by one; a last one may stand for all that follow, where these take
+    no more than 1 MiB. Everything is counted before anything is filled.
+
+    Args:
+        tensor: The `TensorProto`.
+        shape: What `shape_of` gives for it, if that is known.
+
+    Raises:
+        MiteError: If the values are not those of the type and shape.
+
+    Example:
+        >>> three = {"dim": [{"size": 3}]}
+        >>> to_array(TensorProto(dtype=1, float_val=[0.5], tensor_shape=three)).tolist()
         [0.5, 0.5, 0.5]
     """
     if tensor.dtype not in _BY_NUMBER:
         raise MiteError(f"Tensors of type {type_name(tensor.dtype)} are not known here.")
     kind, field = _BY_NUMBER[tensor.dtype]
-    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise MiteError("The shape of a tensor must be known.")
+    shape = shape_of(tensor) if shape is None else shape
     count = math.prod(shape)
-    if tensor.tensor_content and kind is not np.object_:
-        size = np.dtype(kind).itemsize
-        if len(tensor.tensor_content) != count * size:
+    size = np.dtype(kind).itemsize
+    content = b"" if kind is np.object_ else tensor.tensor_content
+    if content:
+        if len(content) != count * size:
             raise MiteError(
                 f"A tensor of shape {list(shape)} has {count * size} bytes; "
-                f"received {len(tensor.tensor_content)}."
+                f"received {len(content)}."
             )
-        return np.frombuffer(tensor.tensor_content, kind).reshape(shape)
-    values = getattr(tensor, field)[:]  # a list, which NumPy takes faster
-    if len(values) > count or (count and not values):
-        raise MiteError(
-            f"A tensor of shape {list(shape)} has {count} values; received {len(values)}."
-        )
+        return np.frombuffer(content, kind).reshape(shape)
+    values = getattr(tensor, field)
+    received = len(values)
+    if received > count or (count and not received):
+        raise MiteError(f"A tensor of shape {list(shape)} has {count} values; received {received}.")
+    if received < count:
+        size += len(values[-1]) if kind is np.object_ else 0
+        if (count - received) * size > _MOST_FILLED:
+            raise MiteError(
+                f"A tensor of shape {list(shape)} has {count} values; received {received}. The "
+                f"last stands for what follows up to {_MOST_FILLED} bytes: send all values."
+            )
     flat = np.empty(count, kind)
-    if count:
-        flat[: len(values)] = values
-        flat[len(values) :] = values[-1]
+    try:
+        for first in range(0, received, _CHUNK):
+            part = values[first : first + _CHUNK]  # a list, which NumPy takes faster
+            flat[first : first + len(part)] = part
+    except OverflowError as error:
+        raise MiteError(f"A tensor of type {type_name(tensor.dtype)}: {error}.") from error
+    if received < count:
+        flat[received:] = values[-1]
     return flat.reshape(shape)

@@ -79,7 +79,7 @@ BROKEN = {
     "text.jpg": (b"A dog runs.\n", "unreadable-image", "it starts with b'A dog runs."),
     "page.jpg": (b"<!DOCTYPE html><html>404</html>", "unreadable-image", "an HTML page"),
     "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\n", "unreadable-image", "lfs"),
-    "bomb.png": (bomb(), "gigantic-image", "60000 x 60000 pixels"),
+    "bomb.png": (bomb(), "gigantic-image", "60000 × 60000 pixels"),
     "moving.gif": (animation("GIF"), "animated-image", "animated (GIF)"),
     "moving.webp": (animation("WEBP"), "animated-image", "animated (WEBP)"),
     "moving.png": (animation("PNG"), "animated-image", "animated (PNG)"),

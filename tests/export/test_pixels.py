@@ -7,7 +7,7 @@ from PIL import Image
 
 from mite_tf.data.images import Preprocessing, decode_image, preprocess
 from mite_tf.errors import MiteError
-from mite_tf.export.pixels import pixels_of
+from mite_tf.export.pixels import pixels_of, resized
 from mite_tf.export.verification.cases import images
 
 HOW = Preprocessing(24, 32)
@@ -35,6 +35,17 @@ def test_agrees_with_the_graph(name):
     assert found.dtype == np.float32
     assert np.abs(found - graph).mean() < 0.01
     assert np.abs(found - graph).max() < 1.01  # rounding of 16 bits
+
+
+@pytest.mark.parametrize("size", [(300, 200), (20, 30), (5, 400), (400, 5)])
+def test_strips_do_not_show(size, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (97, 53, 3), np.uint8)
+    channels = [
+        Image.fromarray(channel.astype(np.float32)) for channel in pixels.transpose(2, 0, 1)
+    ]
+    whole = [each.resize(size[::-1], Image.Resampling.BILINEAR) for each in channels]
+    monkeypatch.setattr("mite_tf.export.pixels._STRIP", 7 * 53)
+    np.testing.assert_allclose(resized(pixels, size), np.stack(whole, -1), atol=1e-4)
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", images()["photo.jpg"][:200]])

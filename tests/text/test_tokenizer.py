@@ -16,6 +16,7 @@ from mite_tf.text import (
     write_vocabulary,
 )
 from mite_tf.text.tokenizer import split_in_graph
+from mite_tf.text.words import beginning
 
 CAPTIONS = [
     "A black dog runs over the snow .",
@@ -210,3 +211,30 @@ def test_errors_name_the_rule():
         WordPieceTokenizer(["dog"])
     with pytest.raises(ValueError, match="max_length=0"):
         WordPieceTokenizer(["[PAD]", "[UNK]"], max_length=0)
+
+
+NASTY = "a dogÉ\n\0\u0301\u0323\u0345\u0344\u200b\u034f\ufeff\u1160ǰΐİ각ᆨ犬ガﾞ🇸\ufe0f.¨ि⃝\ue000ßﷺ"
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.text(NASTY, max_size=4) | st.text(max_size=2), st.integers(1, 200)), max_size=6
+    ),
+    st.integers(1, 3),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_beginning_of_a_text_has_its_first_words(parts, words, lower_case, strip_accents):
+    text = "".join(each * times for each, times in parts)
+    try:
+        cut = beginning([text], words)
+    except MiteError:
+        assume(False)
+    whole, first = split_in_graph([text, cut], lower_case, strip_accents).to_list()
+    assert first[:words] == whole[:words]
+
+
+def test_what_stands_in_a_row_for_no_word_is_squeezed():
+    assert beginning(["a\u200b \u200d", "\n\u3000\tdog"], 2) == "a dog"
+    assert beginning(["a\u200b\u200d\ufeffdog"], 2) == "a\u200bdog"

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from mite_tf.errors import MiteError
+from mite_tf.serving.backends import open_backend
 from mite_tf.serving.backends.onnx import _Words
+from mite_tf.text.words import beginning
+from tests.serving.stubs import close
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,65 @@ def test_words_in_many_spaces(both, caption):
 def test_long_words_and_long_captions(both):
     same(both, ["dog" * 300, "dog " * 300, "é" * 80, "." * 50, ""])
     assert both[1].ids([""]).tolist() == [[0]]
+
+
+NASTY = "a dogé\n\u0301\u0323\u0345\u0344\u200b\u034f\ufeffǰΐ각ᆨ犬ガﾞ🇸\ufe0f.¨ि⃝\ue000ß"
+PARTS = st.lists(st.tuples(st.text(NASTY, min_size=1, max_size=4), st.integers(1, 300)), max_size=6)
+
+
+@settings(deadline=None, max_examples=80)
+@given(PARTS, st.sampled_from([1, 7, 1 << 16]))
+def test_no_more_of_a_long_text_counts(both, parts, piece):
+    text = "".join(each * times for each, times in parts)
+    pieces = (text[start : start + piece] for start in range(0, len(text), piece))
+    try:
+        cut = beginning(pieces, 2)
+    except MiteError:
+        return
+    ids = both[0].encode(text).ids[:2]
+    assert both[0].encode(cut).ids[:2] == ids
+    assert both[1].ids([cut])[0, :2].tolist() == (ids or [0])
+    assert len(cut) <= 9 * 3 * 64
+
+
+ENDLESS = {
+    "one word": "a" * 1_000_000,
+    "words": "a dog runs " * 100_000,
+    "han": "犬" * 1_000_000,
+    "symbols": "\U0001f600" * 1_000_000,
+    "spaces": "a" + " " * 1_000_000 + "dog",
+    "line ends": "a\r\n\t\u2028" + "\r\n\u3000" * 300_000 + "dog",
+    "invisible": "\u200b\ufeff" * 200_000 + "a dog",
+    "nothing": "\u200b \u200d" * 200_000,
+    "all characters": "".join(map(chr, range(0x250, 0xD000))) * 10,
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_text_without_an_end_costs_what_counts_of_it(both, export, name):
+    text = ENDLESS[name]
+    data = np.array([b"a dog", text.encode(), b"red"], object)
+    expected = export.keras.text(["a dog", text[:9000] if name in ALL else text, "red"])
+    for kind in ("onnx", "savedmodel"):
+        backend = open_backend(export.path, "text", kind)
+        assert backend.costs("serving_default", data)  # not on the event loop
+        rows = backend.prepare("serving_default", data)
+        assert max(map(len, rows.values)) <= 9 * 13 * 64
+        close(backend.run(rows), expected)
+
+
+# Of these the graph needs long for the whole.
+ALL = ("all characters",)
+
+
+def test_a_text_of_hardly_any_letters_is_refused(export_folder):
+    backend = open_backend(export_folder, "text")
+    marks = np.array([b"a", ("a" + "\u0301\u0323" * 50_000).encode()], object)
+    with pytest.raises(MiteError, match=r"text\[1\]: has .* marks and signs"):
+        backend.prepare("serving_default", marks)
+    for bad, place in ((b"a" * 70_000 + b"\xff", 70_000), (b"a" * 65_535 + b"\xc3", 65_535)):
+        with pytest.raises(MiteError, match=rf"text\[0\]: not valid UTF-8 at byte {place} \(0x"):
+            backend.prepare("serving_default", np.array([bad], object))
 
 
 def test_other_normalizers(both):

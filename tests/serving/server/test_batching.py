@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -242,6 +243,28 @@ def test_a_failure_is_of_its_batch_alone():
             assert answer == number**2
 
 
+@pytest.mark.parametrize("light_rows", [0, 8])
+def test_a_bad_request_fails_alone(light_rows):
+    def model(rows):
+        if np.isnan(rows.values).any():
+            raise RuntimeError("broken")
+        return square(rows)
+
+    async def ask(batcher):
+        values = [0, 1, float("nan"), 3, 4, float("nan")]
+        answers = [batcher.put(rows(value)) for value in values]
+        return await asyncio.gather(*answers, return_exceptions=True)
+
+    batching = Batching(max_batch_size=8, num_batch_threads=1)
+    answers, calls = run(ask, batching, model, light_rows)
+    for number, answer in enumerate(answers):
+        if number in (2, 5):
+            assert (answer.code.name, str(answer)) == ("INTERNAL", "The model failed: broken")
+        else:
+            assert answer == number**2
+    assert [size for _, size in calls] == [6] + [1] * 6
+
+
 def test_a_caller_who_has_gone_is_left_out():
     go = threading.Event()
 
@@ -252,8 +275,13 @@ def test_a_caller_who_has_gone_is_left_out():
     async def ask(batcher):
         first = batcher.put(rows(1))
         await asyncio.sleep(0.1)
-        gone, stays = batcher.put(rows(2)), batcher.put(rows(3))
+        asked = rows(2)
+        left = weakref.ref(asked.values)
+        gone, stays = batcher.put(asked), batcher.put(rows(3))
+        del asked
         gone.cancel()
+        await asyncio.sleep(0)
+        assert left() is None  # while the model is busy with others
         go.set()
         return await asyncio.gather(first, stays)
 

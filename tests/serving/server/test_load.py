@@ -1,12 +1,19 @@
 """Queues that fill, callers that vanish, requests that fail, and what is counted of them."""
 
+import base64
+import json
+import socket
+import threading
 import time
 
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from mite_tf.serving.backends import backend
 from mite_tf.serving.server import start_server
+from tests.data.test_image_costs import bomb
 from tests.serving.server.under_test import (
     ONE,
     SlowModel,
@@ -88,8 +95,6 @@ def test_a_bad_picture_fails_its_own_request_alone(stubs, export):
         )
         for number in range(20)
     ]
-    import tensorflow as tf
-
     expected = export.keras.images([good])
     for number, call in enumerate(calls):
         if number % 2:
@@ -125,7 +130,75 @@ def test_large_images_are_refused_before_they_are_decoded(export_folder):
         assert (code, "3000 × 2000 pixels; at most 19200" in details) == ("INVALID_ARGUMENT", True)
         pixels = np.zeros((1, 161, 120, 3), np.uint8)
         refused = stubs.refused("image", signature="pixels_uint8", pixels=pixels)
-        assert "Send a smaller" in refused[1]
+        assert "make it smaller" in refused[1]
+
+
+@pytest.fixture
+def held_pictures(monkeypatch):
+    """Holds the decoding of a large picture until it is let go, and tells which were begun."""
+    go, begun = threading.Event(), []
+    decode = backend.pixels_of
+
+    def held(data, *how):
+        if len(data) > 10_000:
+            begun.append(len(data))
+            go.wait(30)
+        return decode(data, *how)
+
+    monkeypatch.setattr(backend, "pixels_of", held)
+    return go, begun
+
+
+def test_a_small_picture_never_waits_for_a_large_one(export_folder, held_pictures):
+    """Nor is a picture decoded for a caller who has gone, or anything of one that is too thin."""
+    go, begun = held_pictures
+    large, small = bomb(4000, 4001), images()["photo.jpg"]
+    with start_server(export_folder) as running, stubs_of(running.port) as stubs:
+        asked = stubs.request("image", image_bytes=[large] * 4)
+        calls = [stubs.prediction.Predict.future(asked, timeout=1) for _ in range(3)]
+        wait_until(lambda: begun)
+        for _ in range(3):
+            assert stubs.embed("image", image_bytes=[small] * 2).shape == (2, 16)
+        assert all(call.exception().code().name == "DEADLINE_EXCEEDED" for call in calls)
+        go.set()
+        assert stubs.embed("image", image_bytes=[large]).shape == (1, 16)
+        assert len(begun) == 2  # the one that was under way, and the last
+        code, details = stubs.refused("image", image_bytes=[small, bomb(31, 5000)])
+        assert code == "INVALID_ARGUMENT"
+        assert "image_bytes[1]: " in details
+        assert "31 × 5000 pixels" in details
+
+
+def test_no_picture_is_decoded_for_a_rest_caller_who_has_gone(export_folder, held_pictures):
+    go, begun = held_pictures
+    row = {"b64": base64.b64encode(bomb(4000, 4001)).decode()}
+    body = json.dumps({"instances": [row] * 4}).encode()
+    head = (
+        f"POST /v1/models/image:predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with start_server(export_folder) as running:
+        with socket.create_connection(("127.0.0.1", running.http_port)) as caller:
+            caller.sendall(head.encode() + body)
+            wait_until(lambda: begun)
+        wait_until(lambda: metrics(running).get(COUNT % ("image", "CANCELLED")) == 1)
+        go.set()
+    assert len(begun) == 1
+
+
+def test_pictures_wait_for_room(export_folder, monkeypatch):
+    monkeypatch.setattr("mite_tf.serving.server.lanes._ROOM", 3 * 12 * 32 * 32)
+    data = [images()["photo.jpg"]] * 2
+    with start_server(export_folder) as running, stubs_of(running.port) as stubs:
+        expected = stubs.embed("image", image_bytes=data)
+        asked = stubs.request("image", image_bytes=data)
+        calls = [stubs.prediction.Predict.future(asked, timeout=30) for _ in range(20)]
+        for call in calls[::3]:
+            call.cancel()
+        for number, call in enumerate(calls):
+            if number % 3:
+                close(tf.make_ndarray(call.result().outputs["embedding"]), expected)
+        # More than there is room for, alone.
+        assert stubs.embed("image", image_bytes=data * 3).shape == (6, 16)
 
 
 def test_large_messages_are_refused(export_folder):

@@ -139,11 +139,37 @@ PREDICT = "/v1/models/text:predict"
         (PREDICT, {"signature_name": "token_ids", "instances": [[True]]}, 400, "type: int32"),
         (PREDICT, {"signature_name": "token_ids", "instances": [[1 << 40]]}, 400, "type: int32"),
         ("/v1/models/image:predict", {"instances": ["a"]}, 400, "image_bytes[0]: The bytes"),
+        ("/v1/models/text/versions/" + "9" * 5000, None, 400, "Failed to convert version"),
+        ("/v1/models/text/versions/%D9%A1", None, 400, "Malformed request"),
+        ("/v1/models/%ed%a0%80", None, 404, "Could not find any versions of model"),
+        (PREDICT, b'{"instances": ["a"], "instances": ["b"]}', 400, "named twice"),
+        (PREDICT, '{"instances": ["a"]}'.encode("utf-16"), 400, "JSON Parse error: 'utf-8'"),
+        (PREDICT, b'\xef\xbb\xbf{"instances": ["a"]}', 400, "Unexpected UTF-8 BOM"),
+        (PREDICT, b'{"instances": ["a"], "signature_name": "\\ud800"}', 400, '"\\ud800" not found'),
+        (PREDICT, b'{"instances": [{"\\ud800": "a"}]}', 400, "named input: \\ud800"),
+        (PREDICT, b'{"instances": [{"b64": "\\ud800"}]}', 400, "Unable to base64 decode"),
+        (PREDICT, {"instances": [{"e" * 20_000: 1}]}, 400, "key: eee"),
+        (PREDICT, b'{"instances": [' + b"[]," * 600_000 + b"[]]}", 400, "more than 524288 lists"),
+        (PREDICT, b'{"instances": [' + b"1," * 2_100_000 + b"1]}", 400, "2097152 values"),
+        (PREDICT, {"instances": [1] * 500_000}, 400, "Task size 500000 is larger"),
+        *(
+            ("/v1/models/image:predict",
+             b'{"signature_name": "pixels", "inputs": [[[[1, 2, %s]]]]}' % number, 400, message)
+            for number, message in (
+                (b"NaN", "NaN is no number"), (b"-Infinity", "-Infinity is no number"),
+                (b"1e39", "type: float"), (b"-1e999", "type: float"), (b"9" * 400, "type: float"),
+                (b"9" * 401, "an integer of 401 digits"), (b"true", "type: float"),
+                (b"3e38", "the embedding is not finite"),
+            )
+        ),
+        ("/v1/models/image:predict",
+         {"signature_name": "pixels_uint8", "inputs": [[[[1, 2, 256]]]]}, 400, "type: uint8"),
     ],
 )  # fmt: skip
 def test_statuses_are_those_of_tensorflow_serving(rest, path, body, status, message):
     code, error = rest(path, body)
     assert (code, message in error) == (status, True), error
+    assert len(error.encode()) <= 1024
 
 
 def test_lists_in_lists_in_lists(rest):

@@ -1,15 +1,20 @@
 """Encryption, with certificates made here."""
 
 import json
+import os
+import socket
 import ssl
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 
 import grpc
 import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.server import TLS, start_server
+from mite_tf.serving.server import TLS, ServerOptions, http_connections, start_server
 from tests.serving.certificates import write_certificates
 from tests.serving.stubs import close, stubs_of
 
@@ -66,11 +71,64 @@ def test_tls(export, pki, mutual):
             urllib.request.urlopen(f"http://localhost:{running.http_port}/v1/models/text")
 
 
-@pytest.mark.parametrize("name", ["cert", "key"])
-def test_unreadable_certificates_are_told(export_folder, pki, tmp_path, name):
-    paths = {"cert": pki[0] / "localhost.pem", "key": pki[0] / "localhost.key"}
-    with pytest.raises(MiteError, match="cannot be read"):
-        start_server(export_folder, tls=TLS(**paths | {name: tmp_path / "none.pem"}))
-    (tmp_path / "bad.pem").write_text("nonsense")
-    with pytest.raises(MiteError):
-        start_server(export_folder, tls=TLS(**paths | {name: tmp_path / "bad.pem"}))
+@pytest.fixture
+def odd(pki, tmp_path):
+    """Files that cannot be used: by name, with what the message says."""
+    key = serialization.load_pem_private_key((pki[0] / "localhost.key").read_bytes(), None)
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    (tmp_path / "encrypted.key").write_bytes(encrypted)
+    expired = trustme.CA().issue_cert("localhost", not_after=datetime(2020, 1, 1, tzinfo=UTC))
+    expired.private_key_and_cert_chain_pem.write_to_path(tmp_path / "expired.pem")
+    (tmp_path / "text.pem").write_text("nonsense")
+    (tmp_path / "empty.pem").write_text("")
+    (tmp_path / "cut.pem").write_bytes((pki[0] / "localhost.pem").read_bytes()[:200])
+    (tmp_path / "cut.pem").open("a").write("\n-----END CERTIFICATE-----\n")
+    (tmp_path / "folder.pem").mkdir()
+    os.mkfifo(tmp_path / "pipe.pem")
+    return tmp_path
+
+
+CERT, KEY, ANY = {"cert"}, {"key"}, {"cert", "key", "client_ca"}
+
+
+@pytest.mark.parametrize(
+    ("name", "places", "told"),
+    [
+        ("none.pem", ANY, "none.pem: cannot be read: No such file"),
+        ("text.pem", ANY, "text.pem: holds no"),
+        ("empty.pem", ANY, "empty.pem: holds no"),
+        ("folder.pem", ANY, "folder.pem: cannot be read: it is no file"),
+        ("pipe.pem", ANY, "pipe.pem: cannot be read: it is no file"),
+        ("cut.pem", {"cert", "client_ca"}, "cut.pem"),
+        ("encrypted.key", KEY, "encrypted.key: is encrypted"),
+        ("../other/client.key", KEY, "is not the key of"),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_told(pki, odd, name, places, told):
+    path = pki[1] / "client.key" if "other" in name else odd / name
+    good = {"cert": pki[0] / "localhost.pem", "key": pki[0] / "localhost.key"}
+    for place in places:
+        with pytest.raises(MiteError, match=told) as found:
+            ServerOptions(export=odd, tls=TLS(**good | {place: path}))
+        assert "\n" not in str(found.value)
+
+
+def test_a_certificate_of_yesterday_is_told(odd):
+    expired = odd / "expired.pem"
+    with pytest.raises(MiteError, match=r"expired.pem: cannot be used: certificate has expired"):
+        start_server(odd, tls=TLS(cert=expired, key=expired))
+
+
+def test_a_handshake_that_never_ends_is_ended(export_folder, pki, monkeypatch):
+    monkeypatch.setattr(http_connections, "HEAD_SECONDS", 0.3)
+    tls = TLS(cert=pki[0] / "localhost.pem", key=pki[0] / "localhost.key")
+    with start_server(export_folder, tls=tls) as running:
+        connection = socket.create_connection(("127.0.0.1", running.http_port))
+        connection.settimeout(5)
+        connection.send(b"\x16\x03\x01")
+        assert connection.recv(100) == b""
+        connection.close()

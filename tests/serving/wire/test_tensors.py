@@ -62,11 +62,63 @@ def test_a_last_value_stands_for_the_rest():
         (TensorProto(dtype=8), "type complex64"),
         (TensorProto(dtype=1, tensor_shape={"unknown_rank": True}), "must be known"),
         (TensorProto(dtype=1, tensor_shape={"dim": [{"size": -1}]}), "must be known"),
+        (TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1}] * 33}), "33 dimensions"),
+        (TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1 << 62}] * 2}), "than any message"),
+        (TensorProto(dtype=1, tensor_shape={"dim": [{}, {"size": 1 << 62}]}), "than any message"),
+        (TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1 << 19}]}, float_val=[1]),
+         "The last stands"),
+        (TensorProto(dtype=7, tensor_shape={"dim": [{"size": 9}]}, string_val=[b"a" * (1 << 17)]),
+         "The last stands"),
+        (TensorProto(dtype=1, int_val=[1]), "received 0"),
+        (TensorProto(dtype=7, tensor_content=b"a"), "received 0"),
+        (TensorProto(dtype=4, int_val=[300]), "uint8: Python integer 300 out of bounds"),
+        (TensorProto(dtype=4, int_val=[-1]), "uint8: Python integer -1 out of bounds"),
+        (TensorProto(dtype=6, int_val=[128]), "int8: "),
+        (TensorProto(dtype=5, int_val=[1 << 15]), "int16: "),
     ],
-)
+)  # fmt: skip
 def test_nonsense_is_refused(tensor, message):
     with pytest.raises(MiteError, match=message):
         to_array(tensor)
+
+
+SIZES = st.one_of(st.integers(-1, 4), st.sampled_from([1 << 16, 1 << 31, (1 << 63) - 1]))
+INTEGERS = st.lists(st.one_of(st.integers(-2, 300), st.integers(-(1 << 31), (1 << 31) - 1)))
+FLOATS = st.lists(st.floats(width=32))
+FIELDS = {
+    "tensor_content": st.binary(max_size=48),
+    "half_val": INTEGERS,
+    "float_val": FLOATS,
+    "double_val": FLOATS,
+    "int_val": INTEGERS,
+    "int64_val": INTEGERS,
+    "bool_val": st.lists(st.booleans()),
+    "string_val": st.lists(st.binary(), max_size=4),
+    "scomplex_val": FLOATS,
+    "resource_handle_val": st.lists(st.just({"name": "a"})),
+    "version_number": st.integers(0, 9),
+}
+SOME = st.fixed_dictionaries({}, optional=FIELDS)
+
+
+@given(st.integers(0, 25), st.lists(SIZES, max_size=5), st.booleans(), SOME)
+def test_a_tensor_is_what_numpy_makes_of_it_or_refused(dtype, dims, unknown, values):
+    shape = {"dim": [{"size": size} for size in dims], "unknown_rank": unknown}
+    tensor = TensorProto(dtype=dtype, tensor_shape=shape, **values)
+    try:
+        array = to_array(tensor)
+    except MiteError:
+        return
+    assert list(array.shape) == dims
+    assert array.nbytes <= 8 * tensor.ByteSize() + (1 << 20)
+    if array.dtype != object and tensor.tensor_content:
+        assert array.tobytes() == tensor.tensor_content
+    elif array.size:
+        field = {"f4": "float_val", "f8": "double_val", "i8": "int64_val", "b1": "bool_val",
+                 "O8": "string_val"}.get(array.dtype.str[1:], "int_val")  # fmt: skip
+        sent = list(getattr(tensor, field))
+        expected = np.array(sent + sent[-1:] * (array.size - len(sent)), array.dtype)
+        np.testing.assert_array_equal(array.ravel(), expected)
 
 
 def test_names_are_those_of_tensorflow():

@@ -1,0 +1,192 @@
+"""What is being received: how much at a time, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from resource import getpagesize
+from typing import Any
+
+import grpc
+
+from mite_tf.serving.server.outcomes import Refusal, stopping
+
+# A request must be whole after so many seconds; when the server stops, after so many more.
+RECEIVE_SECONDS, _AT_STOP = 30.0, 1.0
+# Requests of the largest size for which there is room. Each is there twice for a moment, as the
+# message and as what is read from it; with them and a small model a process stays below 1 GB.
+_LARGEST = 2
+# Smaller ones are not refused: the queue bounds their rows.
+_LIGHT = 1 << 16
+# Messages that are not there within so many seconds are slow. So often they are looked at; so many
+# more may begin until then; so many may be slow. What was freed is given back at most so often.
+_AT_ONCE, _LOOK, _FRESH, _SLOW, _TRIM = 0.05, 0.05, 8, 1000, 0.25
+
+
+# no example: it lives on the event loop of a server; see `start_server`.
+class Intake:
+    """Room for the requests of both sides; lives on the event loop.
+
+    A body of HTTP says how large it is before it comes, or is counted as it comes. A message of
+    gRPC is known only when it is whole. So few are begun at a time, and those that take their time
+    are bounded by what the process holds: when it has grown by the whole room, only as many go on
+    as would fit if each were of the largest size, the oldest first.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._room = _LARGEST * most_bytes
+        self._taken = 0
+        self._closed = False
+        self._bodies: set[asyncio.Timeout] = set()
+        # Calls of which a message is awaited, with the time since when.
+        self._calls: dict[Any, float] = {}
+        self._most_calls = _FRESH
+        self._turns: deque[asyncio.Future[None]] = deque()
+        self._ended: dict[Any, asyncio.Task[None]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._trimmed = 0.0
+        self._at_rest = _resident()
+
+    @contextmanager
+    def held(self) -> Iterator[Callable[[int], None]]:
+        """Gives a function that counts bytes as held until the block ends, or refuses them."""
+        held = 0
+
+        def take(size: int) -> None:
+            nonlocal held
+            if held + size > _LIGHT and self._taken + size > self._room:
+                raise Refusal(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"Requests of {self._taken} bytes are under way, and {size} more do not fit "
+                    f"into {self._room}. Try again later, or send less in a request.",
+                )
+            held += size
+            self._taken += size
+
+        try:
+            yield take
+        finally:
+            self._taken -= held
+
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Ends the block, which receives a body of HTTP, when it takes too long."""
+        try:
+            async with asyncio.timeout(self._seconds) as timeout:
+                self._bodies.add(timeout)
+                try:
+                    yield
+                finally:
+                    self._bodies.discard(timeout)
+        except TimeoutError as error:
+            raise self._too_late() from error
+
+    async def read(self, context: grpc.aio.ServicerContext) -> Any:
+        """Returns the next message of a call of gRPC as bytes, or `grpc.aio.EOF`.
+
+        Raises what `abort` raises if the call is ended meanwhile.
+        """
+        if self._timer is None:
+            self._timer = self._loop.call_later(_LOOK, self._look)
+        while len(self._calls) >= self._most_calls:
+            turn = self._loop.create_future()
+            self._turns.append(turn)
+            await turn
+        self._calls[context] = self._loop.time()
+        try:
+            data = await context.read()
+        finally:
+            self._calls.pop(context, None)
+            ended = self._ended.pop(context, None)
+            self._let_in(1)
+        if ended is not None:  # in the moment in which the message was whole
+            await ended
+        return data
+
+    def _let_in(self, count: int) -> None:
+        while count > 0 and self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                count -= 1
+
+    def close(self) -> None:
+        """Ends what is not received whole within a second from now."""
+        self._closed = True
+        soon = self._loop.time() + self._seconds
+        for timeout in self._bodies:
+            timeout.reschedule(soon)
+        for context in self._calls:
+            self._calls[context] = soon - self._seconds
+
+    @property
+    def _seconds(self) -> float:
+        return _AT_STOP if self._closed else RECEIVE_SECONDS
+
+    def _too_late(self) -> Refusal:
+        if self._closed:
+            return stopping()
+        return Refusal(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            f"The request was not received whole within {RECEIVE_SECONDS:g} seconds. Send less in "
+            "a request, or faster.",
+        )
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        slow = []
+        for context, since in list(self._calls.items()):
+            if now - since > self._seconds:
+                self._end(context, self._too_late())
+            elif now - since > _AT_ONCE:
+                slow.append(context)
+        fit = _SLOW
+        if not self._is_roomy(now):
+            fit = max(1, (self._room - self._taken) // self._most)
+        elif not self._calls and not self._taken:
+            self._at_rest = _resident()
+        text = "The server receives too much at once. Try again later, or send less at a time."
+        for context in slow[fit:]:
+            self._end(context, Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
+        kept = min(len(slow), fit)
+        self._most_calls = _FRESH + (2 * kept if fit == _SLOW else kept)
+        self._let_in(self._most_calls - len(self._calls))
+        busy = self._calls or self._turns
+        self._timer = self._loop.call_later(_LOOK, self._look) if busy else None
+
+    def _is_roomy(self, now: float) -> bool:
+        """Returns whether the process has not grown by the whole room; gives back what is free."""
+        if _resident() - self._at_rest < self._room:
+            return True
+        if now - self._trimmed > _TRIM:
+            self._trimmed = now
+            _give_back()
+        return _resident() - self._at_rest < self._room
+
+    def _end(self, context: Any, refusal: Refusal) -> None:
+        # Not by cancelling the one who reads: gRPC would write to what is freed by then.
+        del self._calls[context]
+        abort = context.abort(refusal.code, str(refusal))
+        self._ended[context] = task = self._loop.create_task(abort)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _give_back() -> None:
+    """Returns free memory to the system, where its C library can: it keeps pieces of messages."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _resident() -> int:
+    """Returns the bytes of memory that this process holds; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize()
+    except OSError:
+        return 0
