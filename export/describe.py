@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,9 +13,9 @@ import tensorflow as tf
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mite_tf.data.feature_cache import fingerprint_of_model
-from mite_tf.data.images import Preprocessing
 from mite_tf.encoders import Encoders
 from mite_tf.evaluation import against_chance
+from mite_tf.export.claims import space_of
 from mite_tf.export.manifest import ExportedFrom, Manifest
 from mite_tf.export.signatures import signatures_of
 from mite_tf.files import write_text
@@ -25,7 +23,6 @@ from mite_tf.models import backbone_warnings
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
              "tokenizers", "numpy")  # fmt: skip
-_IGNORED = ("orientation", "ignored")
 
 
 def describe(
@@ -119,23 +116,14 @@ def embedding_space(encoders: Encoders) -> str:
 
     The form does not matter: SavedModel, ONNX and int8 of one export share a space.
     """
-    tokenizer = encoders.tokenizer
-    whole = {
-        "image": fingerprint_of_model(encoders.image_encoder),
-        "text": fingerprint_of_model(encoders.text_encoder),
-        "preprocessing": encoders.preprocessing and _deciding(encoders.preprocessing),
-        "vocabulary": tokenizer.vocabulary,
-        "max_length": tokenizer.max_length,
-        "lower_case": tokenizer.lower_case,
-        "strip_accents": tokenizer.strip_accents,
-    }
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
-
-
-def _deciding(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Without an orientation that is ignored, which earlier versions did without saying so."""
-    values = preprocessing.to_dict()
-    return {key: value for key, value in values.items() if (key, value) != _IGNORED}
+    tokenizer, preprocessing = encoders.tokenizer, encoders.preprocessing
+    return space_of(
+        image=fingerprint_of_model(encoders.image_encoder),
+        text=fingerprint_of_model(encoders.text_encoder),
+        preprocessing=None if preprocessing is None else preprocessing.to_dict(),
+        tokenizer=vars(tokenizer),
+        vocabulary=tokenizer.vocabulary,
+    )
 
 
 def write_model_card(path: Path, manifest: Manifest) -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from mite_tf.errors import MiteError
-from mite_tf.files import write_text
+from mite_tf.export.schema import faults_of
+from mite_tf.files import is_hidden, write_text
 from mite_tf.recognition import wrong_kind
 
 MANIFEST = "manifest.json"
+# Folders that are no part of the version that is read; see `versions.py`.
+VERSIONS, CURRENT, SETTINGS = "versions", "current", "tf_serving"
 # Changes when a reader of older manifests would misunderstand.
 _FORMAT = 1
+# A manifest takes some ten thousand bytes; a file that is read as a whole, as protobuf allows.
+_MOST_OF_MANIFEST, _MOST = 1 << 24, 1 << 31
+# What an operator may put into a SavedModel for TensorFlow Serving.
+_OF_OPERATORS = "batching_params.pbtxt"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +87,101 @@ class Manifest:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: str | Path) -> None:
-        """Writes `manifest.json` into a folder."""
-        text = json.dumps({"mite_tf_export": _FORMAT, **asdict(self)}, indent=2, ensure_ascii=False)
+        """Writes `manifest.json` into a folder; null stands for what is not a finite number."""
+        values = json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
+        text = json.dumps({"mite_tf_export": _FORMAT, **values}, indent=2, ensure_ascii=False)
         write_text(Path(folder) / MANIFEST, f"{text}\n")
 
 
+class Version(NamedTuple):
+    """One version of an export: all its files, also when a newer one comes meanwhile.
+
+    Attributes:
+        folder: The export folder, without links.
+        root: The folder in it where the files of this version lie, but for its SavedModels.
+        manifest: What the version says of itself.
+    """
+
+    folder: Path
+    root: Path
+    manifest: Manifest
+
+    def path(self, name: str) -> Path:
+        """Returns the path of a file or folder, without links.
+
+        Raises:
+            MiteError: If a link leads out of the export.
+        """
+        place = self.folder if name.startswith("savedmodel/") else self.root
+        path = Path(os.path.realpath(place / name))
+        if not path.is_relative_to(self.folder):
+            raise MiteError(f"{self.folder}: {name} leads out of the folder.")
+        return path
+
+    def read(self, name: str) -> bytes:
+        """Returns what is in a file.
+
+        Raises:
+            MiteError: If it is missing, or not the file that was exported.
+        """
+        path, exported = self.path(name), self.manifest.files[name]
+        other = MiteError(f"{path}: not the file that was exported. {_AGAIN}")
+        if path.is_file() and path.stat().st_size != exported["bytes"]:
+            raise other
+        data = _content(path, _MOST)
+        if hashlib.sha256(data).hexdigest() != exported["sha256"]:
+            raise other
+        return data
+
+    def check(self, prefix: str = "") -> None:
+        """Compares hashes and names of all files that begin so with the manifest.
+
+        SavedModels of other versions may lie beside, and hidden files.
+
+        Raises:
+            MiteError: If files are missing, are others, or are there besides; the first are named.
+        """
+        names = [name for name in self.manifest.files if name.startswith(prefix)]
+        missing = [name for name in names if not self.path(name).is_file()]
+        changed = [name for name in names if name not in missing and not self._is_exported(name)]
+        extra = [
+            name
+            for name in sorted({*self._found(prefix)} - {*names, MANIFEST})
+            if not any(each.startswith(f"{name}/") for each in names)  # a link to a folder
+        ]
+        problems = [
+            *_told("missing", missing),
+            *_told("not the file that was exported", changed),
+            *_told("not of this export", extra),
+        ]
+        if problems:
+            again = f" {_AGAIN}" if missing or changed else " Take away what is not of the export."
+            raise MiteError(
+                f"{self.folder}: does not match its manifest. {' '.join(problems)}{again}"
+            )
+
+    def _is_exported(self, name: str) -> bool:
+        path, exported = self.path(name), self.manifest.files[name]
+        return path.stat().st_size == exported["bytes"] and _hash(path) == exported["sha256"]
+
+    def _found(self, prefix: str) -> Iterator[str]:
+        """Names of all that lies where readers look, but hidden files and links to nothing."""
+        for name in _names_in(self.root, prefix):
+            if not name.startswith("savedmodel/"):
+                yield name
+        beside = (SETTINGS,) if self.root != self.folder else ()  # a copy, for operators
+        for name in _names_in(self.folder, prefix):
+            first, _, rest = name.partition("/")
+            other = first == "savedmodel" and rest.split("/")[1:2] != [str(self.manifest.version)]
+            if not other and first not in beside and not name.endswith(f"/{_OF_OPERATORS}"):
+                yield name
+
+
+_AGAIN = "Copy the folder again, or export the run again."
+
+
 def read_manifest(folder: str | Path) -> Manifest:
-    """Reads the manifest of an export folder.
+    """Reads the manifest of an export folder; each value of it is in its range.
 
     Raises:
         MiteError: If the folder is no export, or one of a later version of this package.
@@ -96,31 +191,63 @@ def read_manifest(folder: str | Path) -> Manifest:
         Traceback (most recent call last):
         mite_tf.errors.MiteError: nowhere: no such folder. Make an export with `mite export`.
     """
-    folder = Path(folder)
+    return read_version(folder).manifest
+
+
+def read_version(folder: str | Path) -> Version:
+    """Reads the manifest of an export folder, and where the files of that version lie.
+
+    Raises:
+        MiteError: As `read_manifest`.
+    """
+    given = Path(folder)
     make = "Make an export with `mite export`."
-    if not folder.exists():
-        raise MiteError(f"{folder}: no such folder. {make}")
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise wrong_kind(folder, f"no export: it holds no {MANIFEST}", make)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        if not given.exists():
+            raise MiteError(f"{given}: no such folder. {make}")
+        folder = Path(os.path.realpath(given))
+        path = Path(os.path.realpath(folder / MANIFEST))
+        if not path.is_file():
+            raise wrong_kind(given, f"no export: it holds no {MANIFEST}", make)
+    except OSError as error:
+        raise MiteError(f"{given}: cannot be read: {error.strerror}.") from error
+    if not path.is_relative_to(folder):
+        raise MiteError(f"{given}: {MANIFEST} leads out of the folder.")
+    try:
+        values = json.loads(_content(path, _MOST_OF_MANIFEST), parse_constant=_no_number)
         kind = values.pop("mite_tf_export")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except MiteError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MiteError(f"{path}: not a manifest of `mite export`: {error!r}") from error
-    if kind != _FORMAT:
-        raise MiteError(f"{path}: of format {kind}; this version of mite_tf reads {_FORMAT}.")
-    try:
-        manifest = TypeAdapter(Manifest).validate_python(values)  # entries not known are left out
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        raise MiteError(f"{path}: not a manifest of `mite export`: {'; '.join(wrong)}.") from error
-    outside = [
-        name for name in manifest.files if name.startswith("/") or ".." in PurePosixPath(name).parts
-    ]
-    if outside:
-        raise MiteError(f"{path}: names files outside of the export: {', '.join(outside)}.")
-    return manifest
+    if type(kind) is not int or kind != _FORMAT:
+        raise MiteError(f"{path}: of format {kind!r:.20}; this version of mite_tf reads {_FORMAT}.")
+    if faults := faults_of(values):
+        more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+        told = f"{'; '.join(faults[:3])}{more}"
+        raise MiteError(f"{path}: not a manifest of `mite export`: {told}.")
+    names = {each.name for each in fields(Manifest)} & values.keys()  # others are left out
+    manifest = Manifest(**{name: values[name] for name in names})
+    return Version(folder, path.parent, manifest)
+
+
+def of_one_version(folder: str | Path, read: Callable[[Version], _T]) -> _T:
+    """Returns what `read` makes of an export, all of it of one version.
+
+    If it fails while another export takes the place of the version, it is called with the new one.
+
+    Raises:
+        MiteError: As `read_manifest`, and what `read` raises.
+    """
+    version = read_version(folder)
+    while True:
+        try:
+            return read(version)
+        except (MiteError, OSError):  # a file may be gone that was there
+            newer = read_version(folder)
+            if newer == version:
+                raise
+            version = newer
 
 
 def describe_files(folder: str | Path) -> dict[str, dict[str, Any]]:
@@ -134,35 +261,43 @@ def describe_files(folder: str | Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def check_files(folder: str | Path, files: dict[str, dict[str, Any]]) -> None:
-    """Compares a folder with its `Manifest.files`; other SavedModels may lie beside.
+def _names_in(folder: Path, prefix: str) -> Iterator[str]:
+    """Relative names of files and links in a folder, but hidden ones and other versions."""
+    for parent, folders, files in os.walk(folder / prefix):
+        place = Path(parent)
+        beside = (VERSIONS, CURRENT, "lost+found") if place == folder else ()
+        folders[:] = [name for name in folders if name not in beside and not is_hidden(name)]
+        links = [name for name in folders if (place / name).is_symlink()]
+        for name in (*files, *links):
+            if not is_hidden(name) and name not in beside and not _leads_nowhere(place / name):
+                yield (place / name).relative_to(folder).as_posix()
 
-    Raises:
-        MiteError: If files are missing or others than those that were exported; all are named.
-    """
-    folder = Path(folder)
-    missing = [name for name in files if not (folder / name).is_file()]
-    changed = [
-        name
-        for name, expected in files.items()
-        if name not in missing
-        and (
-            (folder / name).stat().st_size != expected["bytes"]
-            or _hash(folder / name) != expected["sha256"]
-        )
-    ]
-    problems = _told("missing", missing) + _told("not the file that was exported", changed)
-    if problems:
-        raise MiteError(
-            f"{folder}: does not match its manifest. {' '.join(problems)} Copy the folder again, "
-            "or export the run again."
-        )
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not os.path.exists(path)  # noqa: PTH110 (of any error)
 
 
 def _told(what: str, names: Iterable[str]) -> list[str]:
     names = list(names)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return [f"{what.capitalize()}: {', '.join(names[:3])}{more}."] if names else []
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _content(path: Path, most: int) -> bytes:
+    """Reads a regular file; a pipe would be waited for."""
+    try:
+        if not path.is_file():
+            missing = "is missing" if not path.exists() else "is no file"
+            raise MiteError(f"{path}: {missing}. {_AGAIN}")
+        if path.stat().st_size > most:
+            raise MiteError(f"{path}: has more than the {most >> 20} MiB that are read. {_AGAIN}")
+        return path.read_bytes()
+    except OSError as error:
+        raise MiteError(f"{path}: cannot be read: {error.strerror}.") from error
 
 
 def _hash(path: Path) -> str:

@@ -13,6 +13,7 @@ from mite_tf.errors import MiteError
 from mite_tf.export.formats import refuse_pattern
 
 Embed = Callable[[Any], np.ndarray]
+_TYPES = {"float": "float32"}  # ONNX Runtime's names of types, where NumPy's differ
 
 
 class SavedModel:
@@ -27,6 +28,14 @@ class SavedModel:
             self._model = tf.saved_model.load(str(folder))
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise MiteError(f"{folder}: not a readable SavedModel: {error}") from error
+
+    def signatures(self) -> dict[str, dict[str, Any]]:
+        """Returns input, shape and type of each signature, as a manifest has them."""
+        return {
+            signature: {"input": name, "shape": each.shape.as_list(), "dtype": each.dtype.name}
+            for signature, function in self._model.signatures.items()
+            for name, each in function.structured_input_signature[1].items()
+        }
 
     def embed(self, inputs: Any, signature: str = "serving_default") -> np.ndarray:
         """Calls a signature with one array or list; returns float32 `[N, D]`."""
@@ -76,6 +85,12 @@ class OnnxEncoder:
         except Exception as error:  # onnxruntime has one class for each kind, without a base
             raise MiteError(f"{path}: onnxruntime cannot load it: {error}") from error
         [self._input] = self._session.get_inputs()
+
+    def input(self) -> dict[str, Any]:
+        """Returns name, shape and type of what it takes, as a manifest has them."""
+        shape = [size if isinstance(size, int) else None for size in self._input.shape]
+        dtype = self._input.type.removeprefix("tensor(").removesuffix(")")
+        return {"input": self._input.name, "shape": shape, "dtype": _TYPES.get(dtype, dtype)}
 
     def embed(self, inputs: np.ndarray) -> np.ndarray:
         """Embeds token ids, pixels or features; returns float32 `[N, D]`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,9 +26,16 @@ from mite_tf.export.recall import image_batches, measure_recall
 from mite_tf.export.savedmodel import write_savedmodels
 from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
 from mite_tf.export.verification.golden import write_golden
-from mite_tf.export.versions import next_version, published_when_whole
+from mite_tf.export.versions import published_when_whole
 from mite_tf.progress import say as say_line
 
+# `mite`, which ends with the process that has started it: then its standard input does.
+_VERIFY = """
+import os, sys, threading
+threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
+from mite_tf.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 # Enough that the ranges of activations have settled.
 _CALIBRATION_IMAGES = 128
 
@@ -47,9 +55,9 @@ def export(
 ) -> Manifest:
     """Writes encoders for use without the training code, and verifies them.
 
-    A second export into the same folder makes version 2 of the SavedModels beside version 1 and
-    replaces everything else. The folder shows nothing of an export before it is verified, and
-    nothing of one that fails.
+    A second export into the same folder makes version 2 beside version 1, and one rename makes all
+    readers see it. The folder shows nothing of an export before it is verified, and nothing of one
+    that fails. An export that finds another one at work in its folder waits for it.
 
     Args:
         encoders: The encoders, such as `Encoders.of(model, tokenizer)` of a trained model.
@@ -85,15 +93,14 @@ def export(
     check_formats(formats, int8=int8)
     out = Path(out)
     if "savedmodel" in formats:
-        refuse_pattern(out.absolute())
-    number = next_version(out)
+        refuse_pattern(os.path.realpath(out))
     if int8 and table is None:
         raise MiteError("int8 is calibrated with images: give table=, captioned images.")
     measured = table.split(split) if "onnx" in formats and table is not None else None
     if measured is not None and encoders.preprocessing is None and features is None:
         raise MiteError("These encoders start at features: give features= of the table's images.")
     say = (lambda _: None) if quiet else say_line
-    with published_when_whole(out) as folder:
+    with published_when_whole(out, say=say) as (folder, number):
         say("Writing the tokenizer and the cases to verify with")
         tokenizer_json(encoders.tokenizer).save(str(folder / "tokenizer.json"))
         captions = [] if table is None else table.captions
@@ -135,7 +142,7 @@ def export(
         manifest = replace(manifest, verification=_verify(folder))
         write_model_card(folder / "MODEL_CARD.md", manifest)
         replace(manifest, files=describe_files(folder)).write(folder)
-    return read_manifest(out)
+        return read_manifest(folder)
 
 
 def _told(table: CaptionedImages) -> dict[str, Any]:
@@ -155,18 +162,24 @@ def _calibration(encoders: Encoders, table: CaptionedImages) -> Iterator[np.ndar
 
 def _verify(folder: Path) -> dict[str, Any]:
     """Runs `mite verify` in a process of its own, which knows nothing of Keras or the training."""
-    with tempfile.TemporaryDirectory() as other:
-        result = Path(other) / "checks.json"
-        done = subprocess.run(
-            [sys.executable, "-m", "mite_tf.cli", "verify", folder, "--json", result],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            failed = "failed its verification" if done.returncode == 1 else "cannot be verified"
-            raise MiteError(
-                f"The export {failed} and was removed.\n"
-                + done.stderr.removeprefix("mite: ").strip()
+    read, write = os.pipe()
+    try:
+        with tempfile.TemporaryDirectory() as other:
+            result = Path(other) / "checks.json"
+            done = subprocess.run(
+                [sys.executable, "-c", _VERIFY, "verify", folder, "--json", result],
+                stdin=read,
+                capture_output=True,
+                text=True,
+                check=False,
             )
-        return json.loads(result.read_text(encoding="utf-8"))
+            if done.returncode:
+                failed = "failed its verification" if done.returncode == 1 else "cannot be verified"
+                raise MiteError(
+                    f"The export {failed} and was removed.\n"
+                    + done.stderr.removeprefix("mite: ").strip()
+                )
+            return json.loads(result.read_text(encoding="utf-8"))
+    finally:
+        os.close(read)
+        os.close(write)

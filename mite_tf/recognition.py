@@ -85,6 +85,8 @@ def _shelf(folder: Path) -> Found | None:
 
 
 def _is_export(manifest: Path) -> bool:
+    if not manifest.is_file():  # a pipe would be waited for
+        return False
     with suppress(OSError), manifest.open("rb") as file:
         return b'"mite_tf_export"' in file.read(1 << 16)
     return False

@@ -19,7 +19,7 @@ import grpc
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import Manifest, read_manifest
+from mite_tf.export.manifest import Manifest, of_one_version
 from mite_tf.export.verification.check import Check, compare, compare_embeddings
 from mite_tf.export.verification.golden import Golden, read_golden
 from mite_tf.serving.client import ClientTLS, EmbeddingClient, EmbeddingError, ModelMetadata, Tensor
@@ -90,7 +90,9 @@ def verify_server(
         Traceback (most recent call last):
         mite_tf.errors.MiteError: nowhere: no such folder. Make an export with `mite export`.
     """
-    manifest, golden = read_manifest(export), read_golden(export)
+    manifest, golden = of_one_version(
+        export, lambda version: (version.manifest, read_golden(version.root))
+    )
     target = server if ":" in server else f"{server}:8500"
     # What the client would never send goes through a channel of its own.
     connection = Connection(target, tls=tls, token=token)

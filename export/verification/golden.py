@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mite_tf.encoders import Encoders
 
 FOLDER = "verification"
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,14 @@ def read_golden(folder: str | Path) -> Golden:
         from_files = "file" in pictures[0]
         features = [] if from_files else [case["features"] for case in pictures]
         return Golden(
-            captions=[case["text"] for case in texts],
+            captions=[str(case["text"]) for case in texts],
             token_ids=np.array(padded, np.int32),
             caption_embeddings=np.array([case["embedding"] for case in texts], np.float32),
-            files=[folder / case["file"] for case in pictures] if from_files else [],
+            files=[folder / "images" / Path(case["file"]).name for case in pictures if from_files],
             features=None if from_files else np.array(features, np.float32),
             image_embeddings=np.array([case["embedding"] for case in pictures], np.float32),
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except _UNREADABLE as error:
         raise MiteError(f"{folder}: the cases cannot be read: {error!r}") from error
 
 

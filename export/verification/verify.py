@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.export.formats import check_runnable
-from mite_tf.export.manifest import Manifest, check_files, read_manifest
+from mite_tf.export.claims import check_ids, check_signatures, check_tokenizer
+from mite_tf.export.formats import FORMATS, check_runnable
+from mite_tf.export.manifest import Manifest, Version, of_one_version
 from mite_tf.export.pixels import pixels_of
 from mite_tf.export.runtimes import Embed, OnnxEncoder, SavedModel, load_litert, load_openvino
 from mite_tf.export.verification.cases import random_captions
@@ -31,6 +35,10 @@ _REFERENCE = 1e-4
 # Other ids give another embedding altogether.
 _SAME_IDS = 1e-6
 _RANDOM_CAPTIONS = 1000
+# Letters before the entries of a vocabulary that stand within words.
+_BEGINNINGS = 3
+_RECORD = "assets.extra/mite_tf.json"
+_PREPROCESSING = ("height", "width", "resize", "value_range", "orientation")
 _DEFAULT = "serving_default"
 
 
@@ -46,25 +54,79 @@ def verify(folder: str | Path) -> list[Check]:
         MiteError: If the folder is no export, a package is missing, the files are not those of
             the manifest, a form cannot be loaded, or a difference exceeds its tolerance.
     """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
+    return of_one_version(folder, _verify)
+
+
+def _verify(version: Version) -> list[Check]:
+    folder, manifest = version.root, version.manifest
     check_runnable(manifest.formats)
-    check_files(folder, manifest.files)
+    version.check()
     golden = read_golden(folder)
+    tokenizer = _tokenizer(version.path("tokenizer.json"))
+    checks = [*_claims(version, golden), _token_ids(tokenizer, golden)]
+    _refuse_failed(version, checks)  # what follows takes the manifest at its word
     pixels = _image_inputs(golden, manifest)
-    checks = [*_tokens(folder, manifest, golden)]
     if "savedmodel" in manifest.formats:
-        checks += _savedmodels(folder, manifest, golden)
+        checks += [*_words_in_graph(version, tokenizer), *_savedmodels(version, golden)]
     if "onnx" in manifest.formats:
         checks += _onnx(folder, manifest, golden, pixels)
     for name in ("litert", "openvino"):
         if name in manifest.formats:
             checks += _keras_format(folder, manifest, golden, pixels, name)
-    failed = [check for check in checks if not check.passed]
-    if failed:
-        told = "\n".join(str(check).replace("failed", " ", 1) for check in failed)
-        raise MiteError(f"{folder}: does not compute what Keras computed:\n{told}")
+    _refuse_failed(version, checks)
     return checks
+
+
+def _refuse_failed(version: Version, checks: Iterable[Check]) -> None:
+    if failed := [check for check in checks if not check.passed]:
+        told = "\n".join(str(check).replace("failed", " ", 1) for check in failed)
+        raise MiteError(f"{version.folder}: does not compute what Keras computed:\n{told}")
+
+
+def _claims(version: Version, golden: Golden) -> Iterator[Check]:
+    """Compares what the manifest says with the files, and with each other."""
+    manifest = version.manifest
+    data = version.read("tokenizer.json") if "tokenizer.json" in manifest.files else b""
+    yield _held("manifest, signatures", partial(check_signatures, manifest))
+    yield _held("manifest, tokenizer.json", partial(check_tokenizer, manifest, data))
+    longest, size = golden.token_ids.shape[1], golden.caption_embeddings.shape[-1]
+    yield _same("manifest, max_length", manifest.tokenizer["max_length"], longest)
+    yield _same("manifest, embedding_size", manifest.embedding_size, size)
+    yield _same("manifest, formats", {*manifest.formats}, {*_forms(manifest.files)})
+    for name in ("text", "image") if "savedmodel" in manifest.formats else ():
+        record = f"savedmodel/{name}/{manifest.version}/{_RECORD}"
+        if record not in manifest.files:  # of older exports
+            continue
+        described = manifest.text if name == "text" else manifest.image
+        said = {"version": manifest.version, "space": manifest.space, "model": name, **described}
+        try:
+            found = dict(json.loads(version.read(record)))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise MiteError(f"{version.path(record)}: cannot be read: {error}") from error
+        both = {key: (said[key], found[key]) for key in sorted(said.keys() & found.keys())}
+        wrong = [key for key, (here, there) in both.items() if here != there]
+        yield _same(f"manifest, record of the SavedModel of {name}", wrong, [])
+
+
+def _forms(files: Iterable[str]) -> Iterator[str]:
+    for name in files:
+        if (first := name.split("/")[0]) in FORMATS:
+            yield first
+        if name.endswith(".int8.onnx"):
+            yield "int8"
+
+
+def _held(name: str, check: Callable[[], object]) -> Check:
+    """Whether a check raises nothing."""
+    try:
+        check()
+    except MiteError as error:
+        return Check(name, inf, 0, str(error))
+    return Check(name, 0, 0)
+
+
+def _same(name: str, said: object, found: object) -> Check:
+    return Check(name, 0, 0) if said == found else Check(name, inf, 0, f"{said}, but it is {found}")
 
 
 def _image_inputs(golden: Golden, manifest: Manifest) -> np.ndarray:
@@ -73,41 +135,74 @@ def _image_inputs(golden: Golden, manifest: Manifest) -> np.ndarray:
         return golden.features
     from mite_tf.data.images import Preprocessing, load_image
 
-    how = Preprocessing.from_dict(manifest.preprocessing or {})
+    said = manifest.preprocessing or {}
+    how = Preprocessing.from_dict({key: said[key] for key in _PREPROCESSING if key in said})
     return np.stack([load_image(str(file), how).numpy() for file in golden.files])
 
 
-def _tokens(folder: Path, manifest: Manifest, golden: Golden) -> Iterator[Check]:
-    """Compares ids with those at export; through the SavedModel, on random captions too."""
+def _tokenizer(path: Path) -> Any:
     from tokenizers import Tokenizer
 
-    path = folder / "tokenizer.json"
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        return Tokenizer.from_file(str(path))
     except Exception as error:  # the class of its errors is `Exception` itself
         raise MiteError(f"{path}: cannot be read: {error}") from error
 
-    def encode(texts: list[str]) -> np.ndarray:
-        return np.array([encoding.ids for encoding in tokenizer.encode_batch(texts)], np.int32)
 
-    yield compare("tokenizer.json, ids", encode(golden.captions), golden.token_ids, 0)
-    if "savedmodel" in manifest.formats:
-        model = SavedModel(folder / "savedmodel" / "text" / str(manifest.version))
-        texts = random_captions(_RANDOM_CAPTIONS)
+def _encoded(tokenizer: Any, texts: list[str]) -> np.ndarray:
+    return np.array([encoding.ids for encoding in tokenizer.encode_batch(texts)], np.int32)
+
+
+def _token_ids(tokenizer: Any, golden: Golden) -> Check:
+    """Compares ids with those at export."""
+    found = _encoded(tokenizer, golden.captions)
+    return compare("tokenizer.json, ids", found, golden.token_ids, 0)
+
+
+def _words_in_graph(version: Version, tokenizer: Any) -> Iterator[Check]:
+    """Compares `tokenizer.json` with the graph, by embeddings of ids and of texts."""
+    model = SavedModel(version.path(f"savedmodel/text/{version.manifest.version}"))
+    for what, texts in (
+        ("random captions", random_captions(_RANDOM_CAPTIONS)),
+        ("each word", _words(tokenizer)),
+    ):
+        starts = range(0, len(texts), _RANDOM_CAPTIONS)
+        parts = [texts[start : start + _RANDOM_CAPTIONS] for start in starts]
+        by_ids = [model.embed(_encoded(tokenizer, part), "token_ids") for part in parts]
+        by_text = [model.embed(part) for part in parts]
         yield compare(
-            "tokenizer.json, random captions through the SavedModel",
-            model.embed(encode(texts), "token_ids"),
-            model.embed(texts),
+            f"tokenizer.json, {what} through the SavedModel",
+            np.concatenate(by_ids),
+            np.concatenate(by_text),
             _SAME_IDS,
         )
 
 
-def _savedmodels(folder: Path, manifest: Manifest, golden: Golden) -> Iterator[Check]:
+def _words(tokenizer: Any) -> list[str]:
+    """Texts that hold each entry of a vocabulary, those within words behind some beginning."""
+    numbers = tokenizer.get_vocab()
+    within = {
+        word.removeprefix("##"): number for word, number in numbers.items() if word[:2] == "##"
+    }
+    texts = sorted(numbers.keys() - {f"##{rest}" for rest in within})
+    for first in [text for text in texts if len(text) == 1 and text.isalnum()][:_BEGINNINGS]:
+        tried = [f"{first}{rest}" for rest in sorted(within)]
+        for text, encoding in zip(tried, tokenizer.encode_batch(tried), strict=True):
+            if within[text[1:]] in encoding.ids:
+                texts.append(text)
+                del within[text[1:]]
+    return texts
+
+
+def _savedmodels(version: Version, golden: Golden) -> Iterator[Check]:
     """Compares every signature of both, with all cases in one batch and one by one."""
+    manifest = version.manifest
     text, image = (
-        SavedModel(folder / "savedmodel" / name / str(manifest.version))
+        SavedModel(version.path(f"savedmodel/{name}/{manifest.version}"))
         for name in ("text", "image")
     )
+    for name, said, loaded in (("text", manifest.text, text), ("image", manifest.image, image)):
+        yield _same(f"SavedModel, {name}, signatures", said["signatures"], loaded.signatures())
     files = [file.read_bytes() for file in golden.files]
     images = ("features", golden.features) if golden.features is not None else (_DEFAULT, files)
     for name, model, (signature, inputs), expected in (
@@ -122,7 +217,7 @@ def _savedmodels(folder: Path, manifest: Manifest, golden: Golden) -> Iterator[C
             expected,
             _FLOAT,
         )
-    yield _refusal("SavedModel, text", partial(text.embed, signature="token_ids"), manifest)
+    yield from _ids("SavedModel, text", partial(text.embed, signature="token_ids"), manifest)
     if not files:
         return
     from mite_tf.data.images import decode_image
@@ -142,13 +237,17 @@ def _onnx(folder: Path, manifest: Manifest, golden: Golden, pixels: np.ndarray) 
         ("image", pixels, golden.image_embeddings),
     ):
         encoder = OnnxEncoder(folder / "onnx" / f"{name}_encoder.onnx")
+        said = (manifest.text if name == "text" else manifest.image).get("onnx", {})
+        paths = {"file": f"onnx/{name}_encoder.onnx", "int8": f"onnx/{name}_encoder.int8.onnx"}
+        found = {key: path for key, path in paths.items() if path in manifest.files}
+        yield _same(f"ONNX, {name}, files and input", said, {**found, **encoder.input()})
         yield from compare_embeddings(f"ONNX, {name}", encoder.embed, cases, expected, _FLOAT)
         if name == "text":
-            yield _refusal("ONNX, text", encoder.embed, manifest)
+            yield from _ids("ONNX, text", encoder.embed, manifest)
         if "int8" in manifest.formats:
             quantized = OnnxEncoder(folder / "onnx" / f"{name}_encoder.int8.onnx")
             if name == "text":
-                yield _refusal("ONNX int8, text", quantized.embed, manifest)
+                yield from _ids("ONNX int8, text", quantized.embed, manifest)
             apart = _apart(quantized.embed(cases), expected)
             yield Check(f"ONNX int8, {name}, mean of 1 - cosine", float(apart.mean()), _INT8)
     if manifest.preprocessing is not None:
@@ -158,6 +257,12 @@ def _onnx(folder: Path, manifest: Manifest, golden: Golden, pixels: np.ndarray) 
         yield Check("Pillow's pixels, mean of 255 levels", float(levels), _PIXELS)
         apart = _apart(encoder.embed(reference), golden.image_embeddings)
         yield Check("ONNX, image, Pillow's pixels, 1 - cosine", float(apart.max()), _REFERENCE)
+
+
+def _ids(name: str, embed: Embed, manifest: Manifest) -> Iterator[Check]:
+    """Compares which ids a form knows, and how many count, with the manifest."""
+    yield _held(f"{name}, token ids and max_length", partial(check_ids, manifest, embed))
+    yield _refusal(name, embed, manifest)
 
 
 def _refusal(name: str, embed: Embed, manifest: Manifest) -> Check:
@@ -183,7 +288,7 @@ def _keras_format(
 ) -> Iterator[Check]:
     """Compares both encoders of a format, `litert` or `openvino`."""
     suffix, load = {"litert": (".tflite", load_litert), "openvino": (".xml", load_openvino)}[name]
-    spare = manifest.tokenizer["max_length"] - golden.token_ids.shape[1]
+    spare = max(0, manifest.tokenizer["max_length"] - golden.token_ids.shape[1])
     for encoder, cases, expected in (
         ("text", np.pad(golden.token_ids, [(0, 0), (0, spare)]), golden.caption_embeddings),
         ("image", pixels, golden.image_embeddings),

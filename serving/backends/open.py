@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import Manifest, check_files, read_manifest
+from mite_tf.export.claims import check_embeddings, check_ids, check_signatures, check_tokenizer
+from mite_tf.export.formats import refuse_pattern
+from mite_tf.export.manifest import Version, of_one_version, read_manifest
+from mite_tf.export.pixels import pixels_of
 from mite_tf.extras import missing, require
-from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS, MODELS, Backend
+from mite_tf.serving.backends.backend import MAX_IMAGE_PIXELS, MODELS, Backend, Rows
 
 # Kinds of backends, with the extra and the modules that each takes.
 _NEEDS = {
@@ -19,8 +27,11 @@ _NEEDS = {
     "savedmodel": ("tensorflow", ("tensorflow", "tensorflow_text")),
 }
 KINDS = tuple(_NEEDS)
-# An export that is being renewed is whole again after this many seconds at the latest.
-_PATIENCE = 5.0
+_TOKENIZER = "tokenizer.json"
+_LONGEST = 500  # of what a runtime says
+# Sides of the picture that tells how a SavedModel makes pixels of files, and how far its embedding
+# may be from that of the same pixels by Pillow.
+_SIDE, _NEAR = 1024, 1e-3
 
 
 # no example: it takes an export folder, which needs an encoder.
@@ -43,30 +54,15 @@ def open_backend(
 
     Raises:
         MiteError: If the folder holds no such encoder, a file is not the one that was exported,
-            or a package is missing.
+            an encoder is not what the manifest says, or a package is missing.
     """
     if model not in MODELS:
         raise MiteError(f"Unknown model {model!r}; there are {', '.join(MODELS)}.")
     check_kind(kind)
-    if kind == "savedmodel":
-        return _open_savedmodel(Path(export), model, threads, max_image_pixels)
-    names = [f"onnx/{model}_encoder{'.int8' * (kind == 'onnx-int8')}.onnx"]
-    if model == "text":
-        names.append("tokenizer.json")
-    end = time.monotonic() + _PATIENCE
-    while True:
-        # Another export into the same folder replaces one file after the other, so that for a
-        # moment some are new and some are old.
-        try:
-            manifest, files = _read(Path(export), names)
-            break
-        except MiteError:
-            if time.monotonic() >= end:
-                raise
-            time.sleep(0.1)
-    from mite_tf.serving.backends.onnx import OnnxBackend
-
-    return OnnxBackend(manifest, model, files, threads, max_image_pixels)
+    opened = _open_savedmodel if kind == "savedmodel" else partial(_open_onnx, kind=kind)
+    return of_one_version(
+        export, lambda version: opened(version, model, (threads, max_image_pixels))
+    )
 
 
 # no example: it takes an export folder, which needs an encoder.
@@ -95,47 +91,88 @@ def check_kind(kind: str) -> None:
     require(f"The backend {kind}", extra, modules)
 
 
-def _read(export: Path, names: Sequence[str]) -> tuple[Manifest, list[bytes]]:
-    """Reads files whose hashes are those of the manifest, so that all are of one version."""
-    manifest = read_manifest(export)
-    files = []
+def _open_onnx(version: Version, model: str, limits: tuple[int, int], *, kind: str) -> Backend:
+    names = [f"onnx/{model}_encoder{'.int8' * (kind == 'onnx-int8')}.onnx"]
+    if model == "text":
+        names.append(_TOKENIZER)
     for name in names:
-        if name not in manifest.files:
-            raise MiteError(f"{export}: holds no {name}. Export the run again, with that form.")
-        path = _inside(export, name)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise MiteError(f"{path}: cannot be read: {error.strerror}.") from error
-        if hashlib.sha256(data).hexdigest() != manifest.files[name]["sha256"]:
+        if name not in version.manifest.files:
             raise MiteError(
-                f"{path}: not the file that was exported. Copy the folder again, or export the "
-                "run again."
+                f"{version.folder}: holds no {name}. Export the run again, with that form."
             )
-        files.append(data)
-    return manifest, files
+    files = [version.read(name) for name in names]
+    with _as_claimed(version, model):
+        from mite_tf.serving.backends.onnx import OnnxBackend
+
+        return _checked(OnnxBackend(version.manifest, model, files, *limits), version)
 
 
-def _open_savedmodel(export: Path, model: str, threads: int, max_image_pixels: int) -> Backend:
-    # A version of a SavedModel appears in one step and never changes, so no patience is needed.
-    manifest = read_manifest(export)
-    prefix = f"savedmodel/{model}/{manifest.version}/"
-    files = {name: each for name, each in manifest.files.items() if name.startswith(prefix)}
-    if not files:
-        raise MiteError(f"{export}: holds no {prefix[:-1]}. Export the run again, with savedmodel.")
-    folder = _inside(export, prefix)
-    for name in (*files, *(str(path.relative_to(export.resolve())) for path in folder.rglob("*"))):
-        _inside(export, name)
-    check_files(export, files)
-    from mite_tf.serving.backends.savedmodel import SavedModelBackend
+def _open_savedmodel(version: Version, model: str, limits: tuple[int, int]) -> Backend:
+    prefix = f"savedmodel/{model}/{version.manifest.version}/"
+    if not any(name.startswith(prefix) for name in version.manifest.files):
+        raise MiteError(
+            f"{version.folder}: holds no {prefix[:-1]}. Export the run again, with savedmodel."
+        )
+    version.check(prefix)
+    folder = version.path(prefix)
+    refuse_pattern(folder)
+    with _as_claimed(version, model):
+        from mite_tf.serving.backends.savedmodel import SavedModelBackend
 
-    return SavedModelBackend(manifest, model, folder, threads, max_image_pixels)
+        backend = SavedModelBackend(version.manifest, model, folder, *limits)
+        return _checked(backend, version, from_files=True)
 
 
-def _inside(export: Path, name: str) -> Path:
-    """Returns a path of an export, with symbolic links resolved; refuses one that leads out."""
-    folder = export.resolve()
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder):
-        raise MiteError(f"{folder}: {name} leads out of the folder.")
-    return path
+@contextmanager
+def _as_claimed(version: Version, model: str) -> Iterator[None]:
+    """Says of which export and model something is not what the manifest says."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:  # each runtime has classes of its own, and tells on many lines
+        told = " ".join(str(error).split()) or repr(error)
+        raise MiteError(
+            f"{version.folder}: the {model} model of version {version.manifest.version} is not "
+            f"what the manifest says: {told[:_LONGEST]}"
+        ) from error
+
+
+def _checked(backend: Backend, version: Version, *, from_files: bool = False) -> Backend:
+    """Returns a backend if it computes as its manifest says; `from_files` if it takes such too."""
+    manifest = version.manifest
+    try:
+        check_signatures(manifest)
+        if backend.name == "text":
+            if _TOKENIZER in manifest.files and version.path(_TOKENIZER).exists():
+                check_tokenizer(manifest, version.read(_TOKENIZER))
+            check_ids(manifest, lambda ids: backend.run(Rows(("token_ids", ids.shape[1]), ids)))
+        elif manifest.preprocessing is None:
+            shape = [1, *manifest.image["signatures"]["serving_default"]["shape"][1:]]
+            found = backend.run(Rows("features", np.zeros(shape, np.float32)))
+            check_embeddings(manifest, found, 1)
+        else:
+            file = _odd_picture(manifest.preprocessing)
+            found = backend.run(Rows("pixels", pixels_of(file, manifest.preprocessing)[None]))
+            check_embeddings(manifest, found, 1)
+            if (
+                from_files
+                and np.abs(found - backend.run(Rows("serving_default", [file]))).max() > _NEAR
+            ):
+                raise MiteError("it makes other pixels of a file than the preprocessing says.")
+    except Exception:
+        backend.close()
+        raise
+    return backend
+
+
+def _odd_picture(preprocessing: Mapping[str, Any]) -> bytes:
+    """Returns a file that shows each pixel of a size, and how the picture is turned: noise."""
+    height, width = (min(_SIDE, 2 * preprocessing[side] + 16) for side in ("height", "width"))
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    noise[: height // 2, :, 1] = 0
+    turned = Image.Exif()
+    turned[0x0112] = 6  # by 90 degrees
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG", exif=turned)
+    return file.getvalue()

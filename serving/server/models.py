@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from grpc import StatusCode
 
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import MANIFEST, read_manifest
+from mite_tf.export.manifest import CURRENT, MANIFEST, VERSIONS, read_manifest
 from mite_tf.serving.backends import choose_kind, open_backend
 from mite_tf.serving.backends.backend import MODELS, Backend
 from mite_tf.serving.server.lanes import Lanes
@@ -117,16 +119,21 @@ class Models:
         return await asyncio.get_running_loop().run_in_executor(self._loader, function, *arguments)
 
     async def _follow(self) -> None:
+        told = ""
         while True:
             await asyncio.sleep(self._options.poll_seconds)
-            seen = await self._in_loader(_look, self._export)
-            if seen == self._tried:
-                continue
-            self._tried = seen
             try:
+                seen = await self._in_loader(_look, self._export)
+                if seen == self._tried:
+                    continue
+                self._tried = seen
                 await self._renew()
+                told = ""
             except Exception as error:
-                _log.error("version refused", extra={"error": str(error)})
+                # A folder that is being copied changes often, and is refused as often.
+                if _reason(error) != told:
+                    told = _reason(error)
+                    _log.error("version refused", extra={"error": told})
 
     async def _renew(self) -> None:
         number = (await self._in_loader(read_manifest, self._export)).version
@@ -138,21 +145,21 @@ class Models:
             loaded = await self._in_loader(self._load)
         except Exception as error:
             for name in MODELS:
-                self._set_state(name, number, _State(_END, str(error)))
+                self._set_state(name, number, _State(_END, _reason(error)))
             raise
         await self._switch(loaded)
 
     def _load(self) -> list[tuple[Backend, int]]:
         """Opens and warms both models; gives them with the rows of a light call."""
-        loaded = []
-        for name in MODELS:
-            backend = open_backend(
-                self._export, name, self._kind, max_image_pixels=self._options.max_image_pixels
-            )
-            loaded.append((backend, warm(backend, self._export, self._batching.rows_of_a_call)))
-        if len({backend.version for backend, _ in loaded}) > 1:
-            raise MiteError(f"{self._export}: was renewed while it was loaded.")
-        return loaded
+        while True:
+            loaded = []
+            for name in MODELS:
+                backend = open_backend(
+                    self._export, name, self._kind, max_image_pixels=self._options.max_image_pixels
+                )
+                loaded.append((backend, warm(backend, self._export, self._batching.rows_of_a_call)))
+            if len({backend.version for backend, _ in loaded}) == 1:
+                return loaded  # else the export was renewed between the two
 
     async def _switch(self, loaded: list[tuple[Backend, int]]) -> None:
         old = list(self._served.values())
@@ -196,13 +203,24 @@ class Models:
             self._metrics.version.remove(name, each)
 
 
+def _reason(error: Exception) -> str:
+    """What went wrong; never nothing, which some exceptions say."""
+    if isinstance(error, MiteError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
 def _look(export: Path) -> Any:
-    """Something that changes when the export is another one, or was half copied before."""
+    """Something that changes when any file of the export does, so that it is to be tried again."""
+    root = Path(os.path.realpath(export / MANIFEST)).parent
     found = []
-    for path in (export / MANIFEST, *sorted(export.glob("onnx/*")), export / "tokenizer.json"):
-        try:
-            stat = path.stat()
-        except OSError:
-            continue
-        found.append((path.name, stat.st_mtime_ns, stat.st_size, stat.st_ino))
-    return found
+    for place in {export.resolve(), root}:
+        for parent, folders, files in os.walk(place):
+            beside = (VERSIONS, CURRENT) if Path(parent) == place else ()
+            # Hidden is an export in the making.
+            folders[:] = [name for name in folders if name not in beside and name[0] != "."]
+            for path in (Path(parent, name) for name in files):
+                with suppress(OSError):
+                    stat = path.stat()
+                    found.append((str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return sorted(found)

@@ -166,7 +166,7 @@ def publish(folder: Path, sources: list[Path], version: int) -> None:
     source = sources[version % 2]
     manifest = read_manifest(source)
     files = {name.replace("/1/", f"/{version}/"): each for name, each in manifest.files.items()}
-    with published_when_whole(folder) as staging:
+    with published_when_whole(folder) as (staging, _):
         for old, new in zip(manifest.files, files, strict=True):
             (staging / new).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source / old, staging / new)

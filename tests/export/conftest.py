@@ -36,13 +36,26 @@ def exported(run, tmp_path_factory):
 @pytest.fixture
 def manifest():
     """A manifest that says as little as one can."""
-    texts, counts = ("name", "created"), ("version", "embedding_size")
-    tables = (
-        "image", "text", "preprocessing", "tokenizer", "training", "metrics", "recall",
-        "verification", "versions",
+    signature = {"input": "features", "dtype": "float32", "shape": [None, 8]}
+    text = {"input": "text", "dtype": "string", "shape": [None]}
+    return Manifest(
+        name="",
+        version=1,
+        created="",
+        embedding_size=1,
+        image={"encoder": "", "signatures": {"serving_default": signature}},
+        text={"encoder": "", "signatures": {"serving_default": text}},
+        preprocessing=None,
+        tokenizer={
+            "kind": "wordpiece", "vocabulary_size": 2, "max_length": 1, "lower_case": True,
+        },
+        training={},
+        metrics={},
+        recall={},
+        verification={},
+        formats=[],
+        versions={},
     )  # fmt: skip
-    values = dict.fromkeys(texts, "") | dict.fromkeys(counts, 1)
-    return Manifest(**values, **{name: {} for name in tables}, formats=[])
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ class TestServingFiles:
 def test_encoders_without_a_run_stand_as_a_second_version(exported, make_encoders, tmp_path):
     """As `fit` leaves them: named after the folder, with nothing said of a training."""
     out = shutil.copytree(exported, tmp_path / "mine")
-    (out / "note.txt").write_text("of the operator")
+    (out / ".note").write_text("of the operator")
     first, encoders = read_manifest(out), make_encoders()
     with pytest.raises(MiteError, match="int8 is calibrated with images: give table="):
         export(encoders, out, int8=True)
@@ -176,7 +176,7 @@ def test_encoders_without_a_run_stand_as_a_second_version(exported, make_encoder
         assert names(out / "savedmodel" / name) == {"1", "2"}
     assert read_manifest(out) == second
     assert names(tmp_path) == {"mine"}
-    assert names(out) == {*names(exported), "note.txt"} - {"onnx"}
+    assert names(out) == {*names(exported), ".note", "versions", "current"} - {"onnx"}
     verify(out)
 
 

@@ -10,7 +10,8 @@ import pytest
 from mite_tf.cli import main
 from mite_tf.errors import MiteError
 from mite_tf.export import read_manifest, verify
-from mite_tf.export.manifest import describe_files
+from mite_tf.export.claims import space_of
+from mite_tf.export.manifest import describe_files, read_version
 
 
 @pytest.fixture
@@ -64,6 +65,90 @@ def test_a_folder_that_is_not_whole_is_told(spoil, message, copy, capsys):
 
 def rehash(folder):
     replace(read_manifest(folder), files=describe_files(folder)).write(folder)
+
+
+def edit(folder, path, value):
+    """Sets one value of the manifest, or of another JSON file, and makes the hashes fit."""
+    file = folder / path[0]
+    values = inner = json.loads(file.read_text())
+    for key in path[1:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    file.write_text(json.dumps(values))
+    if file.name != "manifest.json":
+        rehash(folder)
+
+
+def swap(folder, space=False):
+    """Swaps two words of `tokenizer.json` that stand in no case."""
+    path = folder / "tokenizer.json"
+    vocabulary = json.loads(path.read_text())["model"]["vocab"]
+    one, other = [word for word in ("purple", "pink", "yellow", "black") if word in vocabulary][:2]
+    swapped = vocabulary | {one: vocabulary[other], other: vocabulary[one]}
+    edit(folder, ["tokenizer.json", "model", "vocab"], swapped)
+    if space:
+        manifest = read_manifest(folder)
+        words = sorted(swapped, key=swapped.get)
+        made = space_of(
+            image=manifest.image["encoder"], text=manifest.text["encoder"],
+            preprocessing=manifest.preprocessing, tokenizer=manifest.tokenizer, vocabulary=words,
+        )  # fmt: skip
+        edit(folder, ["manifest.json", "space"], made)
+        for name in ("image", "text"):
+            edit(folder, [f"savedmodel/{name}/1/assets.extra/mite_tf.json", "space"], made)
+
+
+def lengthen(folder):
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    longer = vocabulary | {"zebra": len(vocabulary)}
+    edit(folder, ["tokenizer.json", "model", "vocab"], longer)
+    edit(folder, ["manifest.json", "tokenizer", "vocabulary_size"], len(longer))
+    edit(folder, ["manifest.json", "space"], "")
+
+
+def put(folder, name):
+    (folder / name).write_text("")
+
+
+MANIFEST = "manifest.json"
+LIES = {
+    "length": (lambda f: edit(f, [MANIFEST, "tokenizer", "max_length"], 4), "max_length 4"),
+    "size": (lambda f: edit(f, [MANIFEST, "tokenizer", "vocabulary_size"], 50), "ids 0 to 49"),
+    "case": (lambda f: edit(f, [MANIFEST, "tokenizer", "lower_case"], False), "another space"),
+    "pixels": (lambda f: edit(f, [MANIFEST, "preprocessing", "height"], 48), "another space"),
+    "forms": (lambda f: edit(f, [MANIFEST, "formats"], ["savedmodel"]), "manifest, formats: "),
+    "version": (lambda f: edit(f, [MANIFEST, "version"], 7), "text/7: not a readable SavedModel"),
+    "space": (lambda f: edit(f, [MANIFEST, "space"], ""), "record of the SavedModel of text"),
+    "encoder": (
+        lambda f: edit(f, ["savedmodel/image/1/assets.extra/mite_tf.json", "encoder"], "0" * 64),
+        r"record of the SavedModel of image: \['encoder'\]",
+    ),
+    "file": (lambda f: put(f, "onnx/weights.bin"), r"Not of this export: onnx/weights\.bin"),
+    "swapped": (swap, "another space"),
+    "a word more": (lengthen, "tokenizer.json, ids|refuses token id|record of the SavedModel"),
+}
+
+
+SUBTLE = {  # each found by running the forms
+    "input": (lambda f: edit(f, [MANIFEST, "image", "onnx", "shape"], [None]), "files and input"),
+    "swapped all over": (lambda f: swap(f, space=True), "each word through the SavedModel"),
+}
+ALL_LIES = [pytest.param(*lie, id=name) for name, lie in LIES.items()]
+ALL_LIES += [pytest.param(*lie, id=name, marks=pytest.mark.slow) for name, lie in SUBTLE.items()]
+
+
+@pytest.mark.parametrize(("lie", "message"), ALL_LIES)
+def test_what_is_not_as_the_manifest_says_is_found(lie, message, copy):
+    lie(copy)
+    with pytest.raises(MiteError, match=message):
+        verify(copy)
+
+
+def test_what_operators_put_there_is_no_harm(copy):
+    for name in (".DS_Store", "savedmodel/text/1/batching_params.pbtxt"):
+        put(copy, name)
+    shutil.copytree(copy / "savedmodel/text/1", copy / "savedmodel/text/3")
+    read_version(copy).check()
 
 
 def test_other_weights_are_found_even_with_right_hashes(copy):

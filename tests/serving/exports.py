@@ -15,7 +15,7 @@ from mite_tf.export.onnx.convert import write_onnx
 from mite_tf.export.savedmodel import write_savedmodels
 from mite_tf.export.signatures import signatures_of
 from mite_tf.export.tokenizer_json import tokenizer_json
-from mite_tf.export.versions import next_version, published_when_whole
+from mite_tf.export.versions import published_when_whole
 from mite_tf.models import ImageEncoder, image_head, small_cnn
 from mite_tf.models.text_encoder import TEXT_ENCODERS
 from mite_tf.text import WordPieceTokenizer
@@ -81,22 +81,21 @@ def write_export(folder: str | Path, encoders: Encoders, *, kind: str = "bag-of-
         encoders: The encoders.
         kind: Kind of the text encoder, for the manifest.
     """
-    number = next_version(folder)
-    described = {
-        model: {
-            "encoder": f"{model} {number}",
-            "signatures": {
-                name: {
-                    "input": each.input.name,
-                    "shape": each.input.shape.as_list(),
-                    "dtype": each.input.dtype.name,
-                }
-                for name, each in signatures.items()
-            },
+    with published_when_whole(folder) as (staging, number):
+        described = {
+            model: {
+                "encoder": f"{model} {number}",
+                "signatures": {
+                    name: {
+                        "input": each.input.name,
+                        "shape": each.input.shape.as_list(),
+                        "dtype": each.input.dtype.name,
+                    }
+                    for name, each in signatures.items()
+                },
+            }
+            for model, signatures in signatures_of(encoders).items()
         }
-        for model, signatures in signatures_of(encoders).items()
-    }
-    with published_when_whole(folder) as staging:
         tokenizer_json(encoders.tokenizer).save(str(staging / "tokenizer.json"))
         write_savedmodels(staging, encoders, number)
         write_onnx(staging, encoders)

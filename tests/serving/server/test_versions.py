@@ -1,6 +1,8 @@
 """Versions that come and go, and folders that are served or not."""
 
 import asyncio
+import contextlib
+import itertools
 import shutil
 import time
 import urllib.request
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import MANIFEST
+from mite_tf.export.manifest import MANIFEST, read_version
+from mite_tf.export.versions import published_when_whole
 from mite_tf.serving.backends import open_backend
 from mite_tf.serving.server import start_server
+from mite_tf.serving.server.models import _look
 from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.server import run_server
 from tests.serving.conftest import Keras
@@ -43,14 +47,19 @@ def folder(export_folder, tmp_path):
     return Path(shutil.copytree(export_folder, tmp_path / "export"))
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """A server that does not wait long for a damaged folder to become whole."""
-    monkeypatch.setattr("mite_tf.serving.backends.open._PATIENCE", 0.1)
+def publish(folder, newer):
+    """What a second export does to a folder."""
+    version = read_version(newer)
+    with published_when_whole(folder) as (draft, number):
+        assert number == version.manifest.version
+        for name in version.manifest.files:
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(version.path(name), draft / name)
+        shutil.copy(newer / MANIFEST, draft)
 
 
 def renew(folder, newer):
-    """What a second export does to a folder: the SavedModels first, the manifest last."""
+    """A copy over an older one, file by file: the SavedModels first, the manifest last."""
     for name in ("savedmodel", "onnx", "tokenizer.json", MANIFEST):
         if (newer / name).is_dir():
             shutil.copytree(newer / name, folder / name, dirs_exist_ok=True)
@@ -68,7 +77,7 @@ def test_a_new_version_takes_over_under_traffic(export, second, folder, backend)
     with start_server(folder, backend=backend, poll_seconds=0.1) as running:
         with asking(running.port) as (answers, errors), stubs_of(running.port) as stubs:
             wait_until(lambda: len(answers) > 50)
-            renew(folder, newer)
+            publish(folder, newer)
             wait_until(lambda: stubs.status("text") == {1: 50, 2: 30})
             known = len(answers)
             wait_until(lambda: len(answers) > known + 50)
@@ -111,7 +120,6 @@ def test_is_told_when_the_old_version_is_gone(second, folder, monkeypatch):
     assert alive[1:] == [[False, False, True, True]]
 
 
-@pytest.mark.usefixtures("impatient")
 def test_half_an_export_and_a_broken_one_leave_the_old_version_serving(export, second, folder):
     newer, keras = second
     with start_server(folder, poll_seconds=0.05) as running, stubs_of(running.port) as stubs:
@@ -129,14 +137,131 @@ def test_half_an_export_and_a_broken_one_leave_the_old_version_serving(export, s
         close(stubs.embed("text", text=CAPTIONS), keras.text(CAPTIONS))
 
 
-@pytest.mark.usefixtures("impatient")
+def refusals(caplog):
+    return [each.error for each in caplog.records if each.message == "version refused"]
+
+
+def test_every_file_is_watched(second, tmp_path):
+    folder = shutil.copytree(second[0], tmp_path / "export", symlinks=True)
+    version, seen = read_version(folder), [_look(folder)]
+    for name in (*version.manifest.files, MANIFEST):
+        path = version.path(name)
+        data = path.read_bytes()
+        path.with_name(f".{path.name}").write_bytes(data)
+        path.with_name(f".{path.name}").replace(path)  # by one of the same size
+        seen.append(_look(folder))
+    assert all(one != other for one, other in itertools.pairwise(seen))
+    with contextlib.suppress(InterruptedError), published_when_whole(folder) as (draft, _):
+        before = _look(folder)
+        (draft / "in the making").write_text("")
+        assert _look(folder) == before
+        raise InterruptedError
+
+
+@pytest.mark.parametrize(
+    ("backend", "first"),
+    [("onnx", "manifest.json"),
+     pytest.param("onnx", "savedmodel/text", marks=pytest.mark.slow),
+     pytest.param("savedmodel", "manifest.json", marks=pytest.mark.slow),
+     pytest.param("savedmodel", "savedmodel/text", marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_a_version_that_arrives_slowly_is_served_in_the_end(backend, first, second, folder, caplog):
+    newer, keras = second
+    version = read_version(newer)
+    moved = [*version.manifest.files, MANIFEST]
+    moved.sort(key=lambda name: (not name.startswith(first), name.startswith("savedmodel"), name))
+    with (
+        start_server(folder, backend=backend, poll_seconds=0.02) as running,
+        stubs_of(running.port) as stubs,
+    ):
+        for name in moved:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            data = version.path(name).read_bytes()
+            if not target.exists():  # in two parts, then by another name as rsync does it
+                target.write_bytes(data[: len(data) // 2])
+                time.sleep(0.03)
+            (target.parent / f".{target.name}.x").write_bytes(data)
+            (target.parent / f".{target.name}.x").replace(target)
+        wait_until(lambda: stubs.status("text") == {1: 50, 2: 30})
+        close(stubs.embed("text", text=CAPTIONS), keras.text(CAPTIONS))
+    told = refusals(caplog)
+    assert all(told)
+    assert all(one != other for one, other in itertools.pairwise(told))
+
+
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [("onnx", "onnx/image_encoder.onnx"),
+     ("onnx", "savedmodel/text/2/assets.extra/tf_serving_warmup_requests"),
+     pytest.param("savedmodel", "savedmodel/image/2/saved_model.pb", marks=pytest.mark.slow),
+     pytest.param("savedmodel", "savedmodel/text/2/variables/variables.data-00000-of-00001",
+                  marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_a_version_that_is_mended_later_is_served(backend, name, second, folder, caplog):
+    newer, keras = second
+    broken = shutil.copytree(newer, folder.parent / "broken")
+    good = (broken / name).read_bytes()
+    (broken / name).write_bytes(good[:-40])
+    with (
+        start_server(folder, backend=backend, poll_seconds=0.02) as running,
+        stubs_of(running.port) as stubs,
+    ):
+        renew(folder, broken)
+        wait_until(lambda: stubs.status("text") == {1: 30, 2: 50})
+        time.sleep(0.3)
+        told = refusals(caplog)
+        assert told[-1]
+        assert len(told) <= 3  # and not each time that it looks
+        (folder / name).write_bytes(good)
+        wait_until(lambda: stubs.status("text") == {1: 50, 2: 30})
+        close(stubs.embed("text", text=CAPTIONS), keras.text(CAPTIONS))
+
+
+def test_a_folder_that_vanishes_and_comes_back_and_a_manifest_that_lies(
+    export, second, folder, caplog
+):
+    newer, keras = second
+    with start_server(folder, poll_seconds=0.02) as running, stubs_of(running.port) as stubs:
+        folder.rename(folder.parent / "away")
+        wait_until(lambda: refusals(caplog))
+        (folder.parent / "away").rename(folder)
+        text = (folder / MANIFEST).read_text()
+        for lie in (text[:500], text.replace('"version": 1', f'"version": {10**30}'),
+                    text.replace('"height": 32', '"height": 100000')):  # fmt: skip
+            known = len(refusals(caplog))
+            (folder / MANIFEST).write_text(lie)
+            wait_until(lambda known=known: len(refusals(caplog)) > known)
+            close(stubs.embed("text", text=CAPTIONS), export.keras.text(CAPTIONS))
+        assert all(refusals(caplog))
+        (folder / MANIFEST).write_text(text)
+        publish(folder, newer)
+        wait_until(lambda: stubs.status("text") == {1: 50, 2: 30})
+        close(stubs.embed("text", text=CAPTIONS), keras.text(CAPTIONS))
+        (folder / "back").symlink_to("versions/1")  # and back
+        (folder / "back").replace(folder / "current")
+        wait_until(lambda: stubs.status("text") == {1: 30, 2: 50})
+        close(stubs.embed("text", text=CAPTIONS), export.keras.text(CAPTIONS))
+
+
+def test_an_error_without_words_has_a_reason(second, folder, caplog, monkeypatch):
+    with start_server(folder, poll_seconds=0.02) as running, stubs_of(running.port) as stubs:
+
+        def full(*_, **__):
+            raise MemoryError
+
+        monkeypatch.setattr("mite_tf.serving.server.models.open_backend", full)
+        publish(folder, second[0])
+        wait_until(lambda: stubs.status("text") == {1: 30, 2: 50})
+    assert refusals(caplog) == ["MemoryError"]
+
+
 def test_nothing_is_served_of_a_damaged_export(folder):
     (folder / "onnx/image_encoder.onnx").write_bytes(b"broken")
     with pytest.raises(MiteError, match="not the file that was exported"):
         start_server(folder)
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("backend", ["onnx", "savedmodel"])
 def test_what_lies_outside_of_the_folder_is_not_served(folder, tmp_path, backend):
     name = "onnx/text_encoder.onnx" if backend == "onnx" else "savedmodel/text/1/saved_model.pb"
