@@ -85,8 +85,10 @@ def _shelf(folder: Path) -> Found | None:
 
 
 def _is_export(manifest: Path) -> bool:
-    with suppress(OSError), manifest.open("rb") as file:
-        return b'"mite_tf_export"' in file.read(1 << 16)
+    with suppress(OSError):
+        if manifest.is_file():  # a pipe would be waited for
+            with manifest.open("rb") as file:
+                return b'"mite_tf_export"' in file.read(1 << 16)
     return False
 
 

@@ -41,6 +41,8 @@ def _no_model(path: Path) -> str | None:
     if path.is_dir():
         kind = "a TensorFlow SavedModel" if (path / "saved_model.pb").exists() else "a folder"
         return f"it is {kind}; where it was made, write one file with model.save('NAME.keras')."
+    if not path.is_file():
+        return "it is a pipe, a socket or a device."
     with path.open("rb") as file:
         start = file.read(64)
     if not start:
