@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ class PairBatches:
         specification = self.preprocessing
         assert self.paths is not None
         assert specification is not None
-        names = tf.constant([str(path) for path in self.paths])
+        names = tf.constant([os.fsencode(path) for path in self.paths])
 
         def load(item: tuple[Any, Any]) -> Any:
             image, orientation = lying_image(tf.io.read_file(names[item[0]]), specification)
@@ -197,7 +198,7 @@ def pixel_batches(
     Raises:
         MiteError: A file cannot be read or decoded; it is named.
     """
-    names = tf.constant([str(path) for path in paths], tf.string)
+    names = tf.constant([os.fsencode(path) for path in paths], tf.string)
     pixels = tf.data.Dataset.from_tensor_slices(names).map(
         lambda path: load_image(path, preprocessing), num_parallel_calls=tf.data.AUTOTUNE
     )
