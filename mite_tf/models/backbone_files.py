@@ -60,7 +60,7 @@ def _no_keras_archive(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except Exception:  # a damaged archive fails in many ways
         return "it is damaged or was cut off; copy it again."
     if "config.json" not in names:
         return "it is a zip file without a model; a .keras file holds config.json."
@@ -73,7 +73,7 @@ def _no_hdf5_model(path: Path) -> str | None:
     try:
         with h5py.File(path) as file:
             holds_model = "model_config" in file.attrs
-    except OSError:
+    except Exception:  # as a damaged file of HDF5 does
         return "it is damaged or was cut off; copy it again."
     if not holds_model:
         return (
