@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,15 +112,14 @@ def open_arrays(file: IO[bytes], *, compressed: bool = False) -> NpzFile:
     """
     import numpy as np
 
-    file.seek(0)
-    arrays = np.load(file, allow_pickle=False)
-    if not isinstance(arrays, np.lib.npyio.NpzFile):
-        raise ValueError("it holds one array, no archive of arrays")
-    members = arrays.zip.infolist()
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
     if len({member.filename for member in members}) < len(members):
         raise ValueError("it holds two arrays of one name")
     if not compressed and any(member.compress_type for member in members):
         raise ValueError("its arrays are compressed, as nothing here writes them")
+    file.seek(0)
+    arrays: NpzFile = np.load(file, allow_pickle=False)
     return arrays
 
 

@@ -147,7 +147,7 @@ def train(
             if not quiet:
                 _tell_unknown(inputs.train_ids.unknown, inputs.dev_ids.unknown)
             if not started:  # only now, when nothing that was asked for is wrong
-                with writing(folder):
+                with writing(folder.path):
                     folder.path.parent.mkdir(parents=True, exist_ok=True)
                 alone.hold()
                 folder.start(
