@@ -71,6 +71,7 @@ class PairBatches:
         self.token_ids = np.asarray(token_ids, np.int32)
         self.features = features
         self.paths = paths
+        self._names = [os.fsencode(path) for path in paths or ()]  # AutoGraph warns of it
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.captions_per_image = captions_per_image
@@ -159,7 +160,7 @@ class PairBatches:
         specification = self.preprocessing
         assert self.paths is not None
         assert specification is not None
-        names = tf.constant([os.fsencode(path) for path in self.paths])
+        names = tf.constant(self._names)
 
         def load(item: tuple[Any, Any]) -> Any:
             image, orientation = lying_image(tf.io.read_file(names[item[0]]), specification)

@@ -80,7 +80,7 @@ def write_scenes(
         return Path(path)
 
     draft = target.with_name(f".{target.name}.draft")
-    with writing(target, draft=draft), ExitStack() as held:
+    with writing(target, draft=target.with_name(f".{target.name}.")), ExitStack() as held:
         target.parent.mkdir(parents=True, exist_ok=True)
         held.enter_context(
             locked(target.with_name(f".{target.name}.lock"), busy=_tell_busy(target))
