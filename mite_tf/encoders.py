@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
+from pydantic import TypeAdapter
 
 from mite_tf.data import CaptionedImages
 from mite_tf.data.batches import pixel_batches
@@ -17,11 +19,13 @@ from mite_tf.data.images import Preprocessing
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings
-from mite_tf.files import refuse_pointer
 from mite_tf.models import MITE, ImageEncoder
+from mite_tf.models.text_encoder import PositionEmbedding
+from mite_tf.reading import read_object, reading
 from mite_tf.text import WordPieceTokenizer, read_vocabulary, write_vocabulary
 
 Progress = Callable[[int, int], None]
+_BRING_BACK = "Bring the folder back from a copy, or train anew."
 
 
 class Encoders:
@@ -163,22 +167,79 @@ class Encoders:
             MiteError: If the folder holds no encoders, or they cannot be read.
         """
         folder = Path(folder)
-        for file in sorted(folder.glob("*")):
-            refuse_pointer(file)
-        try:
-            settings = json.loads((folder / "encoders.json").read_text())
-            image, text = (
-                keras.saving.load_model(folder / f"{name}_encoder.keras", compile=False)
-                for name in ("image", "text")
-            )
-            vocabulary = read_vocabulary(folder / "vocabulary.txt")
+        if not folder.is_dir():
+            raise MiteError(f"{folder}: holds no readable encoders: it is no folder.")
+        image = _load_model(folder / "image_encoder.keras", ImageEncoder)
+        text = _load_model(folder / "text_encoder.keras", keras.Model)
+        vocabulary = read_vocabulary(folder / "vocabulary.txt")
+        file, what = folder / "encoders.json", "the settings of encoders"
+        settings = read_object(file, what, _BRING_BACK)
+        with reading(file, what, _BRING_BACK):
             tokenizer = WordPieceTokenizer.from_config(
-                {"vocabulary": vocabulary, **settings["tokenizer"]}
+                {"vocabulary": vocabulary, **_of_text(settings["tokenizer"])}
             )
-        except (OSError, ValueError, KeyError) as error:
-            raise MiteError(f"{folder}: holds no readable encoders: {error}") from error
-        preprocessing = settings["preprocessing"]
-        return cls(image, text, tokenizer, preprocessing and Preprocessing.from_dict(preprocessing))
+            preprocessing = _of_images(settings["preprocessing"], image)
+        with reading(folder / "text_encoder.keras", "the text encoder of its folder", _BRING_BACK):
+            _check_text_encoder(text, image, tokenizer)
+        return cls(image, text, tokenizer, preprocessing)
+
+
+def _load_model(path: Path, kind: type[keras.Model]) -> Any:
+    with reading(path, "a readable encoder", _BRING_BACK):
+        model = keras.saving.load_model(path, compile=False)
+        if not isinstance(model, kind) or (kind is keras.Model and isinstance(model, ImageEncoder)):
+            raise ValueError(f"it holds a {type(model).__name__}")
+    return model
+
+
+def _of_text(settings: dict[str, Any]) -> dict[str, Any]:
+    """Checks the settings of a tokenizer."""
+    length, *flags = (settings["max_length"], settings["lower_case"])
+    flags.append(settings.get("strip_accents", True))
+    if type(length) is not int or not all(isinstance(each, bool) for each in flags):
+        raise ValueError(f"its tokenizer is {settings}")
+    return settings
+
+
+def _of_images(values: dict[str, Any] | None, encoder: ImageEncoder) -> Preprocessing | None:
+    """Checks a preprocessing, which has to give what the encoder takes."""
+    if (values is None) != (encoder.backbone is None):
+        raise ValueError("its preprocessing does not fit the image encoder")
+    if values is None:
+        return None
+    given = TypeAdapter(Preprocessing).validate_python(
+        Preprocessing.from_dict(values).to_dict(), strict=False
+    )
+    if (given.height, given.width) != tuple(encoder.input_shape[1:3]):
+        raise ValueError(
+            f"its images are {given.height} x {given.width}, those of the image encoder "
+            f"{' x '.join(map(str, encoder.input_shape[1:3]))}"
+        )
+    tf.image.resize(tf.zeros((1, 1, 3)), (1, 1), method=given.resize)  # raises if there is none
+    if not all(map(math.isfinite, given.value_range)):
+        raise ValueError(f"its value_range is {given.value_range}")
+    return given
+
+
+def _check_text_encoder(
+    text: keras.Model, image: ImageEncoder, tokenizer: WordPieceTokenizer
+) -> None:
+    """Refuses a text encoder that is not the image encoder's, or not the vocabulary's."""
+    sizes = [model.output_shape[-1] for model in (image, text)]
+    if sizes[0] != sizes[1] or len(text.inputs) != 1:
+        raise ValueError(f"the image encoder gives {sizes[0]} numbers, and it {sizes[1]}")
+    for layer in text.layers:
+        if isinstance(layer, keras.layers.Embedding) and layer.input_dim != len(
+            tokenizer.vocabulary
+        ):
+            raise ValueError(
+                f"it knows {layer.input_dim} words, and vocabulary.txt holds "
+                f"{len(tokenizer.vocabulary)}"
+            )
+        if isinstance(layer, PositionEmbedding) and layer.max_length < tokenizer.max_length:
+            raise ValueError(
+                f"it takes {layer.max_length} words, and max_length is {tokenizer.max_length}"
+            )
 
 
 def _graph(model: keras.Model, specification: tf.TensorSpec) -> Any:

@@ -167,6 +167,8 @@ def is_pointer(content: bytes) -> bool:
 def refuse_pointer(path: str | Path) -> None:
     """Raises a `MiteError` if a file is there, but as a Git LFS pointer only."""
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return
         with Path(path).open("rb") as file:
             start = file.read(len(_POINTER))
     except OSError:

@@ -95,5 +95,6 @@ def client_of(options: argparse.Namespace) -> dict[str, Any]:
         return {"tls": tls, "token": None}
     try:
         return {"tls": tls, "token": options.token_file.read_text("utf-8").strip()}
-    except OSError as error:
-        raise MiteError(f"{options.token_file}: cannot be read: {error.strerror}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise MiteError(f"{options.token_file}: cannot be read: {reason}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class PairBatches:
         self.token_ids = np.asarray(token_ids, np.int32)
         self.features = features
         self.paths = paths
+        self._names = [os.fsencode(path) for path in paths or ()]  # AutoGraph warns of it
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.captions_per_image = captions_per_image
@@ -158,7 +160,7 @@ class PairBatches:
         specification = self.preprocessing
         assert self.paths is not None
         assert specification is not None
-        names = tf.constant([str(path) for path in self.paths])
+        names = tf.constant(self._names)
 
         def load(item: tuple[Any, Any]) -> Any:
             image, orientation = lying_image(tf.io.read_file(names[item[0]]), specification)
@@ -197,7 +199,7 @@ def pixel_batches(
     Raises:
         MiteError: A file cannot be read or decoded; it is named.
     """
-    names = tf.constant([str(path) for path in paths], tf.string)
+    names = tf.constant([os.fsencode(path) for path in paths], tf.string)
     pixels = tf.data.Dataset.from_tensor_slices(names).map(
         lambda path: load_image(path, preprocessing), num_parallel_calls=tf.data.AUTOTUNE
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from mite_tf.data.upright import lying_box, orientation_of, turn_upright, turned
 from mite_tf.errors import MiteError
 from mite_tf.image_files import decode
 from mite_tf.image_headers import ImageFileError
+from mite_tf.reading import must_be_file
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,10 @@ def naming_bad_images(paths: Sequence[str | Path]) -> Iterator[None]:
 
 def _fault(path: str | Path) -> str | None:
     try:
-        decode_image(tf.io.read_file(str(path)))
+        must_be_file(path)
+        decode_image(tf.io.read_file(os.fsencode(path)))
+    except OSError as error:
+        return f"read: {error.strerror}"
     except tf.errors.OpError:
         try:
             decode(Path(path).read_bytes())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import unicodedata
-import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from mite_tf.data.problem import counted
 from mite_tf.errors import MiteError
-from mite_tf.files import refuse_pointer
+from mite_tf.reading import open_arrays, reading
 
 
 class PrecomputedFeatures:
@@ -37,26 +36,22 @@ class PrecomputedFeatures:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        refuse_pointer(path)
-        try:
-            file = np.load(path, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it holds one array without ids")
-            with file:
-                if len(set(file.files)) < len(file.files):
-                    raise ValueError("it holds two arrays of one name")
-                ids, self._features = file["ids"], file["features"]
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise MiteError(
-                f"{path}: not a file of features; expected an .npz with the arrays 'ids' and "
-                f"'features' ({error})."
-            ) from error
+        advice = "Expected an .npz with the arrays 'ids' and 'features'."
+        with (
+            reading(path, "a file of features", advice),
+            self.path.open("rb") as opened,
+            open_arrays(opened, compressed=True) as file,
+        ):
+            ids, self._features = file["ids"], file["features"]
+            if self._features.dtype.kind not in "fiub" or ids.dtype.kind not in "USiu":
+                raise ValueError("its features are no real numbers, or its ids no names")
+            names = [each.decode() if isinstance(each, bytes) else str(each) for each in ids.flat]
         if self._features.ndim not in (2, 4) or ids.shape != self._features.shape[:1]:
             raise MiteError(
                 f"{path}: 'features' has shape [images, C] or [images, H, W, C] and 'ids' "
                 f"[images]. Received: {self._features.shape} and {ids.shape}."
             )
-        self._names = [each.decode() if isinstance(each, bytes) else str(each) for each in ids]
+        self._names = names
         self._row_of: dict[str, int] = {}
         self._rows_by_last: dict[str, list[int]] = defaultdict(list)  # part of the path
         for row, name in enumerate(self._names):

@@ -18,6 +18,7 @@ from mite_tf.data.formats.tables import find_tables, read_tables
 from mite_tf.data.problem import counted, quote
 from mite_tf.errors import MiteError
 from mite_tf.files import is_hidden, refuse_pointer
+from mite_tf.reading import must_be_file
 from mite_tf.recognition import recognize, wrong_kind
 
 _CONTENT = (".csv", ".tsv", ".txt", ".json")
@@ -107,16 +108,25 @@ def read(
         ...     read(folder).captions
         ['A dog runs.', 'Ein Hund.']
     """
-    path = base = Path(path).expanduser()
-    if not path.is_dir():
-        base = path.parent.parent if path.parent.name == "annotations" else path.parent
-    collector = Collector(base, None if root is None else Path(root).expanduser())
+    path = base = _expanded(path)
+    collector_root = None if root is None else _expanded(root)
     try:
+        if path.exists() and not path.is_dir():
+            must_be_file(path)
+            base = path.parent.parent if path.parent.name == "annotations" else path.parent
+        collector = Collector(base, collector_root)
         name, files = _choose(path, format)
         _FORMATS[name].read(files, collector)
     except OSError as error:
         raise MiteError(f"{error.filename} cannot be read: {error.strerror}.") from error
     return CaptionedImages.from_collector(collector, name)
+
+
+def _expanded(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # `~` and the name of nobody, which may be that of a folder
+        return Path(path)
 
 
 def _choose(path: Path, name: str | None) -> tuple[str, list[Path]]:

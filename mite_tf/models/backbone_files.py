@@ -41,6 +41,8 @@ def _no_model(path: Path) -> str | None:
     if path.is_dir():
         kind = "a TensorFlow SavedModel" if (path / "saved_model.pb").exists() else "a folder"
         return f"it is {kind}; where it was made, write one file with model.save('NAME.keras')."
+    if not path.is_file():
+        return "it is a pipe, a socket or a device."
     with path.open("rb") as file:
         start = file.read(64)
     if not start:
@@ -58,7 +60,7 @@ def _no_keras_archive(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except Exception:  # a damaged archive fails in many ways
         return "it is damaged or was cut off; copy it again."
     if "config.json" not in names:
         return "it is a zip file without a model; a .keras file holds config.json."
@@ -71,7 +73,7 @@ def _no_hdf5_model(path: Path) -> str | None:
     try:
         with h5py.File(path) as file:
             holds_model = "model_config" in file.attrs
-    except OSError:
+    except Exception:  # as a damaged file of HDF5 does
         return "it is damaged or was cut off; copy it again."
     if not holds_model:
         return (

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
 from mite_tf.files import written_beside
+from mite_tf.reading import open_arrays, reading
 from mite_tf.retrieval.cosine import similarity, unit_rows
 
 _FORMAT = "mite_tf.retrieval.VectorIndex/1"
@@ -120,19 +121,20 @@ class VectorIndex:
             >>> VectorIndex.load(path).metadata
             {'model': 'mite'}
         """
-        if not Path(path).is_file():
+        if not Path(path).exists():
             raise MiteError(f"There is no index file {path}.")
-        try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with reading(path, "a readable search index", "Build it again."):
+            with Path(path).open("rb") as file, open_arrays(file) as archive:
                 header = json.loads(archive["header"].tobytes())
                 vectors = archive["vectors"]
             if header["format"] != _FORMAT:
                 raise ValueError(f"its format is {header['format']!r}, not {_FORMAT!r}")
-            return cls(header["ids"], vectors, metadata=header["metadata"])
-        except Exception as error:  # zipfile, zlib, NumPy and JSON each raise their own kinds
-            raise MiteError(
-                f"{path} is damaged or not a search index ({error}); build it again."
-            ) from error
+            if not all(isinstance(each, str) for each in header["ids"]):
+                raise ValueError("its ids are no texts")
+            try:
+                return cls(header["ids"], vectors, metadata=header["metadata"])
+            except MiteError as error:
+                raise ValueError(str(error)) from error
 
 
 def _top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

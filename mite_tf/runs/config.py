@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, field, replace
 from importlib import resources
@@ -16,41 +16,15 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from mite_tf.errors import MiteError
-from mite_tf.files import refuse_pointer
+from mite_tf.reading import reading
 from mite_tf.recognition import recognize
 from mite_tf.runs.arguments import ARGUMENTS
+from mite_tf.runs.renamed import dotted_keys, now_called
 from mite_tf.training import Stage
 
 _STRICT = ConfigDict(extra="forbid", validate_default=True)
 _Share = Annotated[float, Field(ge=0, lt=1)]
 _Count = Annotated[int, Field(ge=1)]
-
-# Keys of an earlier form. A section stands for all keys in it.
-_RENAMED = {
-    "text": "tokenizer",
-    "model.embedding_size": "embedding.size",
-    "model.standardize": "embedding.standardize",
-    "model.backbone": "backbone.name",
-    "model.features": "backbone.features",
-    "model.weights": "backbone.weights",
-    "model.image_size": "backbone.image_size",
-    "model.cnn_width": "backbone.width",
-    "model.image_pooling": "image_head.pooling",
-    "model.image_power": "image_head.power",
-    "model.image_hidden_size": "image_head.hidden_size",
-    "model.image_dropout": "image_head.dropout",
-    "model.text_encoder": "text_encoder.name",
-    "model.word_size": "text_encoder.word_size",
-    "model.text_pooling": "text_encoder.pooling",
-    "model.text_hidden_size": "text_encoder.hidden_size",
-    "model.text_dropout": "text_encoder.dropout",
-    "model.word_dropout": "text_encoder.word_dropout",
-    "discriminator.beta_1": "discriminator_optimizer.beta_1",
-    "loss.matching": "loss",
-    "loss.adversarial": "adversarial_loss",
-    "training.weight_decay": "optimizer.weight_decay",
-    "training.clip_norm": "optimizer.clip_norm",
-}
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -229,27 +203,31 @@ def load_config(
     """
     path = Path(name_or_file)
     try:
-        if path.suffix == ".toml":
-            refuse_pointer(path)
-            text = path.read_text(encoding="utf-8")
+        if path.suffix == ".toml" and os.path.exists(path):  # noqa: PTH110 (it may be too long)
+            with reading(path, "a readable configuration"):
+                text = path.read_text(encoding="utf-8")
         else:
             text = resources.files("mite_tf.configs").joinpath(f"{path}.toml").read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        own = path / "config.toml"
+    except MiteError:
+        raise
+    except (OSError, ValueError) as error:
+        own, told = path / "config.toml", ""
+        if os.path.exists(own):  # noqa: PTH110
+            told = f" That of {recognize(path).what} is {own}."
         raise MiteError(
             f"No configuration {str(name_or_file)!r}: neither one of "
-            f"{', '.join(config_names())} nor a readable file ending in .toml."
-            + (f" That of {recognize(path).what} is {own}." if own.is_file() else "")
+            f"{', '.join(config_names())} nor a readable file ending in .toml.{told}"
         ) from error
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise MiteError(f"{name_or_file}: not valid TOML: {error}") from error
-    if renamed := {key: now for key in _dotted(values) if (now := _renamed(key))}:
+    if renamed := {key: now for key in dotted_keys(values) if (now := now_called(key))}:
         lines = "".join(f"\n  {key} is now {now}" for key, now in renamed.items())
         raise MiteError(f"{name_or_file}: the configuration uses old keys; rename them:{lines}")
     for section, keys in (missing or {}).items():
-        values[section] = {**keys, **values.get(section, {})}
+        if isinstance(found := values.get(section, {}), dict):
+            values[section] = {**keys, **found}
     for key, value in (overrides or {}).items():
         _override(values, key, value)
     return _validated(name_or_file, values)
@@ -305,15 +283,16 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
 
 def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
     """Replaces one value, in place. A stage is addressed by its name: `stages.align.epochs`."""
-    if now := _renamed(dotted):
+    if now := now_called(dotted):
         raise MiteError(f"{dotted}: this key is now {now}.")
     *parents, last = dotted.split(".")
     table: Any = values
     for parent in parents:
         if isinstance(table, list):
-            named = [item for item in table if item.get("name") == parent]
+            stages = [item for item in table if isinstance(item, dict)]
+            named = [item for item in stages if item.get("name") == parent]
             if not named:
-                names = ", ".join(str(item.get("name")) for item in table)
+                names = ", ".join(str(item.get("name")) for item in stages)
                 raise MiteError(f"{dotted}: no stage is called {parent!r}; there are {names}.")
             table = named[0]
         elif isinstance(table, dict):
@@ -326,22 +305,3 @@ def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
         with suppress(tomllib.TOMLDecodeError):  # a bare word or path: not quoted in a shell
             value = tomllib.loads(f"value = {value}")["value"]
     table[last] = value
-
-
-def _renamed(key: str) -> str | None:
-    """What a key of an earlier form is called now; None for any other key."""
-    if re.fullmatch(r"stages\..+\.(backbone_rate|final_rate)", key):
-        return f"{key}_factor"
-    for old, now in _RENAMED.items():
-        if key == old or key.startswith(f"{old}."):
-            return now + key.removeprefix(old)
-    return None
-
-
-def _dotted(values: dict[str, Any]) -> Iterator[str]:
-    for section, keys in values.items():
-        tables = {section: keys}
-        if isinstance(keys, list):
-            tables = {f"{section}.{stage.get('name')}": stage for stage in keys}
-        for name, table in tables.items():
-            yield from (f"{name}.{key}" for key in table) if isinstance(table, dict) else ()

@@ -87,7 +87,7 @@ def evaluate(
     if html:
         told = {"run": folder.path, "data": data, "split": split, "protocol": protocol}
         if folder.warnings_file.exists():
-            told["warnings"] = folder.warnings_file.read_text(encoding="utf-8")
+            told["warnings"] = folder.warnings()
         titles = {name: f"after {name}" for name in stages}
         write_report(
             html,

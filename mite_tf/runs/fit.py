@@ -11,6 +11,7 @@ import numpy as np
 
 from mite_tf.data.images import naming_bad_images
 from mite_tf.data.problem import counted
+from mite_tf.errors import MiteError
 from mite_tf.evaluation import (
     Evaluation,
     RetrievalScores,
@@ -20,6 +21,7 @@ from mite_tf.evaluation import (
 )
 from mite_tf.models import MITE
 from mite_tf.progress import say
+from mite_tf.reading import reading
 from mite_tf.runs.config import Config
 from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.history import HistoryFile, TrainingProgress
@@ -70,7 +72,8 @@ def fit_stages(
         over = ended or checkpoint.epoch == schedule.epochs
         folder.write_warnings([*findings, *_verdict(folder)] if over else findings)
 
-    schedule = StageSchedule(config.stages)
+    folder.remove_leftovers()
+    schedule, identity = StageSchedule(config.stages), folder.identity
     averaging = WeightAveraging(
         model.encoder_variables + model.backbone_variables, config.training.averaging
     )
@@ -100,7 +103,8 @@ def fit_stages(
             "best": monitor.best,
             "guard": guard.state(),
             "schedule": schedule.state(),
-            "ended": bool(model.stop_training),
+            "ended": bool(getattr(model, "stop_training", False)),  # not there before `fit`
+            "run": identity,
         },
         save_minutes=config.training.save_minutes,
         interruption=interruption,
@@ -108,10 +112,14 @@ def fit_stages(
     )
     ended = folder.ended_early
     if saved := checkpoint.restore():
-        history.rows, monitor.best = saved["history"], saved["best"]
-        guard.restore(saved["guard"])
-        schedule.restore(saved["schedule"])
-    folder.forget_from(checkpoint.epoch)
+        source = folder.state if folder.state.exists() else folder.beginning
+        with reading(source, "the state of a run", "Bring it back from a copy, or train anew."):
+            history.rows, monitor.best = saved["history"], saved["best"]
+            guard.restore(saved["guard"])
+            schedule.restore(saved["schedule"])
+        _mend_history(history, quiet)
+    if not folder.state.exists():  # so that one that is missing later has been lost
+        checkpoint.save()
     write_warnings()
     schedule.first_step = checkpoint.step
     if ended or checkpoint.epoch == schedule.epochs:
@@ -151,6 +159,21 @@ def fit_stages(
     if not quiet:
         for sentence in _verdict(folder):
             say(f"Warning: {sentence}", "yellow")
+
+
+def _mend_history(history: HistoryFile, quiet: bool) -> None:
+    """Brings `history.csv` to what the state says, if it is missing, damaged or ahead of it."""
+    rows, file = history.rows, history.run.history_file
+    try:
+        found = len(history.run.history())
+    except MiteError:
+        found = -1
+    if found > len(rows) and not quiet:
+        say(
+            f"{file} is ahead of the saved state: epochs from {len(rows) + 1} on are trained again."
+        )
+    if found != len(rows):
+        history.write()
 
 
 def _few_steps(schedule: StageSchedule, inputs: StageInputs) -> Iterator[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
@@ -14,13 +13,17 @@ from typing import Any
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text, writing
+from mite_tf.reading import read_object, reading
 from mite_tf.recognition import wrong_kind
+from mite_tf.runs.alone import beside
 from mite_tf.runs.config import Config, load_config
+from mite_tf.runs.records import check_record, check_saved, read_history
 from mite_tf.text import write_vocabulary
 from mite_tf.training import read_values
 
 # What a run did before there was a key for it.
 _EARLIER = {"backbone": {"orientation": "ignored"}}
+_BRING_BACK = "Bring it back from a copy, or train anew in another folder."
 
 
 class RunFolder:
@@ -72,32 +75,82 @@ class RunFolder:
     def read_config(self, overrides: Mapping[str, Any] | None = None) -> Config:
         """Reads the configuration, and replaces values of it."""
         self._must_exist()
-        return load_config(self.path / "config.toml", overrides, missing=_EARLIER)
+        path = self.path / "config.toml"
+        with reading(path, "the configuration of a run", _BRING_BACK):
+            return load_config(path, overrides, missing=_EARLIER)
 
     @property
     def info(self) -> dict[str, Any]:
         """What `run.json` holds: data, counts and versions."""
         self._must_exist()
-        try:
-            return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        path, what = self.path / "run.json", "the record of a run"
+        values = read_object(path, what, _BRING_BACK)
+        with reading(path, what, _BRING_BACK):
+            check_record(values)
+        return values
+
+    @property
+    def identity(self) -> str:
+        """A hash of configuration, vocabulary and data, which the saved state names too."""
+        digest = hashlib.sha256(self.info["data"]["fingerprint"].encode())
+        for path in (self.path / "config.toml", self.vocabulary):
+            with reading(path, "a file of a run", _BRING_BACK):
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+    def saved(self) -> dict[str, Any]:
+        """Returns the plain values of the saved state, or of the one that the run begins from.
+
+        Without either it is empty: no step has been made.
+
+        Raises:
+            MiteError: If the state is damaged or of another run, or lacks what belongs to it.
+        """
+        path = self.state if self.state.exists() else self.beginning
+        if not path.exists():
+            return {}
+        values = read_values(path)
+        with reading(path, "the state of a run", _BRING_BACK):
+            check_saved(values, self._epochs)
+        if values.get("run", self.identity) != self.identity and path == self.state:
             raise MiteError(
-                f"{self.path / 'run.json'} is damaged: {error}. Bring it back from a copy, or "
-                "train anew in another folder."
-            ) from error
+                f"{path}: is the state of another training: config.toml, vocabulary.txt or run.json"
+                f" of {self.path} is not the one that it was saved with. {_BRING_BACK}"
+            )
+        return values
+
+    def check_resumable(self) -> None:
+        """Refuses to go on without what the epochs so far have left: it would be replaced.
+
+        Raises:
+            MiteError: If the state or the best encoders are missing though epochs have ended.
+        """
+        saved, best = self.saved(), self.best_folders()
+        if not saved and (best or self.history_file.exists()):
+            raise MiteError(
+                f"{self.state}: is missing, though epochs of this run have ended. Bring it back "
+                "from a copy, or train anew in another folder; the best encoders here are whole."
+            )
+        stage = saved["history"][-1]["stage"] if saved.get("history") else None
+        if stage is not None and stage not in best:
+            raise MiteError(
+                f"{self.path / 'best'}: the encoders of the stage {stage!r} are missing, though "
+                "epochs of it have ended. Bring them back from a copy, or train anew in another "
+                "folder."
+            )
 
     @property
     def finished(self) -> bool:
         """Whether the training is over: through all of its stages, or ended by a callback."""
         if not self.state.exists():
             return False
-        saved = read_values(self.state)
-        return saved["ended"] or saved["epoch"] == self._epochs
+        saved = self.saved()
+        return bool(saved["ended"] or saved["epoch"] == self._epochs)
 
     @property
     def ended_early(self) -> bool:
         """Whether a callback has ended the training before its last epoch."""
-        return self.finished and read_values(self.state)["epoch"] < self._epochs
+        return self.finished and self.saved()["epoch"] < self._epochs
 
     @property
     def _epochs(self) -> int:
@@ -128,13 +181,14 @@ class RunFolder:
 
         `beginning` is a finished run whose end is where this one begins, see `train`.
         """
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        with writing(self.path, draft=beside):
+        draft = beside(self.path, "draft")
+        with writing(self.path, draft=draft):
+            shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
             try:
-                self._fill(beside, config, vocabulary, info, beginning)
-                beside.replace(self.path)
+                self._fill(draft, config, vocabulary, info, beginning)
+                draft.replace(self.path)
             except BaseException:
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(draft, ignore_errors=True)
                 raise
 
     def _fill(
@@ -161,18 +215,17 @@ class RunFolder:
         self._must_exist()
         if not self.history_file.exists():
             return []
-        with self.history_file.open(newline="", encoding="utf-8") as file:
-            return [
-                {key: _number(value) for key, value in row.items() if value not in ("", None)}
-                for row in csv.DictReader(file)
-            ]
+        return read_history(self.history_file)
 
     def best_folders(self) -> dict[str, Path]:
         """Returns the folder of the best encoders of each stage, in order of training."""
+        return {folder.name.partition("-")[2]: folder for folder in self._best()}
+
+    def _best(self) -> list[Path]:
         best = self.path / "best"  # `glob` would take one that may not be read for an empty one
         folders = sorted(best.iterdir()) if best.exists() else []
         folders = [folder for folder in folders if fnmatch(folder.name, "[0-9]*-*")]
-        return {folder.name.partition("-")[2]: folder for folder in folders if folder.is_dir()}
+        return [folder for folder in folders if folder.is_dir()]
 
     def best(self, stage: str | None = None) -> Path:
         """Returns the folder of the best encoders of a stage; of the last one by default.
@@ -182,6 +235,11 @@ class RunFolder:
         """
         self._must_exist()
         folders = self.best_folders()
+        if not folders and self.history_file.exists():
+            raise MiteError(
+                f"{self.path / 'best'}: the encoders are missing, though epochs have ended. Bring "
+                "them back from a copy, or train anew."
+            )
         if not folders:
             raise MiteError(
                 f"{self.path}: no epoch has ended yet, so there are no encoders. Go on with "
@@ -211,12 +269,14 @@ class RunFolder:
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)  # a full disk can use the room
                 raise
-            old = self.best_folders().get(stage)
-            if target.exists():
-                shutil.rmtree(target)
+            old = [each for each in self._best() if each.name.partition("-")[2] == stage]
+            if target in old:  # kept under another number until there is the new one
+                _remove(aside := target.with_name(f"0000-{stage}"))
+                target.rename(aside)
+                old = [aside if each == target else each for each in old]
             unfinished.rename(target)
-            if old is not None and old != target:
-                shutil.rmtree(old)
+            for each in old:
+                _remove(each)
 
     def write_warnings(self, sentences: Sequence[str]) -> None:
         """Replaces the warnings; with none to write, there is no file."""
@@ -225,17 +285,30 @@ class RunFolder:
         else:
             self.warnings_file.unlink(missing_ok=True)
 
-    def forget_from(self, epoch: int) -> None:
-        """Removes best encoders of epochs that a resumed training will run again."""
-        for folder in self.best_folders().values():
-            if int(folder.name.partition("-")[0]) > epoch:
-                shutil.rmtree(folder)
+    def warnings(self) -> str:
+        """Returns what the guard found and what was said at the end; empty if nothing was."""
+        if not self.warnings_file.exists():
+            return ""
+        with reading(self.warnings_file, "a file of warnings", "It may be deleted."):
+            return self.warnings_file.read_text(encoding="utf-8")
+
+    def remove_leftovers(self) -> None:
+        """Removes what trainings that were killed have not finished writing."""
         for folder in (self.path / "best").glob("unfinished-*"):
             shutil.rmtree(folder)
+        for place in (self.path, self.state.parent):
+            for file in place.glob(".*.tmp"):
+                file.unlink()
 
     def encoders(self, stage: str | None = None) -> Encoders:
         """Returns the best encoders of a stage; of the last one by default."""
-        return Encoders.load(self.best(stage))
+        folder = self.best(stage)
+        try:
+            return Encoders.load(folder)
+        except MiteError:
+            if (now := self.best(stage)) == folder:
+                raise
+            return Encoders.load(now)  # a training has just replaced them
 
     def must_be_whole(self) -> None:
         """Raises a `MiteError` if what the run began with is gone: what follows would be no run."""
@@ -249,12 +322,16 @@ class RunFolder:
         train = "Train one with `mite train`."
         if not self.path.exists():
             raise MiteError(f"{self.path}: no such run folder. {train}")
-        if not (self.path / "run.json").is_file():
+        if not (self.path / "run.json").exists():
+            if self.state.exists() or self.best_folders():
+                raise MiteError(f"{self.path / 'run.json'}: is missing. {_BRING_BACK}")
             raise wrong_kind(self.path, "no run folder", train)
 
 
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def _remove(folder: Path) -> None:
+    """Removes a folder that nobody sees half removed."""
+    gone = folder.with_name(f"unfinished-{folder.name}")
+    if folder.exists():
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)
+        shutil.rmtree(gone)

@@ -43,11 +43,7 @@ class HistoryFile(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "seconds": round(time.monotonic() - self._start, 2)}
         self.rows.append(row | (logs or {}) | self._chance)
         self.run.must_be_whole()
-        columns = dict.fromkeys(key for row in self.rows for key in row)
-        with written_beside(self.run.history_file) as file:
-            writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        self.write()
         logs_folder = self.run.path / "logs"
         with writing(logs_folder):
             if self._writer is None:
@@ -57,6 +53,14 @@ class HistoryFile(keras.callbacks.Callback):
                     if isinstance(value, (int, float)):
                         tf.summary.scalar(key, value)
             self._writer.flush()
+
+    def write(self) -> None:
+        """Writes the rows so far as CSV."""
+        columns = dict.fromkeys(key for row in self.rows for key in row)
+        with written_beside(self.run.history_file) as file:
+            writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
 
 
 class TrainingProgress(keras.callbacks.Callback):

@@ -13,7 +13,7 @@ from mite_tf.data.feature_cache import FeatureCache
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.evaluation import Embeddings
-from mite_tf.progress import progress
+from mite_tf.progress import progress, say
 from mite_tf.runs.config import Config
 from mite_tf.text import TokenTable
 from mite_tf.training import Interruption, Stage
@@ -90,7 +90,8 @@ class StageInputs:
         backbone = self.encoders.image_encoder.backbone
         preprocessing = self.encoders.preprocessing
         assert preprocessing is not None
-        cache = FeatureCache(self.feature_cache, backbone, preprocessing)
+        tell = (lambda sentence: None) if self.quiet else say
+        cache = FeatureCache(self.feature_cache, backbone, preprocessing, tell=tell)
         settings = self.config.training
         smallest = settings.smallest_crop
         held = views > 1 and cache.holds(table.paths, views=settings.views, smallest_crop=smallest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mite_tf.data import CaptionedImages
 from mite_tf.data.feature_cache import fingerprint_of_images
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError, UnknownWordsWarning
+from mite_tf.progress import say
 from mite_tf.recognition import recognize
 from mite_tf.reports import write_contact_sheet
 from mite_tf.retrieval import Hit, VectorIndex
@@ -100,7 +102,10 @@ def _indices(
     key = f"{table.fingerprint()} {fingerprint_of_images(files)}"
     name = hashlib.sha256(key.encode()).hexdigest()[:16]
     paths = [run.path / "index" / f"{name}-{kind}.npz" for kind in ("images", "captions")]
-    if not all(path.exists() for path in paths):
+    kept = _kept(paths, table)
+    if kept is None:
+        if any(path.exists() for path in paths) and not quiet:
+            say(f"{paths[0].parent}: the index is damaged or cut off; it is made again.")
         embeddings = embed_table(run, encoders, table, quiet=quiet)
         images = VectorIndex(table.image_ids, embeddings.images)
         captions = VectorIndex(table.captions, embeddings.captions)
@@ -108,4 +113,16 @@ def _indices(
             images.save(paths[0])
             captions.save(paths[1])
         return images, captions
-    return VectorIndex.load(paths[0]), VectorIndex.load(paths[1])
+    return kept
+
+
+def _kept(paths: Sequence[Path], table: CaptionedImages) -> tuple[VectorIndex, VectorIndex] | None:
+    """Reads the indices of a table; None if they are missing, damaged or of something else."""
+    try:
+        images, captions = (VectorIndex.load(path) for path in paths)
+    except (MiteError, OSError):
+        return None
+    fit = (images.ids, captions.ids) == (tuple(table.image_ids), tuple(table.captions))
+    return (
+        (images, captions) if fit and images.vectors.shape[1] == captions.vectors.shape[1] else None
+    )

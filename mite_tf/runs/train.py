@@ -20,9 +20,11 @@ from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.data.problem import counted
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
+from mite_tf.files import writing
 from mite_tf.models import MITE
 from mite_tf.progress import say
 from mite_tf.recognition import recognize, wrong_kind
+from mite_tf.runs.alone import Alone
 from mite_tf.runs.beginning import check_beginning, trained_stages
 from mite_tf.runs.build import build_model, warnings_before
 from mite_tf.runs.config import Config, load_config
@@ -75,7 +77,8 @@ def train(
         quiet: Whether to print no progress.
 
     Raises:
-        MiteError: If data or configuration are unusable, or the folder holds another run.
+        MiteError: If data or configuration are unusable, the folder holds another run or is being
+            trained in, or what resuming needs is missing.
         KeyboardInterrupt: If stopped by Ctrl-C or SIGTERM, after the state has been saved.
 
     Example:
@@ -85,86 +88,107 @@ def train(
         mite_tf.errors.MiteError: nowhere does not exist; ...
     """
     folder = Run(run)
+    with Alone(folder.path, "training") as alone:
+        started = _check_place(folder, resume)
+        settings = _settings(folder if started else None, config, overrides)
+        check_stages(settings)
+        table = usable_data(data, settings, format, root, skip_bad, quiet)
+        info = _describe(table, data, format, root, skip_bad)
+        own = folder.info["data"] if started else info["data"]
+        if own["fingerprint"] != info["data"]["fingerprint"]:
+            raise MiteError(
+                f"{folder.path}: was trained on other data (images {own['images']}, now "
+                f"{info['data']['images']}). Resume with that data, or train in another folder."
+            )
+        if beginning is not None and not started:
+            check_beginning(settings, info["data"]["fingerprint"], RunFolder(beginning))
+        learned_from, text = table.split("train"), settings.tokenizer
+        if started:
+            vocabulary = read_vocabulary(folder.vocabulary)
+        else:
+            vocabulary = learn_vocabulary(
+                learned_from.captions,
+                size=text.vocabulary_size,
+                minimum_count=text.minimum_count,
+                lower_case=text.lower_case,
+                strip_accents=text.strip_accents,
+            )
+        with _reproducible(settings.training.seed), Interruption() as interruption:
+            features = None
+            if settings.backbone.name == "features":
+                features = PrecomputedFeatures(settings.backbone.features)
+                for split in ("train", "dev"):
+                    features.of(table.split(split).image_ids)  # raises where some are missing
+            model = build_model(settings, len(vocabulary), features.shape if features else None)
+            if not started and not quiet:
+                for sentence in warnings_before(settings, model.image_encoder.backbone):
+                    say(f"Warning: {sentence}", "yellow")
+            tokenizer = WordPieceTokenizer(
+                vocabulary,
+                max_length=text.max_length,
+                lower_case=text.lower_case,
+                strip_accents=text.strip_accents,
+            )
+            inputs = StageInputs(
+                learned_from,
+                table.split("dev"),
+                Encoders.of(model, tokenizer, orientation=settings.backbone.orientation),
+                settings,
+                feature_cache=Path(feature_cache) if feature_cache else folder.path / "features",
+                interruption=interruption,
+                precomputed=features,
+                quiet=quiet,
+            )
+            if (cut := inputs.train_ids.truncated) and not quiet:
+                say(
+                    f"{cut} of {len(inputs.train_ids.ids)} train captions are longer than "
+                    f"tokenizer.max_length={tokenizer.max_length} tokens and were cut."
+                )
+            if not quiet:
+                _tell_unknown(inputs.train_ids.unknown, inputs.dev_ids.unknown)
+            if not started:  # only now, when nothing that was asked for is wrong
+                with writing(folder.path):
+                    folder.path.parent.mkdir(parents=True, exist_ok=True)
+                alone.hold()
+                folder.start(
+                    settings, vocabulary, info, RunFolder(beginning) if beginning else None
+                )
+                alone.hold()
+            try:
+                fit_stages(
+                    model, inputs, settings, folder, interruption, callbacks=callbacks, quiet=quiet
+                )
+            except OSError:
+                raise  # what is there is sound, and resuming needs it
+            except Exception:
+                if not started and not _has_stepped(model):  # it could not train after all
+                    shutil.rmtree(folder, ignore_errors=True)
+                raise
+    return folder
+
+
+def _check_place(folder: RunFolder, resume: bool) -> bool:
+    """Refuses a folder that no run can be made or gone on with in; returns whether one is there."""
     if folder.path.exists() and not folder.path.is_dir():
         raise wrong_kind(folder.path, "no place for a run", "Name another folder.")
-    started = (folder.path / "run.json").exists()
-    if folder.path.exists() and any(folder.path.iterdir()) and not (resume and started):
-        what = recognize(folder.path).what
-        problem = f"is not empty and holds no run to resume: it is {what}. Name another folder."
-        if started:
-            problem = (
-                "holds a run already. Go on with it with resume=True (--resume), or name another "
-                "folder."
-            )
-        raise MiteError(f"{folder.path}: {problem}")
-    settings = _settings(folder if started else None, config, overrides)
-    check_stages(settings)
-    table = usable_data(data, settings, format, root, skip_bad, quiet)
-    info = _describe(table, data, format, root, skip_bad)
-    if started and folder.info["data"]["fingerprint"] != info["data"]["fingerprint"]:
+    started = (folder.path / "run.json").exists() or folder.state.exists()
+    if started and resume:
+        folder.check_resumable()
+    elif started:
         raise MiteError(
-            f"{folder.path}: was trained on other data (images {folder.info['data']['images']}, "
-            f"now {info['data']['images']}). Resume with that data, or train in another folder."
+            f"{folder.path}: holds a run already. Go on with it with resume=True (--resume), or "
+            "name another folder."
         )
-    if beginning is not None and not started:
-        check_beginning(settings, info["data"]["fingerprint"], RunFolder(beginning))
-    learned_from, text = table.split("train"), settings.tokenizer
-    if started:
-        vocabulary = read_vocabulary(folder.vocabulary)
-    else:
-        vocabulary = learn_vocabulary(
-            learned_from.captions,
-            size=text.vocabulary_size,
-            minimum_count=text.minimum_count,
-            lower_case=text.lower_case,
-            strip_accents=text.strip_accents,
-        )
-    with _reproducible(settings.training.seed), Interruption() as interruption:
-        features = None
-        if settings.backbone.name == "features":
-            features = PrecomputedFeatures(settings.backbone.features)
-            for split in ("train", "dev"):
-                features.of(table.split(split).image_ids)  # raises where some are missing
-        model = build_model(settings, len(vocabulary), features.shape if features else None)
-        if not started and not quiet:
-            for sentence in warnings_before(settings, model.image_encoder.backbone):
-                say(f"Warning: {sentence}", "yellow")
-        tokenizer = WordPieceTokenizer(
-            vocabulary,
-            max_length=text.max_length,
-            lower_case=text.lower_case,
-            strip_accents=text.strip_accents,
-        )
-        inputs = StageInputs(
-            learned_from,
-            table.split("dev"),
-            Encoders.of(model, tokenizer, orientation=settings.backbone.orientation),
-            settings,
-            feature_cache=Path(feature_cache) if feature_cache else folder.path / "features",
-            interruption=interruption,
-            precomputed=features,
-            quiet=quiet,
-        )
-        if inputs.train_ids.truncated and not quiet:
-            say(
-                f"{inputs.train_ids.truncated} of {len(inputs.train_ids.ids)} train captions are "
-                f"longer than tokenizer.max_length={tokenizer.max_length} tokens and were cut."
+    elif folder.path.exists():
+        if any(folder.path.iterdir()):
+            what = recognize(folder.path).what
+            raise MiteError(
+                f"{folder.path}: is not empty and holds no run to resume: it is {what}. Name "
+                "another folder."
             )
-        if not quiet:
-            _tell_unknown(inputs.train_ids.unknown, inputs.dev_ids.unknown)
-        if not started:  # only now, when nothing that was asked for is wrong
-            folder.start(settings, vocabulary, info, RunFolder(beginning) if beginning else None)
-        try:
-            fit_stages(
-                model, inputs, settings, folder, interruption, callbacks=callbacks, quiet=quiet
-            )
-        except OSError:
-            raise  # what is there is sound, and resuming needs it
-        except Exception:
-            if not started and not _has_stepped(model):  # it could not train after all
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-    return folder
+        if folder.path.samefile("."):
+            raise MiteError(f"{folder.path}: is the current folder. Name one below it for the run.")
+    return started
 
 
 def _has_stepped(model: MITE) -> bool:

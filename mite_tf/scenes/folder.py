@@ -3,19 +3,20 @@
 import itertools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 import numpy as np
 
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
-from mite_tf.files import writing
-from mite_tf.progress import Report
+from mite_tf.files import locked, writing
+from mite_tf.progress import Report, say
 from mite_tf.progress import progress as shown_progress
+from mite_tf.reading import read_object, reading
 from mite_tf.scenes.captions import describe
 from mite_tf.scenes.drawing import SMALLEST, draw
 from mite_tf.scenes.families import sample_scenes
@@ -78,8 +79,15 @@ def write_scenes(
     if _is_written(target, parameters):
         return Path(path)
 
-    draft = target.with_name(f".{target.name}.{uuid4().hex}.partial")
-    with writing(target, draft=draft):
+    draft = target.with_name(f".{target.name}.draft")
+    with writing(target, draft=target.with_name(f".{target.name}.")), ExitStack() as held:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        held.enter_context(
+            locked(target.with_name(f".{target.name}.lock"), busy=_tell_busy(target))
+        )
+        if _is_written(target, parameters):  # by whom this one has waited for
+            return Path(path)
+        shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
         try:
             (draft / "images").mkdir(parents=True)
             with shown_progress("Drawing scenes", "images", quiet=not progress) as done:
@@ -94,13 +102,17 @@ def write_scenes(
     return Path(path)
 
 
+def _tell_busy(target: Path) -> Callable[[], object]:
+    return lambda: say(f"{target}: another process is drawing it; waiting.")
+
+
 def _is_written(target: Path, parameters: dict[str, int]) -> bool:
     """Returns whether the folder is complete; raises if it must not be written either."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     try:
-        found = json.loads((target / "scenes.json").read_text())
-    except (OSError, ValueError):
+        found = read_object(target / "scenes.json", "the parameters of scenes")
+    except MiteError:
         raise MiteError(
             f"{target} exists and holds no rendered scenes. Choose another folder, or delete it."
         ) from None
@@ -170,7 +182,7 @@ def ruled_out(table: CaptionedImages) -> list[RuledOut]:
     path = Path(table.root) / "scenes.jsonl"
     if not path.exists():
         return []
-    try:
+    with reading(path, "a description of the scenes of the table"):
         with path.open(encoding="utf-8") as file:
             scenes = {scene["image"]: scene for scene in map(json.loads, file)}
         families: dict[int, dict[str, int]] = {}
@@ -187,6 +199,4 @@ def ruled_out(table: CaptionedImages) -> list[RuledOut]:
                     if other in family and "base" in (own, other)
                 ]
                 caption += 1
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MiteError(f"{path}: does not describe the scenes of the table: {error}") from error
     return pairs

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from mite_tf.data import CaptionedImages
 from mite_tf.evaluation import (
@@ -25,6 +26,7 @@ from mite_tf.evaluation import (
 )
 from mite_tf.evaluation.differences import Interval, middle, queries_answered, resampled_recalls
 from mite_tf.files import write_text, written_beside
+from mite_tf.reading import open_arrays, read_object, reading
 from mite_tf.runs import Run, embed
 from mite_tf.scenes import RuledOut
 
@@ -56,10 +58,16 @@ class Measurement:
 
     @classmethod
     def load(cls, file: Path) -> Measurement:
-        """Reads what `measure` wrote."""
-        values = json.loads(file.read_text(encoding="utf-8"))
-        values["near_misses"] = {k: Confusion(*v) for k, v in values["near_misses"].items()}
-        return cls(**values, file=file)
+        """Reads what `measure` wrote.
+
+        Raises:
+            MiteError: If the file is damaged.
+        """
+        what, advice = "a measurement", "Delete it and run the study again, which measures anew."
+        values = read_object(file, what, advice)
+        with reading(file, what, advice):
+            found = TypeAdapter(cls).validate_python({**values, "file": Path()})
+        return replace(found, file=file)  # whose name need not be UTF-8
 
     @property
     def values(self) -> dict[str, float]:
@@ -68,13 +76,21 @@ class Measurement:
 
     def embeddings(self) -> Embeddings:
         """Returns the embeddings that were measured."""
-        with np.load(self.file.with_suffix(".npz")) as arrays:
-            return Embeddings(arrays["images"], arrays["captions"], arrays["caption_image"])
+        return Embeddings(*self._arrays("images", "captions", "caption_image"))
 
     def ranks(self) -> MatchingRanks:
         """Returns the ranks of the right answers among the whole split."""
-        with np.load(self.file.with_suffix(".npz")) as arrays:
-            return MatchingRanks(arrays["image_to_text"], arrays["text_to_image"])
+        return MatchingRanks(*self._arrays("image_to_text", "text_to_image"))
+
+    def _arrays(self, *names: str) -> list[np.ndarray]:
+        path = self.file.with_suffix(".npz")
+        advice = f"Delete {self.file} and run the study again, which measures anew."
+        with (
+            reading(path, "readable embeddings", advice),
+            path.open("rb") as file,
+            open_arrays(file) as arrays,
+        ):
+            return [arrays[name] for name in names]
 
 
 def measure(

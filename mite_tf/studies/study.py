@@ -12,8 +12,10 @@ from typing import Any
 
 from mite_tf.data import CaptionedImages, CheckReport, read
 from mite_tf.errors import MiteError
+from mite_tf.files import writing
 from mite_tf.progress import say
 from mite_tf.runs import Config, load_config
+from mite_tf.runs.alone import Alone
 from mite_tf.runs.beginning import trained_stages
 from mite_tf.runs.train import check_stages, usable_data
 from mite_tf.scenes import ruled_out
@@ -86,61 +88,74 @@ def study(
     base = base.with_overrides(overrides or {})
     chosen = load_variants(variants, variants_file)
     folder = StudyFolder(out)
-    folder.check()
-    _check_names(folder, base, chosen, stage, against)
-    table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
-    if table.fingerprint() != folder.record.get("data", {}).get("fingerprint"):  # not yet checked
-        table = usable_data(table, base, None, None, skip_bad, quiet)
-    measured = table.split(split)
-    begun_before = bool(folder.record)
-    folder.open(base, chosen, table)
+    with Alone(folder.path, "study") as alone:
+        folder.check()
+        _check_names(folder, base, chosen, stage, against)
+        table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
+        if table.fingerprint() != folder.record.get("data", {}).get(
+            "fingerprint"
+        ):  # not yet checked
+            table = usable_data(table, base, None, None, skip_bad, quiet)
+        measured = table.split(split)
+        begun_before = bool(folder.record)
+        with writing(folder.path):
+            folder.path.parent.mkdir(parents=True, exist_ok=True)
+        alone.hold()
+        folder.open(base, chosen, table)
+        alone.hold()
 
-    report = CheckReport(table, (), images=len(table))
-    trainer = Trainer(folder, base, report, Path(feature_cache or folder.path / "features"), quiet)
-    pairs = ruled_out(measured)
-    runs = [(variant, seed) for seed in range(first_seed, first_seed + seeds) for variant in chosen]
-    missing = [run for run in runs if not trainer.is_done(*run)]
-    failures: dict[str, MiteError] = {}
-    begun = time.monotonic()
-    for variant, seed in runs:
-        run, name = folder.run(variant.name, seed), f"{variant.name}, seed {seed}"
-        if (variant, seed) in missing:
-            done = missing.index((variant, seed))
+        report = CheckReport(table, (), images=len(table))
+        trainer = Trainer(
+            folder, base, report, Path(feature_cache or folder.path / "features"), quiet
+        )
+        pairs = ruled_out(measured)
+        runs = [
+            (variant, seed) for seed in range(first_seed, first_seed + seeds) for variant in chosen
+        ]
+        missing = [run for run in runs if not trainer.is_done(*run)]
+        failures: dict[str, MiteError] = {}
+        begun = time.monotonic()
+        for variant, seed in runs:
+            run, name = folder.run(variant.name, seed), f"{variant.name}, seed {seed}"
+            if (variant, seed) in missing:
+                done = missing.index((variant, seed))
+                if not quiet:
+                    left = _time_left(time.monotonic() - begun, done, len(missing))
+                    say(f"Run {done + 1} of {len(missing)}: {name}{left}", "bold")
+                try:
+                    trainer.train(variant, seed)
+                except MiteError as error:
+                    if (
+                        not run.path.exists()
+                    ):  # training never began, and others would fail likewise
+                        if not begun_before and not any(folder.path.glob("*/*/seed-*")):
+                            shutil.rmtree(folder.path)
+                        raise
+                    failures[name] = error
+                    continue
+            place = folder.measured(split, variant.name, seed)
+            measure(run, measured, place, variant=variant.name, pairs=pairs, quiet=quiet)
+        commands = Commands(
+            data="DATA" if isinstance(data, CaptionedImages) else str(data),
+            source=str(folder.config_file if isinstance(config, Config) else config),
+            base=base,
+            reading={"format": format, "root": root, "skip_bad": skip_bad},
+            studying={
+                "variants_file": variants_file,
+                "split": None if split == "dev" else split,
+                "stage": stage,
+                "against": against,
+                "out": out,
+            },
+        )
+        if folder.measurements(split):
+            tables = write_study(folder, split, commands, stage=stage, against=against)
             if not quiet:
-                left = _time_left(time.monotonic() - begun, done, len(missing))
-                say(f"Run {done + 1} of {len(missing)}: {name}{left}", "bold")
-            try:
-                trainer.train(variant, seed)
-            except MiteError as error:
-                if not run.path.exists():  # training never began, and others would fail likewise
-                    if not begun_before and not any(folder.path.glob("*/*/seed-*")):
-                        shutil.rmtree(folder.path)
-                    raise
-                failures[name] = error
-                continue
-        place = folder.measured(split, variant.name, seed)
-        measure(run, measured, place, variant=variant.name, pairs=pairs, quiet=quiet)
-    commands = Commands(
-        data="DATA" if isinstance(data, CaptionedImages) else str(data),
-        source=str(folder.config_file if isinstance(config, Config) else config),
-        base=base,
-        reading={"format": format, "root": root, "skip_bad": skip_bad},
-        studying={
-            "variants_file": variants_file,
-            "split": None if split == "dev" else split,
-            "stage": stage,
-            "against": against,
-            "out": out,
-        },
-    )
-    if folder.measurements(split):
-        tables = write_study(folder, split, commands, stage=stage, against=against)
-        if not quiet:
-            tables[0].print()
-            say(tables[0].note)
-    if failures:
-        lines = "".join(f"\n  {name}: {error}" for name, error in failures.items())
-        raise MiteError(f"{len(failures)} of {len(runs)} runs failed and are left out:{lines}")
+                tables[0].print()
+                say(tables[0].note)
+        if failures:
+            lines = "".join(f"\n  {name}: {error}" for name, error in failures.items())
+            raise MiteError(f"{len(failures)} of {len(runs)} runs failed and are left out:{lines}")
     return folder
 
 

@@ -11,11 +11,25 @@ from typing import Any
 
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
-from mite_tf.files import write_text
+from mite_tf.files import is_hidden, write_text
+from mite_tf.reading import read_object, reading
 from mite_tf.recognition import recognize, wrong_kind
 from mite_tf.runs import Config, Run, load_config
+from mite_tf.runs.records import Record, Strict, check
 from mite_tf.studies.measurement import Measurement
 from mite_tf.studies.variants import Variant
+
+_ADVICE = "Bring it back from a copy, or name another folder."
+
+
+class _Variant(Strict):
+    overrides: dict[str, Any]
+    adversary: bool = True
+    weight_factor: float = 1.0
+
+
+class _Study(Record):
+    variants: dict[str, _Variant]
 
 
 class StudyFolder:
@@ -38,12 +52,13 @@ class StudyFolder:
     @property
     def record(self) -> dict[str, Any]:
         """What `study.json` holds; empty before the study."""
-        try:
-            return json.loads((self.path / "study.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        path, what = self.path / "study.json", "the record of a study"
+        if not path.exists():
             return {}
-        except (OSError, ValueError) as error:
-            raise MiteError(f"{self.path}: not the folder of a study: {error}") from error
+        values = read_object(path, what, _ADVICE)
+        with reading(path, what, _ADVICE):
+            check(_Study, values)
+        return values
 
     @property
     def config_file(self) -> Path:
@@ -89,8 +104,7 @@ class StudyFolder:
         for variant in self.variants:
             for path in sorted((self.path / "runs" / variant.name).glob("seed-*")):
                 run = Run(path)
-                if run.warnings_file.exists():
-                    sentences = run.warnings_file.read_text(encoding="utf-8").splitlines()
+                if sentences := run.warnings().splitlines():
                     found[variant.name, run.config.training.seed] = sentences
         return found
 
@@ -103,6 +117,7 @@ class StudyFolder:
         if self.path.exists() and not self.path.is_dir():
             raise wrong_kind(self.path, "no place for a study", "Name another folder.")
         there = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
+        there = {name for name in there if not is_hidden(name)}
         if not self.record and there - {self.config_file.name}:  # which is written first
             what = recognize(self.path).what
             raise MiteError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mite_tf.errors import MiteError
+from mite_tf.reading import reading
 from mite_tf.runs import Config
 from mite_tf.training import Stage
 
@@ -69,10 +70,8 @@ def load_variants(names: Sequence[str], file: str | Path | None = None) -> list[
     packaged = resources.files("mite_tf.studies").joinpath("variants.toml")
     known = _read("variants.toml", packaged.read_text("utf-8"))
     if file is not None:
-        try:
+        with reading(file, "a readable file of variants"):
             known |= _read(str(file), Path(file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise MiteError(f"{file}: no readable file of variants: {error}") from error
     for name in names:
         if name not in known:
             raise MiteError(

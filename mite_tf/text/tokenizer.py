@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_text
 
 from mite_tf.errors import MiteError
+from mite_tf.reading import reading
 from mite_tf.text.words import FLAGS, IGNORED, LONGEST_WORD, UNSPACED
 
 PADDING = "[PAD]"
@@ -213,5 +214,17 @@ def write_vocabulary(path: str | Path, vocabulary: Sequence[str]) -> None:
 
 
 def read_vocabulary(path: str | Path) -> list[str]:
-    """Reads what `write_vocabulary` wrote."""
-    return Path(path).read_text(encoding="utf-8").split("\n")[:-1]
+    """Reads what `write_vocabulary` wrote.
+
+    Raises:
+        MiteError: If the file is no such vocabulary, or not all of one.
+    """
+    with reading(path, "a vocabulary", "Bring it back from a copy."):
+        *entries, rest = Path(path).read_text(encoding="utf-8").split("\n")
+        if entries[:2] != [PADDING, UNKNOWN]:
+            raise ValueError(f"its first lines are not {PADDING} and {UNKNOWN}")
+        if rest or "" in entries:
+            raise ValueError("its last line is cut off, or one is empty")
+        if len(set(entries)) < len(entries):
+            raise ValueError("an entry stands in it twice")
+    return entries

@@ -30,7 +30,7 @@ class Checkpoint(keras.callbacks.Callback):
         values: Returns plain values to keep beside them.
         save_minutes: Minutes between two saves within an epoch.
         interruption: Tells whether to save and stop after a batch.
-            beginning: File of another training's state to begin from while `path` is absent. Its
+        beginning: File of another training's state to begin from while `path` is absent. Its
             adversary may be another one and is left out; see `mite_tf.runs.train`.
     """
 
@@ -97,15 +97,16 @@ class Checkpoint(keras.callbacks.Callback):
         if self.step == self.steps_per_epoch:
             return  # the end of the epoch is about to be saved, which leaves no step undone
         if self._interruption.requested or time.monotonic() - self._saved > self._save_seconds:
-            self._save()
+            self.save()
         self._interruption.stop_if_requested()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch, self.step = epoch + 1, 0
-        self._save()
+        self.save()
         self._interruption.stop_if_requested()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Saves the state as it is now, unless a value in it is not finite."""
         learned = self._variables[: -len(self._metrics)]
         if not all(np.isfinite(variable.numpy()).all() for variable in learned):
             return

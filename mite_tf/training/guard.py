@@ -26,7 +26,7 @@ from mite_tf.training.signs import (
     streak,
     tell_not_finite,
 )
-from mite_tf.training.state import read_state, write_state
+from mite_tf.training.state import read_state, read_values, write_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +168,11 @@ class Guard(keras.callbacks.Callback):
                 self.schedule.rate_factor = self.schedule.weight_factor = 1.0
             if self._good:
                 self._good.keep()
+        elif self._good and not self._good.is_kept():  # deleted or damaged between two trainings
+            say(
+                f"Warning: {self._good.path} is no state; the one of now takes its place.", "yellow"
+            )
+            self._good.keep()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self.action == "off":
@@ -274,10 +279,17 @@ class _GoodState:
             folder = tempfile.mkdtemp()
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             path = Path(folder, "good.npz")
-        self._kept = path
+        self.path = path
 
     def keep(self) -> None:
-        write_state(self._kept, self._variables, {})
+        write_state(self.path, self._variables, {})
+
+    def is_kept(self) -> bool:
+        try:
+            read_values(self.path)
+        except MiteError:
+            return False
+        return True
 
     def bring_back(self) -> None:
-        read_state(self._kept, self._variables)
+        read_state(self.path, self._variables)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,9 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.files import written_beside
+from mite_tf.reading import open_arrays, reading
+
+_ADVICE = "Bring it back from a copy, or train anew in another folder."
 
 
 # no example: see `read_state`
@@ -52,11 +54,11 @@ def read_state(path: str | Path, variables: Sequence[Any], *, without: str = "")
         left_out = values[without] if without else ()
         numbers = [i for i in range(len(file.files) - 1) if i not in left_out]
         arrays = [file[f"variable_{i}"] for i in numbers]
-    shapes = [tuple(variable.shape) for variable in variables]
-    if [array.shape for array in arrays] != shapes:
+    found = [(array.shape, array.dtype) for array in arrays]
+    if found != [(tuple(each.shape), each.numpy().dtype) for each in variables]:
         raise MiteError(
             f"{path}: the state holds {len(arrays)} variables that do not fit the "
-            f"{len(shapes)} of this model. Resume with the version of the package that wrote it."
+            f"{len(variables)} of this model. Resume with the version of the package that wrote it."
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
@@ -83,9 +85,12 @@ def read_values(path: str | Path) -> dict[str, Any]:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Gives the arrays of a state, read one by one, and its plain values."""
-    try:
-        # Opened here: `np.load` leaves a damaged file open.
-        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            yield file, json.loads(str(file["values"]))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise MiteError(f"{path}: not a readable training state: {error}") from error
+    with (
+        reading(path, "a readable training state", _ADVICE),
+        Path(path).open("rb") as opened,  # here: `np.load` leaves a damaged file open
+        open_arrays(opened) as file,
+    ):
+        values = json.loads(str(file["values"]))
+        if not isinstance(values, dict):
+            raise ValueError("its values are no object")
+        yield file, values

@@ -1,3 +1,9 @@
+import errno
+import os
+import resource
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +13,7 @@ from PIL import Image
 from mite_tf.data.feature_cache import FeatureCache, fingerprint_of_model
 from mite_tf.data.images import Preprocessing
 from mite_tf.errors import MiteError
+from mite_tf.files import locked
 from mite_tf.models import small_cnn
 
 SIZE = Preprocessing(32, 32)
@@ -126,6 +133,86 @@ def test_an_interrupted_pass_goes_on_where_it_was_unless_it_is_damaged(
     assert sum(calls) == 150 + (64 if damage != "none" else 0)
     np.testing.assert_array_equal(resumed, make(tmp_path / "whole").features(paths))
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
+
+
+@pytest.mark.parametrize("damage", ["short", "noise", "another type", "another shape", "pickled"])
+def test_a_damaged_cache_is_computed_again_which_is_said(tmp_path, backbone, paths, capsys, damage):
+    cache = FeatureCache(tmp_path / "cache", backbone, SIZE)
+    first = np.array(cache.features(paths[:5]))
+    [path] = (tmp_path / "cache").iterdir()
+    if damage == "short":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif damage == "noise":
+        path.write_bytes(np.random.default_rng(0).bytes(3000))
+    elif damage == "another type":
+        np.save(path, first[:, 0].astype(np.float32))
+    elif damage == "another shape":
+        np.save(path, first[:4, 0])
+    else:
+        np.save(path, np.array([{}]), allow_pickle=True)
+    assert not cache.holds(paths[:5])
+    np.testing.assert_array_equal(cache.features(paths[:5]), first)
+    assert "is damaged; its features are computed again" in capsys.readouterr().err
+    assert cache.holds(paths[:5])
+
+
+def test_who_comes_second_waits_and_reads_what_the_first_has_computed(tmp_path, backbone, paths):
+    told, begun, going_on = [], threading.Event(), threading.Event()
+
+    def wait(done, total):
+        begun.set()
+        going_on.wait(30)
+
+    def tell(sentence):
+        told.append(sentence)
+        going_on.set()
+
+    first = FeatureCache(tmp_path / "cache", backbone, SIZE)
+    calls = []
+    second = counting(backbone, calls)(tmp_path / "cache")
+    second._tell = tell
+    with ThreadPoolExecutor() as pool:
+        features = pool.submit(first.features, paths[:5], on_progress=wait)
+        assert begun.wait(30)
+        np.testing.assert_array_equal(second.features(paths[:5]), features.result(30))
+    assert not calls
+    [sentence] = told
+    assert sentence.endswith("another process computes these features; waiting.")
+
+
+def test_ctrl_c_ends_the_wait_for_another(tmp_path, backbone, paths):
+    cache = FeatureCache(tmp_path / "cache", backbone, SIZE)
+    cache.features(paths[:2])
+    [path] = (tmp_path / "cache").iterdir()
+    path.unlink()
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with locked(path.with_suffix(".lock")), pytest.raises(KeyboardInterrupt):
+        cache.features(paths[:2], on_progress=stop)
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_that_reserves_nothing_is_written_all_the_same(
+    tmp_path, backbone, paths, monkeypatch, number
+):
+    """And a disk that fills up there is an error of the write, not a bus error."""
+
+    def refuse(*given):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    cache = FeatureCache(tmp_path / "cache", backbone, SIZE)
+    assert np.isfinite(cache.features(paths[:2])).all()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            cache.features(paths[:4])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert str(caught.value.filename).endswith(".npy")
 
 
 def test_an_undecodable_image_says_what_to_do(tmp_path, backbone, paths):

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -309,3 +312,30 @@ def test_no_bytes_make_a_reader_raise(tmp_path, content, format):
     table = read(tmp_path / "file", format=format)
     assert len(table) or table.problems
     "\n".join(map(str, table.problems)).encode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["c.csv", "c.tsv", "c.jsonl", "dataset_x.json", "captions_train.json", "x.token", "1.txt"],
+)
+def test_a_pipe_in_place_of_captions_is_not_waited_for(tmp_path, name):
+    folder = tmp_path / "photos [1] *?%# ünd\n"
+    folder.mkdir()
+    (folder / "1.jpg").touch()
+    os.mkfifo(folder / name)
+    signal.alarm(20)
+    try:
+        with pytest.raises(MiteError, match="It is a pipe, a socket or a device"):
+            read(folder / name)
+        try:
+            problems = [str(each) for each in read(folder).problems]
+        except MiteError as error:  # a table whose header cannot be read is none
+            problems = [str(error)]
+    finally:
+        signal.alarm(0)
+    assert re.search(f"It is a pipe|Cannot tell how .*{name}", "".join(problems), re.DOTALL)
+
+
+def test_a_path_that_begins_with_a_tilde_may_be_nobodys_home():
+    with pytest.raises(MiteError, match="~nobody-of-this-name/photos does not exist"):
+        read("~nobody-of-this-name/photos")

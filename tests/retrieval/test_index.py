@@ -109,7 +109,7 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     else:
         del content[{"cut to 0": 0, "cut to 100": 100, "cut by 1": -1}[damage] :]
     path.write_bytes(content)
-    with pytest.raises(MiteError, match=r"index\.npz is damaged"):
+    with pytest.raises(MiteError, match=r"index\.npz: not a readable search index"):
         VectorIndex.load(path)
 
 

@@ -1,10 +1,12 @@
-"""Twenty kills at random moments, and still the weights of a training that was never stopped."""
+"""Kills at random moments and at every rename, after which nothing is lost."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,3 +69,58 @@ def _seconds_until(path, process, begun):
     while not path.exists() and process.poll() is None:
         time.sleep(0.1)
     return time.monotonic() - begun
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("epochs", [(0, 1), (1, 1), (3, 1)])
+def test_a_kill_at_any_rename_leaves_encoders_that_are_whole(tmp_path, monkeypatch, epochs):
+    """Those of a later epoch, of the same one again, and of an earlier one after an old state."""
+
+    def save(folder):
+        folder.mkdir(parents=True)
+        for name in ("a", "b"):
+            (folder / name).write_text("whole")
+
+    def keep(run, left):
+        """Keeps encoders until `left` steps of it are done; returns how many were left."""
+
+        def dying(original, *, halfway=None):
+            def step(path, *given, **named):
+                nonlocal left
+                if left == 0:
+                    if halfway and Path(path).exists():
+                        halfway(Path(path))
+                    raise Killed
+                left -= 1
+                return original(path, *given, **named)
+
+            return step
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", dying(Path.rename))
+            patch.setattr(
+                shutil, "rmtree", dying(shutil.rmtree, halfway=lambda path: (path / "a").unlink())
+            )
+            run.keep_best(epochs[1], "align", save)
+        return left
+
+    for steps in range(100):
+        run = Run(tmp_path / f"run{steps}")
+        run.path.mkdir()
+        (run.path / "run.json").touch()
+        run.keep_best(epochs[0], "align", save)
+        try:
+            over = keep(run, steps) > 0
+        except Killed:
+            over = False
+        assert sorted(path.name for path in run.best("align").iterdir()) == ["a", "b"], steps
+        run.remove_leftovers()
+        run.keep_best(epochs[1], "align", save)
+        assert [path.name for path in (run.path / "best").iterdir()] == ["0002-align"], steps
+        if over:
+            break
+    assert over
+    assert steps > 2

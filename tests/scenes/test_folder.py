@@ -2,13 +2,16 @@
 
 import itertools
 import json
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
 
 from mite_tf.data import CaptionedImages, read
 from mite_tf.errors import MiteError
+from mite_tf.files import locked
 from mite_tf.scenes import RuledOut, Scene, SceneObject, draw, ruled_out, write_scenes
 from mite_tf.scenes import folder as scenes_folder
 from mite_tf.scenes.scene import KINDS
@@ -179,7 +182,7 @@ def test_a_part_of_a_family_is_paired_as_far_as_it_is_there(table):
 
 def test_scenes_that_do_not_fit_the_table_are_named(table, tmp_path):
     (tmp_path / "scenes.jsonl").write_text(json.dumps(SCENES[0]))
-    with pytest.raises(MiteError, match=r"scenes\.jsonl: does not describe the scenes"):
+    with pytest.raises(MiteError, match=r"scenes\.jsonl: not a description of the scenes"):
         ruled_out(table)
 
 
@@ -190,3 +193,18 @@ def test_rendered_scenes_rule_out_near_misses_of_every_kind(tmp_path):
     owner = table.caption_image
     assert all(owner[pair.caption] // 4 == pair.image // 4 for pair in pairs)  # one family
     assert all(owner[pair.caption] != pair.image for pair in pairs)
+
+
+def test_what_a_killed_process_has_left_is_replaced_and_another_is_waited_for(tmp_path, capsys):
+    (tmp_path / ".scenes.draft" / "images").mkdir(parents=True)
+    (tmp_path / ".scenes.draft" / "images" / "000009.png").touch()
+    few = {"train": 4, "dev": 4, "test": 4, "size": 32}
+    with ThreadPoolExecutor() as pool:
+        with locked(tmp_path / ".scenes.lock"):
+            second = pool.submit(write, tmp_path / "scenes", **few)
+            while "another process is drawing it; waiting." not in capsys.readouterr().err:
+                assert not second.done()
+                time.sleep(0.01)
+        assert second.result(60) == tmp_path / "scenes"
+    assert [path.name for path in tmp_path.iterdir()] == ["scenes"]
+    assert len(list((tmp_path / "scenes" / "images").iterdir())) == 12

@@ -15,8 +15,10 @@ from mite_tf.data import read
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import evaluate_embeddings
 from mite_tf.runs import embed, load_config, parse_overrides, train
+from mite_tf.runs.alone import Alone
 from mite_tf.scenes import ruled_out
 from mite_tf.studies import study
+from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.training import StageSchedule
 
 CRITIC = """
@@ -285,5 +287,23 @@ class TestErrors:
         with pytest.raises(MiteError, match="is not empty and holds no study"):
             study(scenes, tmp_path, config=config, quiet=True)
         (tmp_path / "study.json").write_text("[")
-        with pytest.raises(MiteError, match="not the folder of a study"):
+        with pytest.raises(MiteError, match="not the record of a study"):
             study(scenes, tmp_path, config=config, quiet=True)
+
+
+def test_two_studies_do_not_write_into_one_folder(folder, scenes, config, tmp_path):
+    for place in (folder.path, tmp_path / "new"):
+        with Alone(place, "study"), pytest.raises(MiteError, match="another study writes there"):
+            study(scenes, place, config=config, seeds=1, quiet=True)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"data": 1}', b"\xff", None])
+def test_a_damaged_file_of_a_study_is_told(folder, scenes, config, tmp_path, damage):
+    copy = StudyFolder(shutil.copytree(folder.path, tmp_path / "study"))
+    for path in (copy.path / "study.json", *(copy.path / "measured").rglob("*seed-0/align.*")):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+        with pytest.raises(MiteError, match=f"{path.name}: not "):
+            [each.embeddings() for each in copy.measurements("dev")]
+        path.write_bytes(whole)

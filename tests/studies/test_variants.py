@@ -73,5 +73,5 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(MiteError, match=r"none\.toml: no readable file of variants"):
+    with pytest.raises(MiteError, match=r"none\.toml: not a readable file of variants"):
         load_variants(["mite"], tmp_path / "none.toml")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from mite_tf.data.collector import Collector
 from mite_tf.data.problem import Place, shown
 from mite_tf.files import GIT_LFS, is_hidden, is_pointer
+from mite_tf.reading import must_be_file
 
 _DECODED = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"}
 _TOLD = {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff"}  # found, then refused
@@ -125,6 +126,7 @@ def report_json(error: Exception, start: Place, collector: Collector) -> None:
 
 def _read_bytes(file: Path, collector: Collector) -> bytes:
     try:
+        must_be_file(file)  # a pipe would be waited for
         data = file.read_bytes()
     except OSError as error:
         collector.report("unreadable-file", f"cannot be read: {error.strerror}", Place(str(file)))

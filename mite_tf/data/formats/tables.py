@@ -12,6 +12,7 @@ from mite_tf.data.collector import Collector, is_blank
 from mite_tf.data.formats.source_files import Text, read_text, visible_files
 from mite_tf.data.problem import Place, quote
 from mite_tf.data.splits import split_in_name
+from mite_tf.reading import must_be_file
 
 # The columns that are read. pandas writes `image.1` for a second column image.
 _ROLES = {
@@ -168,6 +169,7 @@ def _delimiter(header: str, delimiters: str) -> str | None:
 
 def _first_line(file: Path) -> str:
     try:
+        must_be_file(file)
         with file.open("rb") as stream:
             start = stream.readline(4096)
     except OSError:
