@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -30,11 +32,16 @@ Answers = Sequence[Mapping[str, np.ndarray]]
 
 
 def ask(
-    ports: tuple[int, int], seconds: float, inputs: Mapping[str, list[bytes]], answers: Answers
+    ports: tuple[int, int],
+    seconds: float,
+    inputs: Mapping[str, list[bytes]],
+    answers: Answers,
+    authority: Path | None = None,
 ) -> dict[str, Any]:
     """Asks with all clients for so long; returns what was counted.
 
-    `answers` holds the embeddings of each export that may answer.
+    `answers` holds the embeddings of each export that may answer. They encrypt if the server has
+    a certificate of an `authority`.
     """
     latencies: list[float] = []
     ends: Counter[str] = Counter()
@@ -56,16 +63,11 @@ def ask(
     with ExitStack() as stack:
         asks: list[Callable[[int], str]] = []
         for model in ("text", "text", "image", "image"):
-            options = [("grpc.use_local_subchannel_pool", 1)]
-            channel = grpc.insecure_channel(f"127.0.0.1:{ports[0]}", options)
-            connection = http.client.HTTPConnection("127.0.0.1", ports[1], timeout=_TIMEOUT)
-            stack.enter_context(channel)
-            stack.callback(connection.close)
+            channel = stack.enter_context(_channel(ports[0], authority))
+            connection = stack.enter_context(closing(_connection(ports[1], authority)))
             asks.append(partial(_grpc, channel, model, inputs[model], answers))
             asks.append(partial(_rest, connection, model, inputs[model], answers))
-        asks.append(partial(_health, stack.enter_context(
-            grpc.insecure_channel(f"127.0.0.1:{ports[0]}", options)
-        )))  # fmt: skip
+        asks.append(partial(_health, stack.enter_context(_channel(ports[0], authority))))
         threads = [threading.Thread(target=client, args=each[::-1]) for each in enumerate(asks)]
         for thread in threads:
             thread.start()
@@ -81,6 +83,21 @@ def ask(
         "p99": round(float(p99), 3),
         "longest": round(float(most), 3),
     }
+
+
+def _channel(port: int, authority: Path | None) -> grpc.Channel:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    if authority is None:
+        return grpc.insecure_channel(f"127.0.0.1:{port}", options)
+    credentials = grpc.ssl_channel_credentials(authority.read_bytes())
+    return grpc.secure_channel(f"localhost:{port}", credentials, options)
+
+
+def _connection(port: int, authority: Path | None) -> http.client.HTTPConnection:
+    if authority is None:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
+    context = ssl.create_default_context(cafile=authority)
+    return http.client.HTTPSConnection("localhost", port, timeout=_TIMEOUT, context=context)
 
 
 def _grpc(

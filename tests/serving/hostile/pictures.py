@@ -7,9 +7,10 @@ import struct
 import zlib
 from functools import cache
 
-from mite_tf.export.verification.cases import images
+from mite_tf.export.verification import cases
 from tests.serving.hostile.messages import mutated, zeros
 
+images = cache(cases.images)  # drawing them takes a second
 _MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
@@ -72,9 +73,13 @@ def bombs() -> dict[str, bytes]:
 
 def hostile_picture(choose: random.Random) -> bytes:
     """A file of any format with mutations; half of the PNGs have right checksums again."""
-    small = [data for data in images().values() if len(data) < 100_000]
-    data = mutated(choose.choice(small), choose)
+    data = mutated(choose.choice(_small()), choose)
     return _summed(data) if data.startswith(_MAGIC) and choose.random() < 0.5 else data
+
+
+@cache
+def _small() -> list[bytes]:
+    return [data for data in images().values() if len(data) < 100_000]
 
 
 def _summed(data: bytes) -> bytes:

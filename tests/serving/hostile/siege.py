@@ -33,12 +33,20 @@ def besiege(
     backend: str = "onnx",
     attacks: Iterable[str] = (),
     files: int = 1024,
+    tls: tuple[Path, tuple[Path, Path]] | None = None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Runs it all; `meanwhile` is called some times a second. Returns what was counted."""
+    """Runs it all; `meanwhile` is called some times a second. Returns what was counted.
+
+    `tls` is what `write_certificates` gives: an authority, and certificate and key of the server.
+    """
     attacks = tuple(attacks)
     log = folder / "log"
-    options = ("--backend", backend, "--batching-parameters-file", str(_BATCHING))
+    options = ["--backend", backend, "--batching-parameters-file", str(_BATCHING)]
+    authority = None
+    if tls:
+        authority, (cert, key) = tls
+        options += ["--tls-cert", str(cert), "--tls-key", str(key)]
     memory: list[float] = []
     with (
         serving(export, log, *options, files=files) as server,
@@ -47,11 +55,11 @@ def besiege(
     ):
         ports = (server.port, server.http_port)
         watched = psutil.Process(server.process.pid)
-        calm = good.submit(ask, ports, _CALM, inputs, answers).result()
+        calm = good.submit(ask, ports, _CALM, inputs, answers, authority).result()
         base = watched.memory_info().rss / 1e6
         start = time.monotonic()
         attackers = bad.submit(attack, ports, seconds, attacks)
-        clients = good.submit(ask, ports, seconds + _CALM + 4, inputs, answers)
+        clients = good.submit(ask, ports, seconds + _CALM + 4, inputs, answers, authority)
         while not (clients.done() and attackers.done()) and server.process.poll() is None:
             memory.append(watched.memory_info().rss / 1e6)
             meanwhile()

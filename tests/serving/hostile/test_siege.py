@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.serving.certificates import write_certificates
 from tests.serving.hostile.attackers import ATTACKS
 from tests.serving.hostile.good_clients import CAPTIONS
 from tests.serving.hostile.siege import besiege, problems
@@ -25,6 +26,14 @@ def test_in_every_way_at_once(export, asked, tmp_path):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_in_one_way(export, asked, tmp_path, name):
     counted = besiege(export.path, tmp_path, *asked, seconds=20, attacks=[name])
+    assert problems(counted) == [], counted
+
+
+@pytest.mark.slow
+def test_handshakes_that_do_not_end(export, asked, tmp_path):
+    tls = write_certificates(tmp_path, "localhost")
+    attacks = ["silent", "half_sent", "frames"]
+    counted = besiege(export.path, tmp_path, *asked, seconds=20, attacks=attacks, tls=tls)
     assert problems(counted) == [], counted
 
 
