@@ -27,6 +27,7 @@ METHODS = [f"/{PREDICTION_SERVICE}/Predict"] * 8 + [
     f"/{PREDICTION_SERVICE}/GetModelMetadata",
     "/tensorflow.serving.ModelService/GetModelStatus",
     f"/{PREDICTION_SERVICE}/Classify",
+    "/grpc.health.v1.Health/Check",
     "/nobody/knows",
 ]
 
