@@ -18,7 +18,7 @@ def asked(export):
 
 
 def test_in_every_way_at_once(export, asked, tmp_path):
-    counted = besiege(export.path, tmp_path, *asked, seconds=10)
+    counted = besiege(export.path, tmp_path, *asked, seconds=8)
     assert problems(counted) == [], counted
 
 
