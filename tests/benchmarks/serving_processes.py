@@ -23,6 +23,7 @@ from mite_tf.serving.wire.tensors import to_tensor
 class Listening(NamedTuple):
     process: subprocess.Popen[str]
     port: int
+    http_port: int
 
 
 def request_of(model: str, name: str, value: np.ndarray) -> Any:
@@ -44,10 +45,13 @@ def in_process(function: Callable[..., Any], *arguments: object) -> Any:
 
 
 @contextmanager
-def serving(export: Path, log: Path, *options: str) -> Iterator[Listening]:
-    """Runs `mite serve` on free ports; standard error goes to `log`."""
-    ports = ("--port", "0", "--http-port", "0")
-    with _listening(("mite_tf.cli", "serve", str(export), *ports, *options), log) as server:
+def serving(export: Path, log: Path, *options: str, files: int = 0) -> Iterator[Listening]:
+    """Runs `mite serve` on free ports; standard error goes to `log`.
+
+    It may open so many files at once, if `files` are given.
+    """
+    words = ("mite_tf.cli", "serve", str(export), "--port", "0", "--http-port", "0", *options)
+    with _listening(words, log, files) as server:
         yield server
 
 
@@ -59,21 +63,24 @@ def echoing(reply: Path, log: Path) -> Iterator[Listening]:
 
 
 @contextmanager
-def _listening(words: tuple[str, ...], log: Path) -> Iterator[Listening]:
+def _listening(words: tuple[str, ...], log: Path, files: int = 0) -> Iterator[Listening]:
+    limit = f"ulimit -n {files}; " if files else ""
+    command = ["sh", "-c", f'{limit}exec "$@"', "sh", sys.executable, "-m", *words]
     with log.open("w") as out:
-        process = subprocess.Popen([sys.executable, "-m", *words], stderr=out, text=True)
+        process = subprocess.Popen(command, stderr=out, text=True)
     try:
-        yield Listening(process, _wait(process, log))
+        yield Listening(process, *_wait(process, log))
     finally:
         process.terminate()
         process.wait(120)
 
 
-def _wait(process: subprocess.Popen[str], log: Path) -> int:
+def _wait(process: subprocess.Popen[str], log: Path) -> tuple[int, int]:
     while True:
         for line in log.read_text().splitlines():
             if '"message": "serving"' in line:
-                return json.loads(line)["port"]
+                found = json.loads(line)
+                return found["port"], found.get("http_port", 0)
         try:
             process.wait(0.1)
         except subprocess.TimeoutExpired:

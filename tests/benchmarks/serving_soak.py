@@ -1,10 +1,12 @@
 """A server under mixed load for long, with new versions: no wrong answer, no leak, nothing lost.
 
 python -m tests.benchmarks.serving_soak --minutes 15
+python -m tests.benchmarks.serving_soak --minutes 15 --attackers
 
 Clients in a process of their own send good requests of one and of several rows, bad ones of each
 kind, and calls that they give up. Each answer is compared with what Keras gives for the version
-that the answer names.
+that the answer names. With attackers the clients are the eight good ones and all the attackers of
+`tests/serving/hostile`, and the server may have 1,024 files and, with ONNX, 1 GB.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import psutil
 from mite_tf.serving.wire.messages import PREDICTION_SERVICE, PredictRequest, PredictResponse
 from mite_tf.serving.wire.tensors import to_array
 from tests.benchmarks.serving_processes import in_process, new_process, request_of, serving
+from tests.serving.hostile import siege
 
 CAPTIONS = [f"a dog runs {n} red circle{n * 7 % 50} left." for n in range(200)] + ["", "é ✓ ünder"]
 ENDS = ("right answers", "wrong answers", "refused as due", "queue full", "given up")
@@ -175,8 +178,12 @@ def publish(folder: Path, sources: list[Path], version: int) -> None:
         shutil.rmtree(folder / "savedmodel" / name / str(version - 2), ignore_errors=True)
 
 
-def soak(folder: Path, *, seconds: float, switch_seconds: float, backend: str) -> dict[str, Any]:
-    """Runs the whole, with a new version every `switch_seconds`; returns what was counted."""
+def soak(folder: Path, *, seconds: float, switch_seconds: float, backend: str) -> list[str]:
+    """Runs the whole, with a new version every `switch_seconds`, and prints what was counted.
+
+    Returns:
+        What must not be.
+    """
     files, answers = in_process(make_exports, folder)
     sources, export = [folder / "0", folder / "1"], folder / "export"
     publish(export, sources, 1)
@@ -198,11 +205,33 @@ def soak(folder: Path, *, seconds: float, switch_seconds: float, backend: str) -
         counted["exit status of the server"] = server.process.wait(120)
     # In the second quarter all is warm.
     second, _, last = np.array_split(memory[len(memory) // 4 :], 3)
-    return counted | {
+    counted |= {
         "versions published": version,
         "MB after warm-up": round(float(second.mean()), 1),
         "MB at the end": round(float(last.mean()), 1),
     }
+    _print(counted)
+    return problems(counted)
+
+
+def attacked(folder: Path, *, seconds: float, switch_seconds: float, backend: str) -> list[str]:
+    """Soaks with attackers, prints what was counted, and returns what must not be."""
+    files, answers = in_process(make_exports, folder)
+    sources, export = [folder / "0", folder / "1"], folder / "export"
+    publish(export, sources, 1)
+    versions, start = [1], time.monotonic()
+
+    def switch() -> None:
+        if time.monotonic() - start > versions[-1] * switch_seconds:
+            versions.append(versions[-1] + 1)
+            publish(export, sources, versions[-1])
+
+    inputs = {"text": [each.encode() for each in CAPTIONS], "image": files}
+    counted = siege.besiege(
+        export, folder, inputs, answers, seconds=seconds, backend=backend, meanwhile=switch
+    )
+    _print(counted | {"versions published": versions[-1]})
+    return siege.problems(counted, most_mb=siege.MOST_MB if backend == "onnx" else 3000)
 
 
 def problems(counted: dict[str, Any]) -> list[str]:
@@ -225,18 +254,23 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--switch-seconds", type=float, default=60)
     parser.add_argument("--backend", default="onnx", choices=("onnx", "savedmodel"))
+    parser.add_argument("--attackers", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        counted = soak(
+        run = attacked if options.attackers else soak
+        found = run(
             Path(folder),
             seconds=60 * options.minutes,
             switch_seconds=options.switch_seconds,
             backend=options.backend,
         )
+    if found:
+        sys.exit("\n".join(found))
+
+
+def _print(counted: dict[str, Any]) -> None:
     for name, value in counted.items():
         print(f"| {name} | {value} |")
-    if found := problems(counted):
-        sys.exit("\n".join(found))
 
 
 if __name__ == "__main__":
