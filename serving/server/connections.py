@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -57,8 +58,9 @@ def most_connections() -> int:
 class Listener(socket.socket):
     """A listening socket that counts what it has accepted and is still open.
 
-    At `most`, `make_room` ends one that waits, and what comes stays in the queue of the system
-    until then; where none waits, it is closed at once.
+    At `most`, one ends that has said nothing in the second since it was accepted, or that
+    `make_room` chooses; what comes stays in the queue of the system until then. Where there is
+    none, it is closed at once. Who has spoken is taken out of `silent`.
 
     Example:
         >>> with Listener(socket.AF_INET) as listener:
@@ -72,19 +74,34 @@ class Listener(socket.socket):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._accepted: list[socket.socket] = []
+        self.silent: dict[int, tuple[socket.socket, float]] = {}  # since when; the oldest first
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accepts a connection, or raises `BlockingIOError` where there may be no more."""
         self._accepted = [each for each in self._accepted if each.fileno() >= 0]
         full = len(self._accepted) >= self.most
-        if full and self.make_room():
+        if full and (self._end_silent() or self.make_room()):
             raise BlockingIOError("There is room in a moment.")
         connection, address = super().accept()
         if full:
             connection.close()
             raise BlockingIOError("There are too many connections.")
         self._accepted.append(connection)
+        self.silent[connection.fileno()] = connection, time.monotonic()
         return connection, address
+
+    def _end_silent(self) -> bool:
+        for number, (connection, since) in list(self.silent.items()):
+            if connection.fileno() != number:  # it has ended
+                del self.silent[number]
+            elif time.monotonic() - since < _SILENCE / 1000:
+                return False
+            else:
+                del self.silent[number]
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                return True
+        return False
 
 
 def bound(host: str, port: int, *, side: str) -> Listener:
@@ -103,7 +120,8 @@ def bound(host: str, port: int, *, side: str) -> Listener:
         told = getattr(error, "strerror", None) or error
         raise MiteError(f"{where}: {told}. Name another host.") from error
     family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-    listener = Listener(family, socket.SOCK_STREAM)
+    # By the protocol asyncio sees that an answer need not wait for what may follow.
+    listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.most = most_connections()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -116,7 +134,7 @@ def bound(host: str, port: int, *, side: str) -> Listener:
 
 
 def cut(port: int) -> None:
-    """Ends all that is connected to a TCP port of this process.
+    """Ends all that listens at a TCP port of this process, or is connected to it.
 
     gRPC has no call for it: where it stops by itself, requests that are on their way end as
     CANCELLED, which no client takes for a reason to ask another server. A connection that ends is
@@ -126,8 +144,9 @@ def cut(port: int) -> None:
         >>> with socket.create_server(("127.0.0.1", 0)) as server:
         ...     cut(server.getsockname()[1])
     """
-    for each in _connected(port):
-        each.shutdown(socket.SHUT_RDWR)
+    for listening in (True, False):  # so that nobody comes between
+        for each in _sockets(port, listening=listening):
+            each.shutdown(socket.SHUT_RDWR)
 
 
 def thin_out(port: int, most: int) -> None:
@@ -143,7 +162,7 @@ def thin_out(port: int, most: int) -> None:
     if tcp_info is None or sum(1 for _ in _FILES_OPEN.iterdir()) < most:
         return
     silent = []
-    for each in _connected(port):
+    for each in _sockets(port):
         # struct tcp_info of linux/tcp.h: tcpi_last_data_recv, in ms, and tcpi_bytes_received.
         info = each.getsockopt(socket.IPPROTO_TCP, tcp_info, 136).ljust(136, b"\0")
         silence, received = *unpack_from("I", info, 52), *unpack_from("Q", info, 128)
@@ -151,21 +170,23 @@ def thin_out(port: int, most: int) -> None:
     if len(silent) < _NEARLY * most:
         return
     ended = {
-        number for *_, silence, number in sorted(silent)[-len(silent) // 2 :] if silence > 1000
+        number for *_, silence, number in sorted(silent)[-len(silent) // 2 :] if silence > _SILENCE
     }
-    for each in _connected(port):
+    for each in _sockets(port):
         if each.fileno() in ended:
             each.shutdown(socket.SHUT_RDWR)
 
 
-def _connected(port: int) -> Iterator[socket.socket]:
-    """Yields what is connected to a port of this process; not to be kept."""
+def _sockets(port: int, *, listening: bool = False) -> Iterator[socket.socket]:
+    """Yields what is connected to a port of this process, or listens there; not to be kept."""
     for path in list(_FILES_OPEN.iterdir()):
         try:
             found = socket.socket(fileno=int(path.name))
         except OSError:  # no socket, or closed by now
             continue
-        with suppress(OSError):  # it listens, or has ended
-            if found.family in _INTERNET and found.getsockname()[1] == port and found.getpeername():
-                yield found
+        with suppress(OSError):  # it has ended
+            if found.family in _INTERNET and found.getsockname()[1] == port:
+                listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                if listening == bool(listens) and (listens or found.getpeername()):
+                    yield found
         found.detach()

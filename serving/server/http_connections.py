@@ -26,11 +26,13 @@ class _Connection(H11Protocol):
     """
 
     waiting: dict[_Connection, None]  # for a head; the oldest first
+    silent: dict[int, Any]  # until TLS, if there is any, has been agreed upon
     _timer: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.silent.pop(transport.get_extra_info("socket").fileno(), None)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -78,7 +80,8 @@ class Uvicorn(uvicorn.Server):
 
     def __init__(self, app: Any, listener: Listener, **options: Any) -> None:
         self._waiting: dict[_Connection, None] = {}
-        self._protocol = type("Connection", (_Connection,), {"waiting": self._waiting})
+        shared = {"waiting": self._waiting, "silent": listener.silent}
+        self._protocol = type("Connection", (_Connection,), shared)
         super().__init__(
             uvicorn.Config(
                 app,

@@ -22,9 +22,12 @@ RECEIVE_SECONDS, _AT_STOP = 30.0, 1.0
 _LARGEST = 2
 # Smaller ones are not refused: the queue bounds their rows.
 _LIGHT = 1 << 16
-# Messages that are not there within so many seconds are slow. So often they are looked at; so many
-# more may begin until then; so many may be slow. What was freed is given back at most so often.
-_AT_ONCE, _LOOK, _FRESH, _SLOW, _TRIM = 0.05, 0.05, 8, 1000, 0.25
+# Messages that are not there within so many seconds, though others that began so much later are,
+# or not there in a longer time at all, are slow.
+_AT_ONCE, _AT_ALL = 0.1, 0.5
+# So often they are looked at; so many more may begin until then; so many may be slow. What was
+# freed is given back at most so often.
+_LOOK, _FRESH, _SLOW, _TRIM = 0.05, 8, 1000, 0.25
 
 
 # no example: it lives on the event loop of a server; see `start_server`.
@@ -45,6 +48,7 @@ class Intake:
         self._bodies: set[asyncio.Timeout] = set()
         # Calls of which a message is awaited, with the time since when.
         self._calls: dict[Any, float] = {}
+        self._there = 0.0  # when the latest of those began that are there
         self._most_calls = _FRESH
         self._turns: deque[asyncio.Future[None]] = deque()
         self._ended: dict[Any, asyncio.Task[None]] = {}
@@ -73,6 +77,8 @@ class Intake:
             yield take
         finally:
             self._taken -= held
+            if held > _LIGHT:
+                self._watch()
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:
@@ -92,15 +98,15 @@ class Intake:
 
         Raises what `abort` raises if the call is ended meanwhile.
         """
-        if self._timer is None:
-            self._timer = self._loop.call_later(_LOOK, self._look)
+        self._watch()
         while len(self._calls) >= self._most_calls:
             turn = self._loop.create_future()
             self._turns.append(turn)
             await turn
-        self._calls[context] = self._loop.time()
+        self._calls[context] = begun = self._loop.time()
         try:
             data = await context.read()
+            self._there = max(self._there, begun)
         finally:
             self._calls.pop(context, None)
             ended = self._ended.pop(context, None)
@@ -108,6 +114,11 @@ class Intake:
         if ended is not None:  # in the moment in which the message was whole
             await ended
         return data
+
+    def _watch(self) -> None:
+        if self._timer is None:
+            self._due = self._loop.time() + _LOOK
+            self._timer = self._loop.call_at(self._due, self._look)
 
     def _let_in(self, count: int) -> None:
         while count > 0 and self._turns:
@@ -140,25 +151,37 @@ class Intake:
 
     def _look(self) -> None:
         now = self._loop.time()
-        slow = []
+        late, slow = now - self._due, []
         for context, since in list(self._calls.items()):
+            since += late  # the loop was held up: what has come by now could not be taken
+            self._calls[context] = since
             if now - since > self._seconds:
                 self._end(context, self._too_late())
-            elif now - since > _AT_ONCE:
+            elif now - since > _AT_ALL or self._there - since > _AT_ONCE:
                 slow.append(context)
         fit = _SLOW
         if not self._is_roomy(now):
             fit = max(1, (self._room - self._taken) // self._most)
         elif not self._calls and not self._taken:
-            self._at_rest = _resident()
+            self._rest(now)
         text = "The server receives too much at once. Try again later, or send less at a time."
         for context in slow[fit:]:
             self._end(context, Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
         kept = min(len(slow), fit)
         self._most_calls = _FRESH + (2 * kept if fit == _SLOW else kept)
         self._let_in(self._most_calls - len(self._calls))
-        busy = self._calls or self._turns
-        self._timer = self._loop.call_later(_LOOK, self._look) if busy else None
+        self._timer = None
+        if self._calls or self._turns:
+            self._watch()
+
+    def _rest(self, now: float) -> None:
+        """Takes what the process holds without requests for its size at rest, once it is free."""
+        held = _resident()
+        if held - self._at_rest > self._most // 2 and now - self._trimmed > _TRIM:
+            self._trimmed = now
+            _give_back()
+            self._at_rest = _resident()
+        self._at_rest = min(self._at_rest, held)
 
     def _is_roomy(self, now: float) -> bool:
         """Returns whether the process has not grown by the whole room; gives back what is free."""
