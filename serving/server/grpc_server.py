@@ -64,6 +64,9 @@ class GrpcServer:
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.max_allowed_incoming_connections", self._most),
                 ("grpc.max_concurrent_streams", _STREAMS),
+                # Beyond so many that are not begun, gRPC refuses some at random.
+                ("grpc.server.max_pending_requests", self._most * _STREAMS),
+                ("grpc.server.max_pending_requests_hard_limit", self._most * _STREAMS),
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE),
                 ("grpc.max_connection_idle_ms", _IDLE),
                 ("grpc.keepalive_time_ms", _SILENT),

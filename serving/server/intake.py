@@ -24,7 +24,7 @@ _LARGEST = 2
 _LIGHT = 1 << 16
 # Messages that are not there within so many seconds, though others that began so much later are,
 # or not there in a longer time at all, are slow.
-_AT_ONCE, _AT_ALL = 0.1, 0.5
+_AT_ONCE, _AT_ALL = 0.15, 0.5
 # So often they are looked at; so many more may begin until then; so many may be slow. What was
 # freed is given back at most so often.
 _LOOK, _FRESH, _SLOW, _TRIM = 0.05, 8, 1000, 0.25
@@ -151,10 +151,11 @@ class Intake:
 
     def _look(self) -> None:
         now = self._loop.time()
-        late, slow = now - self._due, []
+        late, slow, waiting = now - self._due, [], 0
         for context, since in list(self._calls.items()):
             since += late  # the loop was held up: what has come by now could not be taken
             self._calls[context] = since
+            waiting += now - since > _LOOK
             if now - since > self._seconds:
                 self._end(context, self._too_late())
             elif now - since > _AT_ALL or self._there - since > _AT_ONCE:
@@ -167,8 +168,7 @@ class Intake:
         text = "The server receives too much at once. Try again later, or send less at a time."
         for context in slow[fit:]:
             self._end(context, Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
-        kept = min(len(slow), fit)
-        self._most_calls = _FRESH + (2 * kept if fit == _SLOW else kept)
+        self._most_calls = _FRESH + (2 * waiting if fit == _SLOW else min(len(slow), fit))
         self._let_in(self._most_calls - len(self._calls))
         self._timer = None
         if self._calls or self._turns:

@@ -53,7 +53,8 @@ def ask(
             try:
                 ends[ask(number)] += 1
             except grpc.RpcError as error:
-                ends[f"{error.code().name}: {error.details()}"] += 1
+                busy = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                ends["refused" if busy else f"{error.code().name}: {error.details()}"] += 1
             except (OSError, ValueError, http.client.HTTPException) as error:
                 ends[f"{type(error).__name__}: {error}"] += 1
             latencies.append(time.monotonic() - start)
@@ -78,6 +79,7 @@ def ask(
         "good requests": len(latencies),
         "right": ends.pop("right", 0),
         "wrong": ends.pop("wrong", 0),
+        "refused": ends.pop("refused", 0),
         "failed": dict(ends.most_common(5)),
         "p50": round(float(p50), 3),
         "p99": round(float(p99), 3),

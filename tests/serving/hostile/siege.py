@@ -106,6 +106,8 @@ def problems(counted: Mapping[str, Any], *, most_mb: float = MOST_MB) -> list[st
     none = ("wrong", "failed", "faults", "exit status", "lines that are no JSON", "tracebacks")
     found = [f"{name}: {counted[name]}" for name in none if counted[name]]
     most = {
+        # `EmbeddingClient` asks again where a server has too much to do.
+        "refused": counted["good requests"] / 200,
         "p99": MOST_SECONDS,
         "MB at most": most_mb,
         # One request of 64 MB, and what an allocator keeps.
