@@ -146,7 +146,10 @@ class Backend(ABC):
 
     def _text(self, number: int, data: bytes) -> Any:
         if len(data) <= _LONG:
-            return "".join(_decoded(number, data))
+            try:
+                return data.decode()
+            except UnicodeDecodeError:
+                pass  # it is told below
         pieces = _decoded(number, data)
         try:
             text = beginning(pieces, self._max_length)
@@ -203,10 +206,9 @@ def check_shape(wanted: SignatureSpec, shape: tuple[int, ...]) -> None:
         Traceback (most recent call last):
         mite_tf.errors.MiteError: pixels: of shape [1,2,2,4]; expected [?,?,?,3].
     """
-    fits = len(shape) == len(wanted.shape) and all(
-        size is None or size == given for size, given in zip(wanted.shape, shape, strict=True)
-    )
-    if not fits:
+    pairs = zip(wanted.shape, shape, strict=False)
+    others = [size for size, given in pairs if size is not None and size != given]
+    if others or len(shape) != len(wanted.shape):
         expected = ",".join("?" if size is None else str(size) for size in wanted.shape)
         given = ",".join(map(str, shape))
         raise MiteError(f"{wanted.input}: of shape [{given}]; expected [{expected}].")

@@ -74,7 +74,6 @@ class Batcher:
     def put(self, rows: Rows) -> asyncio.Future[np.ndarray]:
         """Queues rows; the future gives float32 `[N, D]`."""
         answer: asyncio.Future[np.ndarray] = self._loop.create_future()
-        answer.add_done_callback(self._leave_out)
         self._queue.append(_Waiting(rows, answer, time.perf_counter()))
         self._queued.set(len(self._queue))
         # While more are waited for, only the last of them changes anything.
@@ -83,11 +82,10 @@ class Batcher:
             self._pump_soon()
         return answer
 
-    def _leave_out(self, answer: asyncio.Future[np.ndarray]) -> None:
-        """Frees the rows of a caller who has gone, however long the model takes for others."""
-        if answer.cancelled():
-            self._queue = deque(each for each in self._queue if not each.answer.done())
-            self._queued.set(len(self._queue))
+    def leave_out(self) -> None:
+        """Frees the rows of callers who have gone, however long the model takes for others."""
+        self._queue = deque(each for each in self._queue if not each.answer.done())
+        self._queued.set(len(self._queue))
 
     def _pump_soon(self) -> None:
         if not self._pumping and self._running < self._batching.num_batch_threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import grpc
@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from mite_tf.errors import MiteError
 from mite_tf.serving.server.connections import bound, cut, most_connections, thin_out
 from mite_tf.serving.server.intake import Intake
+from mite_tf.serving.server.lanes import LIGHT
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions
@@ -28,6 +29,8 @@ from mite_tf.serving.wire.messages import MODEL_SERVICE, POOL, PREDICTION_SERVIC
 _HEALTHY = ("", PREDICTION_SERVICE, MODEL_SERVICE, "PredictionService", "ModelService")
 # Bytes of a request for health or reflection, which names a service or a type.
 _LONGEST_NAME = 4096
+# The queue bounds the rows of small requests.
+_UNCOUNTED = nullcontext(lambda size: None)
 # Calls that may watch the health at the same time.
 _WATCHING = 100
 # Streams of a connection; what comes beyond waits at the client.
@@ -110,7 +113,7 @@ class GrpcServer:
             data = await self._intake.read(context) or b""  # the end of a stream is false
             self._answering += 1
             try:
-                with self._intake.held() as take:
+                with self._intake.held() if len(data) > LIGHT else _UNCOUNTED as take:
                     request, fault = await self._parse(kind, data, take)
                     data = None
                     model = request.model_spec.name

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mite_tf.serving.backends.backend import check_shape
 from mite_tf.serving.server.body import receive
 from mite_tf.serving.server.connections import bound, cut
 from mite_tf.serving.server.http_connections import Uvicorn
@@ -189,7 +190,9 @@ def _read(version: ModelVersion, body: bytes) -> tuple[str, np.ndarray, bool]:
     """Returns name and input of the signature that a body asks, and whether it asks by row."""
     name, values, by_row = parse_request(body)
     name, signature = find_signature(version, name)
-    return name, to_input(values, by_row, signature, version.check_rows), by_row
+    array = to_input(values, by_row, signature, version.check_rows)
+    check_shape(signature, array.shape)
+    return name, array, by_row
 
 
 async def _while_wanted(request: Request, answer: Coroutine[Any, Any, Any]) -> Any:

@@ -18,7 +18,7 @@ from grpc import StatusCode
 
 from mite_tf.errors import MiteError
 from mite_tf.serving.backends import Backend, Rows
-from mite_tf.serving.backends.backend import check_shape, together
+from mite_tf.serving.backends.backend import together
 from mite_tf.serving.server.batcher import Batcher
 from mite_tf.serving.server.lanes import Lane, Lanes, pieces
 from mite_tf.serving.server.metrics import Metrics
@@ -89,10 +89,12 @@ class ModelVersion:
             await self._idle.wait()
 
     async def embed(self, signature: str, array: np.ndarray) -> np.ndarray:
-        """Embeds the input of one request as float32 `[N, D]`; strings are `bytes`."""
-        rows = len(array) if array.ndim else 0
+        """Embeds the input of one request as float32 `[N, D]`.
+
+        Its shape has been checked, and strings are `bytes`.
+        """
+        rows = len(array)
         self.check_rows(rows)
-        check_shape(self.backend.signatures[signature], array.shape)
         costs = self.backend.costs(signature, array)
         lane = self._lanes.choose(costs) if costs else None
         self._admit(rows, lane)
@@ -102,6 +104,9 @@ class ModelVersion:
                 return await self._batcher.put(self.backend.prepare(signature, array))
             async with lane.room(rows * self.backend.size_of_row(signature)):
                 return await self._batcher.put(await self._prepare(lane, signature, array, costs))
+        except asyncio.CancelledError:
+            self._batcher.leave_out()
+            raise
         finally:
             self._rows[lane] -= rows
 
