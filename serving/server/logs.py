@@ -39,6 +39,7 @@ def logged_to_stderr(level: str) -> Iterator[None]:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(_JsonFormatter())
         handler.addFilter(_Repeated())
+        hooks = threading.excepthook, sys.unraisablehook
         logging.root.handlers[:] = [handler]
         logging.root.setLevel(logging.WARNING)
         _log.setLevel(level.upper())
@@ -55,6 +56,8 @@ def logged_to_stderr(level: str) -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             thread.join(1.0)
+            threading.excepthook, sys.unraisablehook = hooks
+            logging.captureWarnings(False)
             logging.root.handlers[:] = []
 
 

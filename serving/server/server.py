@@ -70,8 +70,9 @@ async def _serve(options: ServerOptions, told: socket.socket, ended: threading.E
     loop = asyncio.get_running_loop()
 
     def wait() -> None:
-        if not told.recv(1):  # no signal came
-            return
+        with told:
+            if not told.recv(1):  # no signal came
+                return
         loop.call_soon_threadsafe(stopped.set)
         # A call of a model cannot be broken off.
         if not ended.wait(options.grace_seconds):

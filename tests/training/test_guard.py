@@ -325,9 +325,9 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
         tmp_path / "state.npz", model, further_variables=[], values=dict, save_minutes=1,
         interruption=None,
     )  # fmt: skip
-    checkpoint._save()
+    checkpoint.save()
     before = (tmp_path / "state.npz").read_bytes()
     kernel = model.encoder_variables[0]
     kernel.assign(np.array(kernel.value) * np.nan)
-    checkpoint._save()
+    checkpoint.save()
     assert (tmp_path / "state.npz").read_bytes() == before
