@@ -150,13 +150,13 @@ class Backend(ABC):
                 return data.decode()
             except UnicodeDecodeError:
                 pass  # it is told below
-        pieces = _decoded(number, data)
+        pieces = _decoded(data)
         try:
             text = beginning(pieces, self._max_length)
+            for _ in pieces:  # the rest has to be UTF-8, too
+                pass
         except MiteError as error:
             raise MiteError(f"text[{number}]: {error}") from error
-        for _ in pieces:  # the rest has to be UTF-8, too
-            pass
         return self._long_text(text)
 
     def _long_text(self, text: str) -> Any:
@@ -223,7 +223,7 @@ def _claimed(data: bytes) -> int:
         return MAX_IMAGE_PIXELS if error.kind == "unsupported-type" else len(data)
 
 
-def _decoded(number: int, data: bytes) -> Iterator[str]:
+def _decoded(data: bytes) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     for start in range(0, len(data), _PIECE):
         before = start - len(decoder.getstate()[0])
@@ -232,6 +232,5 @@ def _decoded(number: int, data: bytes) -> Iterator[str]:
         except UnicodeDecodeError as error:
             place = before + error.start
             raise MiteError(
-                f"text[{number}]: not valid UTF-8 at byte {place} (0x{data[place]:02x}). "
-                "Encode the text as UTF-8."
+                f"not valid UTF-8 at byte {place} (0x{data[place]:02x}). Encode the text as UTF-8."
             ) from error
