@@ -23,8 +23,8 @@ _FILES = 1 << 16
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _FILES_OPEN = Path("/dev/fd")
 # Of the connections that there may be, the share at which those make room that were silent for so
-# many milliseconds.
-_NEARLY, _SILENCE = 0.75, 1000
+# many milliseconds, or for so many from the beginning.
+_NEARLY, _SILENCE, _NO_BYTE = 0.75, 1000, 250
 
 
 def raise_file_limit() -> None:
@@ -176,7 +176,9 @@ def thin_out(port: int, most: int) -> None:
     if len(silent) < _NEARLY * most:
         return
     ended = {
-        number for *_, silence, number in sorted(silent)[-len(silent) // 2 :] if silence > _SILENCE
+        number
+        for speechless, silence, number in sorted(silent)[-len(silent) // 2 :]
+        if silence > (_NO_BYTE if speechless else _SILENCE)
     }
     for each in _sockets(port):
         if each.fileno() in ended:

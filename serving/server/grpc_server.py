@@ -38,6 +38,8 @@ _STREAMS = 256
 # Milliseconds: until a connection has begun to speak HTTP/2, TLS included; that one without calls
 # is kept; without a sign of life until a client is asked for one, and until that must have come.
 _HANDSHAKE, _IDLE, _SILENT, _PING = 10_000, 300_000, 60_000, 20_000
+# Seconds between two looks whether connections have to make room.
+_THIN_OUT = 0.25
 # Seconds in which answers reach their clients before the connections end.
 _QUIET = 0.2
 
@@ -218,7 +220,7 @@ class GrpcServer:
 
     async def _thin_out(self) -> None:
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(_THIN_OUT)
             thin_out(self.port, self._most)
 
     async def stop(self, seconds: float) -> None:
