@@ -23,8 +23,8 @@ _FILES = 1 << 16
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _FILES_OPEN = Path("/dev/fd")
 # Of the connections that there may be, the share at which those make room that were silent for so
-# many milliseconds.
-_NEARLY, _SILENCE = 0.75, 1000
+# many milliseconds, or for so many from the beginning.
+_NEARLY, _SILENCE, _NO_BYTE = 0.75, 1000, 250
 
 
 def raise_file_limit() -> None:
@@ -59,8 +59,9 @@ class Listener(socket.socket):
     """A listening socket that counts what it has accepted and is still open.
 
     At `most`, one ends that has said nothing in the second since it was accepted, or that
-    `make_room` chooses; what comes stays in the queue of the system until then. Where there is
-    none, it is closed at once. Who has spoken is taken out of `silent`.
+    `make_room` chooses, which gets the seconds that one must have waited; what comes stays in the
+    queue of the system until then. Where there is none, and none to come, it is closed at once.
+    Who has spoken is taken out of `silent`.
 
     Example:
         >>> with Listener(socket.AF_INET) as listener:
@@ -69,7 +70,7 @@ class Listener(socket.socket):
     """
 
     most = _MOST
-    make_room: Callable[[], bool] = staticmethod(lambda: False)
+    make_room: Callable[[float], bool] = staticmethod(lambda seconds: False)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -80,7 +81,12 @@ class Listener(socket.socket):
         """Accepts a connection, or raises `BlockingIOError` where there may be no more."""
         self._accepted = [each for each in self._accepted if each.fileno() >= 0]
         full = len(self._accepted) >= self.most
-        if full and (self._end_silent() or self.make_room()):
+        # Those who may be about to speak go before those who spoke a moment ago.
+        if full and (
+            self._end_silent()
+            or self.make_room(_SILENCE / 1000 if self.silent else 0.0)
+            or self.silent
+        ):
             raise BlockingIOError("There is room in a moment.")
         connection, address = super().accept()
         if full:
@@ -170,7 +176,9 @@ def thin_out(port: int, most: int) -> None:
     if len(silent) < _NEARLY * most:
         return
     ended = {
-        number for *_, silence, number in sorted(silent)[-len(silent) // 2 :] if silence > _SILENCE
+        number
+        for speechless, silence, number in sorted(silent)[-len(silent) // 2 :]
+        if silence > (_NO_BYTE if speechless else _SILENCE)
     }
     for each in _sockets(port):
         if each.fileno() in ended:

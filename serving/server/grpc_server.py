@@ -38,6 +38,8 @@ _STREAMS = 256
 # Milliseconds: until a connection has begun to speak HTTP/2, TLS included; that one without calls
 # is kept; without a sign of life until a client is asked for one, and until that must have come.
 _HANDSHAKE, _IDLE, _SILENT, _PING = 10_000, 300_000, 60_000, 20_000
+# Seconds between two looks whether connections have to make room.
+_THIN_OUT = 0.25
 # Seconds in which answers reach their clients before the connections end.
 _QUIET = 0.2
 
@@ -129,7 +131,7 @@ class GrpcServer:
             # the garbage collector frees them, and with them what is still known here, or would be
             # the context of an error.
             data = request = model = fault = None
-            return await context.abort(code, text)
+            return await _refuse(context, code, text)
 
         return grpc.stream_unary_rpc_method_handler(call, None, response.SerializeToString)
 
@@ -159,20 +161,21 @@ class GrpcServer:
                         request = method.request_deserializer(data)
                 data = None
                 if request is None:
-                    refused = grpc.StatusCode.INVALID_ARGUMENT, "The bytes are no such message."
-                    await context.abort(*refused)
+                    told = "The bytes are no such message."
+                    await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, told)
                 yield request
 
         async def one(_: Any, context: grpc.aio.ServicerContext) -> Any:
             async for request in requests(context):
                 with suppress(NotImplementedError):  # which has set the status
                     return await method.unary_unary(request, context)
-            return None
+                return None
+            return await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "No message was sent.")
 
         async def watch(_: Any, context: grpc.aio.ServicerContext) -> None:
             if self._watching >= _WATCHING:
                 full = f"{_WATCHING} calls watch already. Ask now and then instead."
-                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, full)
+                await _refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, full)
             self._watching += 1
             try:
                 async for request in requests(context):
@@ -217,7 +220,7 @@ class GrpcServer:
 
     async def _thin_out(self) -> None:
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(_THIN_OUT)
             thin_out(self.port, self._most)
 
     async def stop(self, seconds: float) -> None:
@@ -237,6 +240,14 @@ class GrpcServer:
             self._thinning.cancel()
         cut(self.port)
         await self._server.stop(None)
+
+
+async def _refuse(context: grpc.aio.ServicerContext, code: grpc.StatusCode, text: str) -> Any:
+    try:
+        await context.abort(code, text)
+    except grpc.aio.InternalError:
+        # It has ended meanwhile, by its caller or for what gRPC itself refuses: no error of ours.
+        raise asyncio.CancelledError from None
 
 
 class _Methods(dict[str, dict[str, grpc.RpcMethodHandler]]):

@@ -25,7 +25,7 @@ class _Connection(H11Protocol):
     uvicorn itself bounds only the silence after an answer.
     """
 
-    waiting: dict[_Connection, None]  # for a head; the oldest first
+    waiting: dict[_Connection, float]  # for a head since when; the oldest first
     silent: dict[int, Any]  # until TLS, if there is any, has been agreed upon
     _timer: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
@@ -61,7 +61,7 @@ class _Connection(H11Protocol):
 
     def _await_head(self) -> None:
         self._stop_waiting()
-        self.waiting[self] = None
+        self.waiting[self] = self.loop.time()
         self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
     def _stop_waiting(self) -> None:
@@ -79,7 +79,7 @@ class Uvicorn(uvicorn.Server):
     """
 
     def __init__(self, app: Any, listener: Listener, **options: Any) -> None:
-        self._waiting: dict[_Connection, None] = {}
+        self._waiting: dict[_Connection, float] = {}
         shared = {"waiting": self._waiting, "silent": listener.silent}
         self._protocol = type("Connection", (_Connection,), shared)
         super().__init__(
@@ -127,8 +127,10 @@ class Uvicorn(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def _make_room(self) -> bool:
-        for connection in self._waiting:
+    def _make_room(self, seconds: float) -> bool:
+        for connection, since in self._waiting.items():
+            if connection.loop.time() - since < seconds:
+                return False
             del self._waiting[connection]
             connection.transport.abort()
             return True

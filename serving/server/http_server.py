@@ -7,6 +7,7 @@ import json
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -119,6 +120,11 @@ class HttpServer:
 
     async def _admit(self, scope: Any, receive: Any, send: Any) -> None:
         if self._stopping:
+            # Who still sends could not read the answer, as the connection ends with it.
+            with suppress(Refusal):
+                async with self._intake.in_time():
+                    while (await receive()).get("more_body"):
+                        pass
             close = {"connection": "close"}
             refused = JSONResponse({"error": str(stopping())}, 503, close)
             await refused(scope, receive, send)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -202,6 +203,7 @@ class Intake:
 
 def _give_back() -> None:
     """Returns free memory to the system, where its C library can: it keeps pieces of messages."""
+    gc.collect()  # connections that encrypt refer to themselves, and have large buffers
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

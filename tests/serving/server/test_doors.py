@@ -241,6 +241,8 @@ def test_what_is_no_message_is_told(server, address, stubs):
         for bad in ([b"\xff\xff"], [b"\xff" * 100_000], []):
             with pytest.raises(grpc.RpcError, match="INVALID_ARGUMENT"):
                 ask(iter(bad), timeout=10)
+        with pytest.raises(grpc.RpcError, match="INVALID_ARGUMENT"):
+            channel.stream_unary("/grpc.health.v1.Health/Check")(iter([]), timeout=10)
     refused = ':tensorflow:serving:request_count{model_name="unknown",status="INVALID_ARGUMENT"}'
     assert metrics(server)[refused] >= 3
 

@@ -1,11 +1,13 @@
 """Encryption, with certificates made here."""
 
+import http.client
 import json
 import os
 import socket
 import ssl
 import urllib.error
 import urllib.request
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 
 import grpc
@@ -14,7 +16,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from mite_tf.errors import MiteError
-from mite_tf.serving.server import TLS, ServerOptions, http_connections, start_server
+from mite_tf.serving.server import TLS, ServerOptions, connections, http_connections, start_server
 from tests.serving.certificates import write_certificates
 from tests.serving.stubs import close, stubs_of
 
@@ -43,6 +45,32 @@ def over_https(port, folder, client=None):
     body = b'{"instances": ["a dog"]}'
     with urllib.request.urlopen(url, body, timeout=10, context=context) as answer:
         return json.loads(answer.read())["predictions"]
+
+
+def test_who_has_spoken_stays_when_handshakes_do_not_end(export, pki, monkeypatch):
+    monkeypatch.setattr(connections, "_MOST", 8)
+    monkeypatch.setattr(connections, "_SILENCE", 300)
+    folder, _ = pki
+    tls = TLS(cert=folder / "localhost.pem", key=folder / "localhost.key")
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    with ExitStack() as stack:
+        port = stack.enter_context(start_server(export.path, tls=tls, host="localhost")).http_port
+        good = stack.enter_context(
+            closing(http.client.HTTPSConnection("localhost", port, timeout=5, context=context))
+        )
+
+        def ask():
+            good.request("GET", "/v1/models/text")
+            return good.getresponse().read()
+
+        first = ask()
+        spoken = good.sock
+        for _ in range(30):
+            stack.enter_context(closing(socket.create_connection(("localhost", port))))
+            assert ask() == first
+            assert good.sock is spoken
+        # A new one waits for those that say nothing, no longer.
+        close(over_https(port, folder), export.keras.text(["a dog"]))
 
 
 REFUSED = (urllib.error.URLError, ConnectionError)
