@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,10 @@ def study(
                         not run.path.exists()
                     ):  # training never began, and others would fail likewise
                         if not begun_before and not any(folder.path.glob("*/*/seed-*")):
-                            shutil.rmtree(folder.path)
+                            folder.take_back()
+                            alone.close()
+                            with suppress(OSError):  # somebody's own files are in it
+                                folder.path.rmdir()
                         raise
                     failures[name] = error
                     continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -154,11 +155,25 @@ class StudyFolder:
                     f"{known[variant.name]}. Give yours another name, or name another folder."
                 )
         if not record:
-            write_text(self.config_file, config.to_toml())
+            self._write_config(config.to_toml())
         rest = {name: asdict(variant) for name, variant in known.items()}
         for values in rest.values():
             del values["name"]
         self.write({"data": data, "variants": rest})
+
+    def _write_config(self, text: str) -> None:
+        if self.config_file.exists():  # of a study that was killed, or anybody's
+            with reading(self.config_file, "the configuration of a study", _ADVICE):
+                if self.config_file.read_bytes() != text.encode():
+                    raise ValueError("it is another one, and would be replaced")
+        write_text(self.config_file, text)
+
+    def take_back(self) -> None:
+        """Removes what a study without a single training has written, and nothing else."""
+        for name in ("runs", "shared", "features"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("study.json", self.config_file.name):
+            (self.path / name).unlink(missing_ok=True)
 
     def write(self, values: dict[str, Any]) -> None:
         """Replaces entries of `study.json`."""

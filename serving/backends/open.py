@@ -143,9 +143,10 @@ def _checked(backend: Backend, version: Version, *, from_files: bool = False) ->
     manifest = version.manifest
     try:
         check_signatures(manifest)
+        if _TOKENIZER in manifest.files and version.path(_TOKENIZER).exists():
+            # For images too: what makes pixels of them is part of the space.
+            check_tokenizer(manifest, version.read(_TOKENIZER))
         if backend.name == "text":
-            if _TOKENIZER in manifest.files and version.path(_TOKENIZER).exists():
-                check_tokenizer(manifest, version.read(_TOKENIZER))
             check_ids(manifest, lambda ids: backend.run(Rows(("token_ids", ids.shape[1]), ids)))
         elif manifest.preprocessing is None:
             shape = [1, *manifest.image["signatures"]["serving_default"]["shape"][1:]]

@@ -17,6 +17,8 @@ import numpy as np
 from grpc import StatusCode
 
 from mite_tf.errors import MiteError
+from mite_tf.export.manifest import read_version
+from mite_tf.reading import reading
 from mite_tf.serving.backends import Backend, Rows
 from mite_tf.serving.backends.backend import together
 from mite_tf.serving.server.batcher import Batcher
@@ -150,8 +152,7 @@ def warm(backend: Backend, export: Path, most: int) -> int:
     Raises:
         MiteError: If the backend cannot answer one, or gives something else than embeddings.
     """
-    path = export / "savedmodel" / backend.name / str(backend.version) / _WARMUP
-    for signature, array in _recorded(path) if path.is_file() else _made_up(backend):
+    for signature, array in _recorded(backend, export) or _made_up(backend):
         embedding = backend.run(backend.prepare(signature, array))
         expected = (len(array), backend.embedding_size)
         if embedding.shape != expected or not np.isfinite(embedding).all():
@@ -169,18 +170,28 @@ def warm(backend: Backend, export: Path, most: int) -> int:
     return light
 
 
-def _recorded(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    data = path.read_bytes()
-    offset = count = 0
-    # A TFRecord: length, its checksum, the record, its checksum.
-    while offset < len(data) and count < _MOST_WARMUP:
-        (length,) = struct.unpack_from("<Q", data, offset)
-        log = PredictionLog.FromString(data[offset + 12 : offset + 12 + length])
-        offset += length + 16
-        count += 1
-        request = log.predict_log.request
-        for tensor in request.inputs.values():
-            yield request.model_spec.signature_name or "serving_default", to_array(tensor)
+def _recorded(backend: Backend, export: Path) -> list[tuple[str, np.ndarray]]:
+    """Reads the warm-up requests that were exported; none where only ONNX files were copied."""
+    name = f"savedmodel/{backend.name}/{backend.version}/{_WARMUP}"
+    if not (export / name).is_file():
+        return []
+    version = read_version(export)
+    if name not in version.manifest.files:  # of the version that comes just now
+        return []
+    data, found = version.read(name), []
+    with reading(version.path(name), "a file of warm-up requests", "Export the run again."):
+        offset = count = 0
+        # A TFRecord: length, its checksum, the record, its checksum.
+        while offset < len(data) and count < _MOST_WARMUP:
+            (length,) = struct.unpack_from("<Q", data, offset)
+            log = PredictionLog.FromString(data[offset + 12 : offset + 12 + length])
+            offset += length + 16
+            count += 1
+            request = log.predict_log.request
+            for tensor in request.inputs.values():
+                signature = request.model_spec.signature_name or "serving_default"
+                found.append((signature, to_array(tensor)))
+    return found
 
 
 def _made_up(backend: Backend) -> Iterator[tuple[str, np.ndarray]]:

@@ -112,6 +112,7 @@ def write_export(folder: str | Path, encoders: Encoders, *, kind: str = "bag-of-
                 "vocabulary_size": len(encoders.tokenizer.vocabulary),
                 "max_length": encoders.tokenizer.max_length,
                 "lower_case": encoders.tokenizer.lower_case,
+                "strip_accents": encoders.tokenizer.strip_accents,
             },
             training={"stage": "none", "epoch": 0, "data": {}},
             metrics={},

@@ -94,6 +94,7 @@ def folder(export_folder, tmp_path):
         (["tokenizer", "vocabulary_size"], 60, ["onnx", "savedmodel"], "text", "ids 0 to 59"),
         (["preprocessing", "height"], 33, ["onnx", "savedmodel"], "image", "33|other pixels"),
         (["preprocessing", "orientation"], "ignored", ["savedmodel"], "image", "other pixels"),
+        (["space"], "0" * 64, ["onnx", "savedmodel"], "image", "another space"),
         (["text", "signatures", "token_ids", "shape"], [None, 12], ["onnx"], "text", "no encoder"),
         (["image", "signatures", "pixels", "input"], "pixel", ["onnx"], "image", "no encoder"),
         (["embedding_size"], 17, ["onnx", "savedmodel"], "image", r"instead of finite.*\[1, 17\]"),

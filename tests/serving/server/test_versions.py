@@ -218,6 +218,13 @@ def test_a_version_that_is_mended_later_is_served(backend, name, second, folder,
         close(stubs.embed("text", text=CAPTIONS), keras.text(CAPTIONS))
 
 
+def test_warm_up_requests_that_are_damaged_are_told_at_the_start(folder):
+    path = folder / "savedmodel/text/1/assets.extra/tf_serving_warmup_requests"
+    path.write_bytes(path.read_bytes()[:5])
+    with pytest.raises(MiteError, match="warmup_requests: not the file that was exported"):
+        start_server(folder)
+
+
 def test_a_folder_that_vanishes_and_comes_back_and_a_manifest_that_lies(
     export, second, folder, caplog
 ):
