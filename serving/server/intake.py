@@ -162,10 +162,10 @@ class Intake:
             elif now - since > _AT_ALL or self._there - since > _AT_ONCE:
                 slow.append(context)
         fit = _SLOW
-        if not self._is_roomy(now):
-            fit = max(1, (self._room - self._taken) // self._most)
-        elif not self._calls and not self._taken:
+        if not waiting and not self._taken:
             self._rest(now)
+        elif not self._is_roomy(now):
+            fit = max(1, (self._room - self._taken) // self._most)
         text = "The server receives too much at once. Try again later, or send less at a time."
         for context in slow[fit:]:
             self._end(context, Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, text))
