@@ -134,6 +134,7 @@ def test_a_disk_that_fills_up_names_the_file_and_loses_nothing(table, tmp_path, 
     assert train(table, run, resume=True, quiet=True).finished
 
 
+@pytest.mark.slow
 def test_callbacks_of_keras_save_log_and_bring_back_what_was_measured(table, tmp_path, plain):
     best = str(tmp_path / "best.keras")
     stopping = EarlyStopping(
@@ -209,6 +210,7 @@ class Rates(Callback):
             self.rates.append([float(getattr(self.model, part).learning_rate) for part in parts])
 
 
+@pytest.mark.slow
 def test_a_plateau_lowers_all_rates_alike(table, tmp_path, plain):
     plateau = ReduceLROnPlateau("rsum", mode="max", min_delta=1000, patience=1, factor=0.5)
     seen = Rates()

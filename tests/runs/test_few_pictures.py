@@ -78,6 +78,7 @@ def test_steps_and_chance_are_told(small):
     assert [row["chance_text_to_image_r1"] for row in run.history()] == [100.0] * 2
 
 
+@pytest.mark.slow
 def test_one_dev_picture_also_resumes(small, table, tmp_path):
     run, _ = small
     stop = Stop(interrupt, epoch=1, batch=0)

@@ -287,6 +287,7 @@ class TestRun:
         [line] = run.warnings_file.read_text().splitlines()
         assert line.startswith("In epoch 3 (adversarial) ")
 
+    @pytest.mark.slow
     def test_an_interrupted_training_remembers_what_the_guard_did(
         self, table, tmp_path, make_short, monkeypatch
     ):

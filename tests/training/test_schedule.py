@@ -59,6 +59,7 @@ def test_one_fit_goes_through_all_stages(make_fit):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_several_fits_are_the_same_as_one(make_fit):
     def weights(fits):
         (model, fit), schedule = make_fit(), StageSchedule(STAGES)
