@@ -284,7 +284,6 @@ class TestData:
         with pytest.raises(MiteError, match="dev"):
             train(table.split("train"), tmp_path / "run", config=make_config(), quiet=True)
 
-    @pytest.mark.slow
     def test_precomputed_features_need_no_image_files(self, table, tmp_path, make_config):
         random = np.random.default_rng(0)
         classes = np.arange(60) % 3
