@@ -25,7 +25,7 @@ _LARGEST = 2
 _LIGHT = 1 << 16
 # Messages that are not there within so many seconds, though others that began so much later are,
 # or not there in a longer time at all, are slow.
-_AT_ONCE, _AT_ALL = 0.15, 0.5
+_AT_ONCE, _AT_ALL = 0.1, 0.2
 # So often they are looked at; so many more may begin until then; so many may be slow. What was
 # freed is given back at most so often.
 _LOOK, _FRESH, _SLOW, _TRIM = 0.05, 8, 1000, 0.25
