@@ -14,15 +14,14 @@ from typing import Any
 
 import grpc
 
+from mite_tf.serving.server.lanes import LIGHT
 from mite_tf.serving.server.outcomes import Refusal, stopping
 
 # A request must be whole after so many seconds; when the server stops, after so many more.
 RECEIVE_SECONDS, _AT_STOP = 30.0, 1.0
 # Requests of the largest size for which there is room. Each is there twice for a moment, as the
-# message and as what is read from it; with them and a small model a process stays below 1 GB.
+# message and as what is read from it; with them and a small model a process takes about 1 GB.
 _LARGEST = 2
-# Smaller ones are not refused: the queue bounds their rows.
-_LIGHT = 1 << 16
 # Messages that are not there within so many seconds, though others that began so much later are,
 # or not there in a longer time at all, are slow.
 _AT_ONCE, _AT_ALL = 0.1, 0.2
@@ -60,12 +59,15 @@ class Intake:
 
     @contextmanager
     def held(self) -> Iterator[Callable[[int], None]]:
-        """Gives a function that counts bytes as held until the block ends, or refuses them."""
+        """Gives a function that counts bytes as held until the block ends, or refuses them.
+
+        Little is never refused: the queue bounds the rows of small requests.
+        """
         held = 0
 
         def take(size: int) -> None:
             nonlocal held
-            if held + size > _LIGHT and self._taken + size > self._room:
+            if held + size > LIGHT and self._taken + size > self._room:
                 raise Refusal(
                     grpc.StatusCode.RESOURCE_EXHAUSTED,
                     f"Requests of {self._taken} bytes are under way, and {size} more do not fit "
@@ -78,7 +80,7 @@ class Intake:
             yield take
         finally:
             self._taken -= held
-            if held > _LIGHT:
+            if held > LIGHT:
                 self._watch()
 
     @asynccontextmanager

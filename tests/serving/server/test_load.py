@@ -81,6 +81,7 @@ def test_nothing_is_computed_for_a_caller_who_has_gone(held):
     wait_until(lambda: metrics(running)[QUEUE] == 3)
     cancelled.cancel()
     wait_until(lambda: metrics(running).get(COUNT % ("text", "CANCELLED")) == 2)
+    assert metrics(running)[QUEUE] == 1  # though the model is still busy
     let_go(model, *threads, *late_threads, *stays_threads)
     assert late == {"late": "DEADLINE_EXCEEDED"}
     assert model.calls == [["first"], ["stays"]]
