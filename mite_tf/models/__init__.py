@@ -7,6 +7,7 @@ with from_extra("tensorflow", "mite_tf.models"):
     from mite_tf.models.backbone_checks import backbone_warnings, is_untrained
     from mite_tf.models.backbones import file_backbone, load_backbone, small_cnn, write_backbone
     from mite_tf.models.discriminator import modality_discriminator
+    from mite_tf.models.fused_adamw import FusedAdamW
     from mite_tf.models.image_encoder import ImageEncoder, PowerNormalization, image_head
     from mite_tf.models.learning_rates import SharedLearningRate, set_learning_rates
     from mite_tf.models.mite import MITE
@@ -21,6 +22,7 @@ with from_extra("tensorflow", "mite_tf.models"):
 __all__ = [
     "MITE",
     "AveragePooling",
+    "FusedAdamW",
     "GeneralizedPooling",
     "ImageEncoder",
     "MaxPooling",

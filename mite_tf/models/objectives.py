@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from mite_tf.losses import AdversarialLoss, MatchingLoss, active_hinges, similarity_gap
+from mite_tf.losses.adversarial import modality_logits
 
 # Image embeddings `[I, D]` and caption embeddings `[N, D]`.
 Embeddings = tuple[tf.Tensor, tf.Tensor]
@@ -75,11 +76,10 @@ def play(
         0.75
     """
     value = loss.encoder_loss(discriminator, *embeddings)
-    right = []
-    for each, is_image in zip(embeddings, (True, False), strict=True):
-        says_image = discriminator(each, training=False) > 0
-        right.append(tf.reduce_mean(tf.cast(says_image == is_image, tf.float32)))
-    return value, {"adversarial_loss": value, "discriminator_accuracy": tf.reduce_mean(right)}
+    logits = modality_logits(discriminator, *embeddings, training=False)
+    right = [tf.cast(logits[0] > 0, tf.float32), tf.cast(logits[1] <= 0, tf.float32)]
+    accuracy = tf.add_n([tf.reduce_mean(each) for each in right]) / 2
+    return value, {"adversarial_loss": value, "discriminator_accuracy": accuracy}
 
 
 def _rows_of_images(caption_image_ids: tf.Tensor, image_ids: tf.Tensor) -> tf.Tensor:

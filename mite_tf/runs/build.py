@@ -10,6 +10,7 @@ from mite_tf.errors import MiteError
 from mite_tf.losses import adversarial_loss, matching_loss
 from mite_tf.models import (
     MITE,
+    FusedAdamW,
     ImageEncoder,
     backbone_warnings,
     image_head,
@@ -71,7 +72,8 @@ def build_model(
     mite.compile(
         optimizer=_adamw(config),
         backbone_optimizer=_adamw(config),
-        discriminator_optimizer=keras.optimizers.Adam(
+        discriminator_optimizer=FusedAdamW(
+            weight_decay=0.0,
             beta_1=config.discriminator_optimizer.beta_1,
             global_clipnorm=config.optimizer.clip_norm,
         ),
@@ -104,7 +106,7 @@ def warnings_before(config: Config, backbone: keras.Model | None) -> list[str]:
 
 
 def _adamw(config: Config) -> keras.optimizers.Optimizer:
-    optimizer = keras.optimizers.AdamW(
+    optimizer = FusedAdamW(
         weight_decay=config.optimizer.weight_decay, global_clipnorm=config.optimizer.clip_norm
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

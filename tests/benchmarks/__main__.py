@@ -8,7 +8,6 @@ import statistics  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable, Mapping  # noqa: E402
 
-import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -43,7 +42,7 @@ def stepper(text: Callable, *, pixels: int = 0, jit: bool = False, captions: int
     backbone = small_cnn(image_size=pixels) if pixels else None
     head = image_head(backbone.output_shape[1:] if backbone else (1280,))
     model = MITE(ImageEncoder(backbone, head), text(WORDS), modality_discriminator(512))
-    model.compile(keras.optimizers.AdamW(), jit_compile=jit)
+    model.compile(jit_compile=jit)
     model.configure_step(backbone_share=float(bool(pixels)))
     data = batch(64, captions, pixels=pixels)
     model.train_on_batch(data)

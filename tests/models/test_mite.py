@@ -128,6 +128,29 @@ def test_stage_settings_decide_what_moves(make_mite, make_batch):
     assert last == [False] * 18 + [True] * 6
 
 
+def test_a_word_that_comes_twice_has_one_gradient(make_mite, make_batch):
+    """Keras's Adam squares the parts of a sparse gradient one by one."""
+    model, batch = make_mite(), make_batch()
+    batch["token_ids"][:, :4] = 7
+    model.optimizer.exclude_from_weight_decay(var_names=["words"])
+    step(model, batch, 0.0)
+    moments = {each.path: each.numpy() for each in model.optimizer.variables}
+    kept = {p.rpartition("_")[2]: v for p, v in moments.items() if "embeddings" in p}
+    gradient = kept["momentum"] / 0.1
+    assert np.abs(gradient[7]).max() > 1e-4
+    np.testing.assert_allclose(kept["velocity"] / 0.001, gradient**2, rtol=1e-3, atol=1e-9)
+
+
+def test_without_an_adversary_its_loss_is_measured_alone(make_mite, make_batch):
+    model, batch = make_mite(), make_batch()
+    logs = step(model, batch, 0.5, discriminator_steps=0, is_adversarial=False)
+    assert logs["adversarial_gradient_norm"] == 0.0
+    assert logs["adversarial_loss"] > 0.0
+    alone = make_mite()
+    step(alone, batch, 0.0, discriminator_steps=0)
+    assert equal(weights(model), weights(alone))
+
+
 def test_order_of_images_and_captions_does_not_matter(make_mite, make_batch):
     batch = make_batch(captions_per_image=3)
     random = np.random.default_rng(1)
