@@ -56,10 +56,4 @@ def choose_hubs(hubs: HubCorrection, held_out: Embeddings) -> HubCorrection:
     if sums[best] - sums[0] < _WORTH:
         return hubs
     weight, neighbours = candidates[best]
-    return HubCorrection(
-        hubs.images.astype(np.float16),
-        hubs.captions.astype(np.float16),
-        weight=weight,
-        neighbours=neighbours,
-        space=hubs.space,
-    )
+    return hubs.replace(weight=weight, neighbours=neighbours)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from mite_tf.retrieval.cosine import similarity, unit_rows
 Modality = Literal["image", "caption"]
 
 _ITEMS = 1024  # compared with the bank at once
+_CENTRED = 512  # items of the bank whose mean bias is the centre of others
 _HALF = 1e-3  # more than what float16 rounds away of a number up to 1
 
 
@@ -118,6 +119,60 @@ class HubCorrection:
             near = np.partition(away, count - 1, axis=1)[:, :count]
             found[start : start + _ITEMS] = -np.sort(near, axis=1)
         return found
+
+    def extended_items(self, items: ArrayLike, *, queries: Modality) -> NDArray[np.float32]:
+        """Puts the bias of items into one more dimension, for any index by inner product.
+
+        The inner product with `extended_queries` is the similarity less the bias, plus a constant:
+        biases are centred, as a graph index needs, at one number for each modality of the queries,
+        so that items which come later fit in.
+
+        Args:
+            items: Embeddings of images or captions, or of both, of shape `[N, D]`.
+            queries: Modality of the queries; those of the other one need an index of their own.
+
+        Returns:
+            Float32 array of shape `[N, D + 1]`.
+
+        Raises:
+            MiteError: As `bias`.
+
+        Example:
+            >>> hubs = HubCorrection(np.eye(2), np.eye(2), weight=0.5, neighbours=2)
+            >>> hubs.extended_items([[2.0, 0.0]], queries="caption").tolist()
+            [[1.0, 0.0, 0.0]]
+        """
+        others = self.captions if queries == "image" else self.images
+        centre = self.bias(others[:_CENTRED], queries=queries).mean(dtype=np.float64)
+        bias = self.bias(items, queries=queries) - centre
+        units = unit_rows(items, name="items", allow_zero=True)
+        return np.column_stack([units, bias]).astype(np.float32)
+
+    @staticmethod
+    def extended_queries(queries: ArrayLike) -> NDArray[np.float32]:
+        """Puts -1 behind the embeddings of queries, to compare with `extended_items`.
+
+        Args:
+            queries: Embeddings of shape `[Q, D]`.
+
+        Returns:
+            Float32 array of shape `[Q, D + 1]`.
+
+        Raises:
+            MiteError: If the shape is another one, or a value is not finite.
+
+        Example:
+            >>> HubCorrection.extended_queries([[0.0, 3.0]]).tolist()
+            [[0.0, 1.0, -1.0]]
+        """
+        units = unit_rows(queries, name="queries", allow_zero=True)
+        return np.column_stack([units, np.full(len(units), -1.0, np.float32)])
+
+    def replace(self, **changed: Any) -> HubCorrection:
+        """Returns the same bank with another `weight`, `neighbours` or `space`."""
+        kept = {name: getattr(self, name) for name in ("weight", "neighbours", "space")}
+        halves = self.images.astype(np.float16), self.captions.astype(np.float16)
+        return HubCorrection(*halves, **kept | changed)
 
     def save(self, path: str | Path) -> None:
         """Writes bank and constants to one `.npz` file, whole or not at all.
