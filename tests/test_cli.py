@@ -151,7 +151,12 @@ def test_the_whole_way_by_command_line(tmp_path, capsys):
     found = tmp_path / "found.html"
     capsys.readouterr()
     assert main(["search", run, "--data", scenes, "a red star", "--html", str(found)]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 10
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert all(" (cosine " in line for line in lines)
+    plain = ["--no-hub-correction", "--top", "3"]
+    assert main(["search", run, "--data", scenes, "a red star", *plain]) == 0
+    assert "cosine" not in capsys.readouterr().out
     assert main(["search", run, "--data", scenes, "犬"]) == 0
     assert capsys.readouterr().err.startswith("mite: No word of '犬' is known")
     assert page.stat().st_size > 10_000

@@ -28,6 +28,12 @@ def add(verbs: Verbs) -> None:
     search.add_argument("--stage", help="encoders of this stage (default: the last)")
     search.add_argument("--top", type=int, default=10, metavar="K", help="results (default 10)")
     search.add_argument("--html", metavar="FILE", help="write a page that shows the results")
+    search.add_argument(
+        "--no-hub-correction",
+        dest="hub_correction",
+        action="store_false",
+        help="rank by plain cosine, also what is near to everything",
+    )
     add_source(search)
 
 
@@ -35,12 +41,14 @@ def _search(options: argparse.Namespace) -> None:
     load_tensorflow()
     from mite_tf.runs import search
 
-    given = chosen(options, "query image split stage top format root html")
+    given = chosen(options, "query image split stage top format root html hub_correction")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         hits = search(options.run, options.data, **given)
     for each in told:
         print(printable(f"mite: {each.message}"), file=sys.stderr)
+    corrected = any(hit.score != hit.cosine for hit in hits)
     for hit in hits:
-        print(f"{hit.score:6.3f}  {printable(hit.id)}")
+        cosine = f" (cosine {hit.cosine:6.3f})" if corrected else ""
+        print(f"{hit.score:6.3f}{cosine}  {printable(hit.id)}")
     tell_written(options.html)

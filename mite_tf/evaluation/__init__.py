@@ -3,6 +3,7 @@
 from mite_tf.evaluation.differences import Difference
 from mite_tf.evaluation.embeddings import Embeddings
 from mite_tf.evaluation.evaluation import Evaluation, evaluate_embeddings
+from mite_tf.evaluation.hubs import choose_hubs
 from mite_tf.evaluation.invariance import centroid_gap, mmd, relative_modality_gap
 from mite_tf.evaluation.probe import probe_accuracy, quick_probe_accuracy
 from mite_tf.evaluation.ranking import (
@@ -33,6 +34,7 @@ __all__ = [
     "centroid_gap",
     "chance_deviation",
     "chance_level",
+    "choose_hubs",
     "evaluate_embeddings",
     "matching_ranks",
     "matching_similarities",

@@ -32,7 +32,7 @@ def write_contact_sheet(
     correct: Collection[str] | None = None,
     title: str = "Search results",
 ) -> None:
-    """Writes a page with the query and its results, each with rank and score.
+    """Writes a page with the query and its results, each with rank, score and cosine.
 
     Thumbnails lie inside the page, so it can be mailed or archived as one file. Texts are shown
     in their own direction, right to left where the script is.
@@ -78,6 +78,7 @@ def describe_search(
                 "rank": rank,
                 "id": hit.id,
                 "score": f"{hit.score:.3f}",
+                "cosine": "" if hit.cosine in (None, hit.score) else f"{hit.cosine:.3f}",
                 "image": thumbnail_uri(image_paths[hit.id]) if hit.id in image_paths else None,
                 "caption": captions.get(hit.id),
                 "correct": correct is not None and hit.id in correct,

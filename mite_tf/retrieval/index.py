@@ -19,14 +19,19 @@ _VECTORS = 4096
 
 
 class Hit(NamedTuple):
-    """One search result: the id of a vector and its cosine similarity, in [-1, 1]."""
+    """One search result: the id of a vector, what it is ranked by, and its cosine similarity.
+
+    The score is the cosine, in [-1, 1], less the bias of the vector where hubs are corrected. A
+    search gives both.
+    """
 
     id: str
     score: float
+    cosine: float | None = None
 
 
 class VectorIndex:
-    """Vectors with ids, searched exactly by cosine similarity.
+    """Vectors with ids, searched exactly by cosine similarity, with hubs corrected or without.
 
     Every query is compared with every vector, in blocks, so a search needs little memory
     beside the vectors and finds the true nearest ones. Equal scores keep the order in which
@@ -64,14 +69,28 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def search(self, queries: ArrayLike, k: int = 10) -> list[list[Hit]]:
-        """Finds the `k` most similar vectors for every query `[Q, D]`, most similar first.
+    def search(
+        self, queries: ArrayLike, k: int = 10, *, bias: ArrayLike | None = None
+    ) -> list[list[Hit]]:
+        """Finds the `k` most similar vectors for every query, most similar first.
 
         There are fewer than `k` hits where there are fewer vectors.
 
+        Args:
+            queries: Real numbers of shape `[Q, D]`.
+            k: Number of hits for each.
+            bias: What is taken off the similarity of each vector, of shape `[N]`, such as
+                `HubCorrection.bias(index.vectors, queries="caption")`.
+
         Raises:
-            MiteError: If `k` is below 1, the dimension differs from the index's, or a query
-                is all zeros or not finite.
+            MiteError: If `k` is below 1, the dimension differs from the index's, a query is all
+                zeros or not finite, or the bias is not one finite number for each vector.
+
+        Example:
+            >>> index = VectorIndex(["hub", "cat"], [[0.8, 0.6], [0.6, 0.8]])
+            >>> [[hit]] = index.search([[1.0, 0.0]], k=1, bias=[0.4, 0.1])
+            >>> hit.id, round(hit.score, 4), round(hit.cosine, 4)
+            ('cat', 0.5, 0.6)
         """
         units = unit_rows(queries, name="queries")
         if k < 1:
@@ -81,23 +100,35 @@ class VectorIndex:
                 f"The index holds vectors of dimension {self.vectors.shape[1]}, the queries have "
                 f"{units.shape[1]}: were they made by the same model?"
             )
+        off = np.asarray(np.zeros(len(self)) if bias is None else bias, np.float32)
+        if off.shape != (len(self),) or not np.isfinite(off).all():
+            raise MiteError(
+                f"bias must hold one finite number for each of {len(self)} vectors; its shape is "
+                f"{off.shape}."
+            )
         blocks = (units[start : start + _QUERIES] for start in range(0, len(units), _QUERIES))
-        return [hits for block in blocks for hits in self._search_block(block, k)]
+        return [hits for block in blocks for hits in self._search_block(block, k, off)]
 
-    def _search_block(self, queries: NDArray[np.float32], k: int) -> list[list[Hit]]:
+    def _search_block(
+        self, queries: NDArray[np.float32], k: int, bias: NDArray[np.float32]
+    ) -> list[list[Hit]]:
         scores = np.empty((len(queries), 0), np.float32)
+        cosines = scores
         positions = np.empty((len(queries), 0), np.int64)
         for start in range(0, len(self), _VECTORS):
             block = self.vectors[start : start + _VECTORS]
             new = np.broadcast_to(np.arange(start, start + len(block)), (len(queries), len(block)))
-            scores = np.concatenate([scores, similarity(queries, block)], axis=1)
+            found = similarity(queries, block)
+            cosines = np.concatenate([cosines, found], axis=1)
+            scores = np.concatenate([scores, found - bias[start : start + len(block)]], axis=1)
             positions = np.concatenate([positions, new], axis=1)
             best = np.stack([_top(row, k) for row in scores])
-            scores = np.take_along_axis(scores, best, axis=1)
-            positions = np.take_along_axis(positions, best, axis=1)
+            scores, cosines, positions = (
+                np.take_along_axis(each, best, axis=1) for each in (scores, cosines, positions)
+            )
         return [
-            [Hit(self.ids[p], float(s)) for p, s in zip(*row, strict=True)]
-            for row in zip(positions, scores, strict=True)
+            [Hit(self.ids[p], float(s), float(c)) for p, s, c in zip(*row, strict=True)]
+            for row in zip(positions, scores, cosines, strict=True)
         ]
 
     def save(self, path: str | Path) -> None:

@@ -11,6 +11,7 @@ from mite_tf.evaluation import Embeddings, Evaluation, evaluate_embeddings
 from mite_tf.progress import progress
 from mite_tf.reports import write_report
 from mite_tf.runs.folder import RunFolder
+from mite_tf.runs.hubs import hubs_for
 
 
 def embed(
@@ -55,7 +56,10 @@ def evaluate(
     projection: str = "pca",
     quiet: bool = False,
 ) -> Evaluation:
-    """Measures retrieval in both directions and modality invariance.
+    """Measures retrieval in both directions, with and without hubs corrected, and invariance.
+
+    Hubs are corrected with the bank that the run carries. Where it has none, one is made if `data`
+    holds all that the run was trained on; otherwise `corrected` is None, which is said.
 
     Args:
         run: Run folder.
@@ -76,14 +80,17 @@ def evaluate(
     """
     folder = RunFolder(run)
     after = folder.best(stage).name.partition("-")[2]
-    table = table_of(folder, data, split, format, root)
+    whole = table_of(folder, data, None, format, root)
+    table = whole.split(split)
     stages = [after]
     if html and (before := folder.stage_before_adversary(after)):
         stages.insert(0, before)
-    embeddings = {name: embed(folder, table, stage=name, quiet=quiet) for name in stages}
-    evaluations = {
-        name: evaluate_embeddings(*each, protocol=protocol) for name, each in embeddings.items()
-    }
+    embeddings, evaluations = {}, {}
+    for name in stages:
+        encoders = folder.encoders(name)
+        embeddings[name] = embed_table(folder, encoders, table, quiet=quiet)
+        hubs = hubs_for(folder, name, encoders, whole, quiet=quiet)
+        evaluations[name] = evaluate_embeddings(*embeddings[name], protocol=protocol, hubs=hubs)
     if html:
         told = {"run": folder.path, "data": data, "split": split, "protocol": protocol}
         if folder.warnings_file.exists():

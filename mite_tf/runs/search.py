@@ -19,6 +19,7 @@ from mite_tf.reports import write_contact_sheet
 from mite_tf.retrieval import Hit, VectorIndex
 from mite_tf.runs.evaluate import embed_table, table_of
 from mite_tf.runs.folder import RunFolder
+from mite_tf.runs.hubs import hubs_for
 from mite_tf.text import split_words
 
 
@@ -34,6 +35,7 @@ def search(
     format: str | None = None,
     root: str | Path | None = None,
     html: str | Path | None = None,
+    hub_correction: bool = True,
     quiet: bool = False,
 ) -> list[Hit]:
     """Finds the images that fit a text, or the captions that fit an image.
@@ -49,10 +51,14 @@ def search(
         format: Format of `data`, where looking at it does not tell.
         root: Folder that image paths of `data` are relative to.
         html: Page to write that shows the results.
+        hub_correction: Whether to rank by similarity less the bias of each item, which keeps those
+            down that are near to everything: with the bank of the run or, where it carries none,
+            one made of `data` if that is what it was trained on.
         quiet: Whether to show no progress.
 
     Returns:
-        The results, best first: `id` is the image's id, or the caption.
+        The results, best first: `id` is the image's id, or the caption, `score` what they are
+        ranked by and `cosine` the plain similarity.
 
     Raises:
         MiteError: As for `embed`, or if not exactly one of `query` and `image` is given, or the
@@ -76,15 +82,19 @@ def search(
             UnknownWordsWarning,
             stacklevel=2,
         )
-    table = table_of(folder, data, split, format, root)
+    whole = table_of(folder, data, None, format, root)
+    table = whole if split is None else whole.split(split)
     images, captions = _indices(folder, stage, encoders, table, quiet)
+    hubs = hubs_for(folder, stage, encoders, whole, quiet=quiet) if hub_correction else None
     if image is None:
-        [hits] = images.search(encoders.embed_text([str(query)]), k=top)
+        bias = hubs and hubs.bias(images.vectors, queries="caption")
+        [hits] = images.search(encoders.embed_text([str(query)]), k=top, bias=bias)
         shown: dict[str, Any] = {
             "image_paths": dict(zip(table.image_ids, table.paths, strict=True))
         }
     else:
-        [hits] = captions.search(encoders.embed_images([image]), k=top)
+        bias = hubs and hubs.bias(captions.vectors, queries="image")
+        [hits] = captions.search(encoders.embed_images([image]), k=top, bias=bias)
         shown = {"captions": {caption: caption for caption in table.captions}}
     if html:
         write_contact_sheet(html, Path(image) if image else str(query), hits, **shown)

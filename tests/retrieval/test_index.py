@@ -21,7 +21,7 @@ def _vectors(rows, dimension):
 def _naive(vectors, query, k):
     scores = similarity(unit_rows([query]), unit_rows(vectors))[0].tolist()
     order = sorted(range(len(vectors)), key=lambda row: (-scores[row], row))
-    return [Hit(str(row), scores[row]) for row in order[:k]]
+    return [Hit(str(row), scores[row], scores[row]) for row in order[:k]]
 
 
 @given(_vectors(12, 2), _vectors(4, 2), st.integers(1, 14), st.integers(1, 13))
@@ -35,13 +35,19 @@ def test_search_sorts_by_score_then_by_position_in_any_blocks(vectors, queries, 
 
 def test_scores_are_cosines():
     [[first, second]] = VectorIndex(["a", "b"], [[0, 7], [3, 4]]).search([[2, 0]], k=2)
-    assert first == ("b", pytest.approx(0.6))
-    assert second == ("a", 0.0)
+    assert first == ("b", pytest.approx(0.6), first.score)
+    assert second == ("a", 0.0, 0.0)
 
 
 def test_there_are_no_more_hits_than_vectors_and_none_without_queries():
     assert len(VectorIndex(["a", "b"], np.eye(2)).search([[1, 0]], k=10)[0]) == 2
     assert VectorIndex(["a"], [[1.0, 0.0]]).search(np.empty((0, 2)), k=1) == []
+
+
+@pytest.mark.parametrize("bias", [[0.0], [0.0, np.nan], 0.0])
+def test_a_bias_is_one_finite_number_for_each_vector(bias):
+    with pytest.raises(MiteError, match="one finite number for each of 2 vectors"):
+        VectorIndex(["a", "b"], np.eye(2)).search([[1, 0]], bias=bias)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +100,7 @@ def test_save_replaces_a_file_whole_and_leaves_no_other(tmp_path):
         broken.save(path)
     assert path.read_bytes() == before
     VectorIndex(["b"], [[0.0, 1.0]]).save(path)
-    assert VectorIndex.load(path).search([[0, 1]], 1) == [[Hit("b", 1.0)]]
+    assert VectorIndex.load(path).search([[0, 1]], 1) == [[Hit("b", 1.0, 1.0)]]
     assert [p.name for p in tmp_path.iterdir()] == ["index.npz"]
 
 
