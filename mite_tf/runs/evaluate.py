@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal, cast, get_args, overload
+
+import numpy as np
 
 from mite_tf.data import CaptionedImages, check, read
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
-from mite_tf.evaluation import Embeddings, Evaluation, evaluate_embeddings
-from mite_tf.progress import progress
-from mite_tf.reports import write_report
+from mite_tf.errors import MiteError
+from mite_tf.evaluation import (
+    PROTOCOLS,
+    Embeddings,
+    Evaluation,
+    ProtocolName,
+    ProtocolScores,
+    evaluate_embeddings,
+    measure_protocols,
+)
+from mite_tf.progress import progress, say
+from mite_tf.reports import write_protocol_report, write_report
+from mite_tf.retrieval import HubCorrection
 from mite_tf.runs.folder import RunFolder
+
+RecallProtocol = Literal["full", "coco-1k", "coco-5k"]
+_BANK = 4096  # images, and captions, of train
 
 
 def embed(
@@ -42,27 +61,58 @@ def embed(
     return embed_table(folder, encoders, table_of(folder, data, split, format, root), quiet=quiet)
 
 
+@overload
+def evaluate(
+    run: str | Path | RunFolder,
+    data: str | Path | CaptionedImages,
+    *,
+    split: str = ...,
+    stage: str | None = ...,
+    protocol: RecallProtocol = ...,
+    format: str | None = ...,
+    root: str | Path | None = ...,
+    html: str | Path | None = ...,
+    projection: str = ...,
+    quiet: bool = ...,
+) -> Evaluation: ...
+@overload
+def evaluate(
+    run: str | Path | RunFolder,
+    data: str | Path | CaptionedImages,
+    *,
+    split: str = ...,
+    stage: str | None = ...,
+    protocol: ProtocolName,
+    format: str | None = ...,
+    root: str | Path | None = ...,
+    html: str | Path | None = ...,
+    projection: str = ...,
+    quiet: bool = ...,
+) -> ProtocolScores: ...
 def evaluate(
     run: str | Path | RunFolder,
     data: str | Path | CaptionedImages,
     *,
     split: str = "dev",
     stage: str | None = None,
-    protocol: str = "full",
+    protocol: RecallProtocol | ProtocolName = "full",
     format: str | None = None,
     root: str | Path | None = None,
     html: str | Path | None = None,
     projection: str = "pca",
     quiet: bool = False,
-) -> Evaluation:
-    """Measures retrieval in both directions and modality invariance.
+) -> Evaluation | ProtocolScores:
+    """Measures retrieval in both directions and modality invariance; or by another protocol.
 
     Args:
         run: Run folder.
         data: Folder or file of captioned images, or a table of them.
         split: Split to measure on.
         stage: Take the best encoders of this stage; of the last one by default.
-        protocol: `full`, `coco-1k` or `coco-5k`.
+        protocol: `full`, `coco-1k` or `coco-5k`, for an `Evaluation`; or one of those of
+            `mite_tf.evaluation.measure_protocols`, for `ProtocolScores`: `mixed`, `everything`,
+            `recall`, `transfer`, `grouping` or `stability`, each under all scorings that the data
+            has a train split for.
         format: Format of `data`, where looking at it does not tell.
         root: Folder that image paths of `data` are relative to.
         html: Page to write, with tables and plots. For encoders from a stage with adversary, or
@@ -76,7 +126,24 @@ def evaluate(
     """
     folder = RunFolder(run)
     after = folder.best(stage).name.partition("-")[2]
-    table = table_of(folder, data, split, format, root)
+    every = table_of(folder, data, None, format, root)
+    table = every.split(split)
+    if protocol in PROTOCOLS:
+        name = cast(ProtocolName, protocol)
+        result = protocol_scores(folder, after, every, table, [name], quiet=quiet)[name]
+        if result.left_out:
+            raise MiteError(result.left_out)
+        if html:
+            place = "DATA" if isinstance(data, CaptionedImages) else str(data)
+            told = {"run": str(folder.path), "data": place, "split": split, "stage": after}
+            title = f"{folder.path.name} on {split}, {protocol}"
+            words = ["mite", "evaluate", told["run"], "--data", told["data"], "--split", split]
+            command = shlex.join([*words, "--stage", after, "--protocol", protocol])
+            write_protocol_report(html, title=title, details=told, result=result, command=command)
+        return result
+    if protocol not in get_args(RecallProtocol):
+        known = ", ".join((*get_args(RecallProtocol), *PROTOCOLS))
+        raise MiteError(f"Unknown protocol {protocol!r}; choose one of {known}.")
     stages = [after]
     if html and (before := folder.stage_before_adversary(after)):
         stages.insert(0, before)
@@ -99,6 +166,46 @@ def evaluate(
             projection=projection,
         )
     return evaluations[after]
+
+
+def protocol_scores(
+    run: RunFolder,
+    stage: str,
+    every: CaptionedImages,
+    table: CaptionedImages,
+    protocols: Sequence[ProtocolName] = PROTOCOLS,
+    *,
+    embeddings: Embeddings | None = None,
+    quiet: bool = False,
+) -> dict[ProtocolName, ProtocolScores]:
+    """Measures the encoders of a stage by protocols beyond recall, see `measure_protocols`.
+
+    `every` are all the captioned images at hand, `table` those to measure on, and `embeddings`
+    what the encoders make of them, made now if None.
+    """
+    encoders = run.encoders(stage)
+    if embeddings is None:
+        embeddings = embed_table(run, encoders, table, quiet=quiet)
+    bank = _bank(run, encoders, every, quiet=quiet)
+    return measure_protocols(embeddings, protocols, texts=table.captions, bank=bank)
+
+
+def _bank(
+    run: RunFolder, encoders: Encoders, every: CaptionedImages, *, quiet: bool
+) -> HubCorrection | None:
+    """Embeds images and captions of train, at random; None, which is said, without that split."""
+    if every.fingerprint() != run.info["data"]["fingerprint"]:
+        say(
+            f"{run.path}: was trained on other data, so that there are no embeddings of train: "
+            "scorings that need them are left out."
+        )
+        return None
+    train = every.split("train")
+    kept = np.sort(np.random.default_rng(0).permutation(len(train))[:_BANK])
+    train = replace(train, rows=tuple(train.rows[row] for row in kept))
+    images, captions, _ = embed_table(run, encoders, train, quiet=quiet)
+    drawn = np.random.default_rng(0).permutation(len(captions))[:_BANK]
+    return HubCorrection(images, captions[drawn])
 
 
 def table_of(
