@@ -4,6 +4,7 @@ from mite_tf.evaluation.differences import Difference
 from mite_tf.evaluation.embeddings import Embeddings
 from mite_tf.evaluation.evaluation import Evaluation, evaluate_embeddings
 from mite_tf.evaluation.galleries import everything_gallery, recall
+from mite_tf.evaluation.hubs import choose_hubs
 from mite_tf.evaluation.invariance import centroid_gap, mmd, relative_modality_gap
 from mite_tf.evaluation.mixed import mixed_gallery, sag
 from mite_tf.evaluation.neighbours import grouping, stability
@@ -50,6 +51,7 @@ __all__ = [
     "centroid_gap",
     "chance_deviation",
     "chance_level",
+    "choose_hubs",
     "evaluate_embeddings",
     "everything_gallery",
     "frequent_nouns",

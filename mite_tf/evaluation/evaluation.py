@@ -23,6 +23,7 @@ from mite_tf.evaluation.scores import (
     reached_by_chance,
 )
 from mite_tf.files import write_text
+from mite_tf.retrieval import HubCorrection
 
 # Number of folds and of images in each, in file order; None for all images there are. Scores are
 # means over the folds.
@@ -52,6 +53,7 @@ class Evaluation:
         chance_deviation: Standard deviation of the recall sum under random order.
         left_out: Measures of invariance that the split has too few images for, each with the
             reason; they are not in `invariance`.
+        corrected: Scores with hubs corrected, under the same protocol; None where none were.
     """
 
     scores: RetrievalScores
@@ -62,6 +64,7 @@ class Evaluation:
     captions: int
     chance_deviation: float = 0.0
     left_out: dict[str, str] = field(default_factory=dict)
+    corrected: RetrievalScores | None = None
 
     @property
     def image_to_text(self) -> DirectionScores:
@@ -101,6 +104,7 @@ class Evaluation:
         """
         return {
             **self.scores.to_dict(),
+            "corrected": self.corrected and self.corrected.to_dict(),
             "invariance": self.invariance,
             "left_out": self.left_out,
             "chance": self.chance.to_dict(),
@@ -122,6 +126,7 @@ def evaluate_embeddings(
     caption_image: ArrayLike,
     *,
     protocol: str = "full",
+    hubs: HubCorrection | None = None,
     probe: bool = True,
     seed: int = 0,
 ) -> Evaluation:
@@ -134,6 +139,7 @@ def evaluate_embeddings(
             have any number of captions; those without are only distractors.
         protocol: `full` (the whole split), `coco-1k` (the mean over five folds of 1,000 images in
             file order) or `coco-5k` (exactly 5,000 images).
+        hubs: Measures recall also with hubs corrected so, as `corrected`; None for not.
         probe: Whether to train the modality probe, which takes a few seconds.
         seed: Decides every random draw.
 
@@ -151,11 +157,13 @@ def evaluate_embeddings(
     """
     embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)
     images, captions, rows = embeddings
-    scores, chance, variances = [], [], []
+    scores, corrected, chance, variances = [], [], [], []
     for fold, fold_captions in _folds(protocol, len(images), rows):
         fold_images, fold_rows = images[fold], rows[fold_captions] - fold.start
-        ranks = matching_ranks(fold_images, captions[fold_captions], fold_rows)
-        scores.append(RetrievalScores(*map(DirectionScores.of_ranks, ranks)))
+        candidates = fold_images, captions[fold_captions], fold_rows
+        scores.append(_scores(*candidates))
+        if hubs is not None:
+            corrected.append(_scores(*candidates, hubs))
         chance.append(chance_level(len(fold_images), fold_rows))
         variances.append(chance_deviation(len(fold_images), fold_rows) ** 2)
     measures: dict[str, Callable[[], float]] = {
@@ -179,7 +187,15 @@ def evaluate_embeddings(
         captions=len(captions),
         chance_deviation=float(np.sqrt(np.sum(variances)) / len(variances)),
         left_out=left_out,
+        corrected=RetrievalScores.mean(corrected) if corrected else None,
     )
+
+
+def _scores(
+    images: NDArray, captions: NDArray, rows: NDArray, hubs: HubCorrection | None = None
+) -> RetrievalScores:
+    ranks = matching_ranks(images, captions, rows, hubs=hubs)
+    return RetrievalScores(*map(DirectionScores.of_ranks, ranks))
 
 
 def _folds(protocol: str, images: int, rows: NDArray) -> list[tuple[slice, NDArray[np.int64]]]:

@@ -105,7 +105,7 @@ def recall(scored: Scored) -> dict[str, float]:
         scores = captions.queries[start : start + _BLOCK] @ images.items.T
         right = scores[np.arange(len(block)), block]
         to_images.append((scores >= right[:, None]).sum(axis=1))
-    found = {}
+    found: dict[str, float] = {}
     for direction, ranks in (("image_to_text", to_text), ("text_to_image", to_images)):
         recalls = ranked(np.concatenate(ranks))
         found |= {f"{direction}_r{k}": recalls[f"r{k}"] for k in _CUTOFFS}
@@ -188,10 +188,14 @@ def _ranks(
     scores: NDArray, right: NDArray, is_image: NDArray, right_is_image: bool, joined: bool
 ) -> NDArray:
     above = (scores >= right[:, None]).astype(np.float32)
-    images, captions = above @ is_image, above @ ~is_image
-    of_images = np.count_nonzero(is_image)
+    candidates = (scores > -np.inf).astype(np.float32) if joined else np.ones_like(scores[:1])
     return joint_ranks(
-        images, captions, right_is_image, of_images, len(is_image) - of_images, joined=joined
+        above @ is_image,
+        above @ ~is_image,
+        right_is_image,
+        candidates @ is_image,
+        candidates @ ~is_image,
+        joined=joined,
     )
 
 

@@ -146,12 +146,14 @@ def _ranks(
         pairs = zip(scores, kinds, strict=True)
         return [(each >= own).astype(np.float32) @ kind for each, kind in pairs]
 
-    found = reached(scores[1])
+    above_images, above_captions = reached(scores[1])
     if images:
-        pairs = zip(reached(scores[0]), found, strict=True)
-        found = [np.where(right, *pair) for pair in pairs]
+        as_images = reached(scores[0])
+        above_images = np.where(right, as_images[0], above_images)
+        above_captions = np.where(right, as_images[1], above_captions)
     of_images, of_captions = (each.sum(axis=0) for each in kinds)
-    return joint_ranks(*found, right, of_images, of_captions, joined=joined).astype(np.int64)
+    ranks = joint_ranks(above_images, above_captions, right, of_images, of_captions, joined=joined)
+    return ranks.astype(np.int64)
 
 
 def _images_in_ten(

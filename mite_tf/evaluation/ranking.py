@@ -1,6 +1,6 @@
 """How the right answers compare with other candidates: ranks, rivals and near misses."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import Embeddings, matching_similarity, unit_embeddings
+from mite_tf.retrieval import HubCorrection
 from mite_tf.retrieval.cosine import similarity
 
 _BLOCK = 1024
@@ -41,6 +42,7 @@ def matching_ranks(
     caption_embeddings: ArrayLike,
     caption_image: ArrayLike,
     *,
+    hubs: HubCorrection | None = None,
     block_size: int = _BLOCK,
 ) -> MatchingRanks:
     """Ranks matching captions for every image, and the matching image for every caption.
@@ -56,6 +58,7 @@ def matching_ranks(
         caption_embeddings: Real numbers of shape `[C, D]`; scaled to length 1 here.
         caption_image: Integers of shape `[C]`: the row of each caption's image. An image
             without captions is a candidate but not a query.
+        hubs: Takes the bias of each candidate off its similarities; None for none.
         block_size: Rows compared at once. Memory grows with its square, not with `I * C`.
 
     Raises:
@@ -70,20 +73,62 @@ def matching_ranks(
         ([1, 1], [1, 1, 2])
     """
     embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)
-    rows = embeddings.caption_image
-    matching = matching_similarity(embeddings)
-    best = np.full(len(embeddings.images), -np.inf, np.float32)
-    np.maximum.at(best, rows, matching)
+    images, captions, _ = embeddings
+    bias = np.zeros(len(images), np.float32), np.zeros(len(captions), np.float32)
+    if hubs is not None:
+        bias = hubs.bias(images, queries="caption"), hubs.bias(captions, queries="image")
+    [ranks] = ranks_by_bias(embeddings, [bias], block_size=block_size)
+    return ranks
 
-    images_above = np.zeros(len(embeddings.captions), np.int64)
-    captions_above = np.zeros(len(embeddings.images), np.int64)
-    for captions, images, similarities in _blocks(embeddings, block_size):
-        images_above[captions] += (similarities >= matching[captions, None]).sum(axis=1)
-        captions_above[images] += (similarities >= best[images]).sum(axis=0)
-    # So far the right answers counted themselves: once per caption, and per image as often
-    # as one of its captions reaches its best.
-    own = np.bincount(rows[matching >= best[rows]], minlength=len(best))
-    return MatchingRanks((captions_above - own + 1)[np.unique(rows)], images_above)
+
+def ranks_by_bias(
+    embeddings: Embeddings,
+    biases: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    *,
+    block_size: int = _BLOCK,
+) -> list[MatchingRanks]:
+    """Ranks as `matching_ranks` does, once for each bias of the images `[I]` and captions `[C]`.
+
+    It takes `unit_embeddings`, and computes their similarities once for all.
+    """
+    rows, matching = embeddings.caption_image, matching_similarity(embeddings)
+    countings = [_Counting(rows, matching, *bias) for bias in biases]
+    for block in _blocks(embeddings, block_size):
+        for counting in countings:
+            counting.add(*block)
+    return [counting.ranks() for counting in countings]
+
+
+class _Counting:
+    """Counts the candidates that are at least as similar as the right one, less a bias."""
+
+    def __init__(
+        self,
+        rows: NDArray[np.int64],
+        matching: NDArray[np.float32],
+        of_images: NDArray[np.float32],
+        of_captions: NDArray[np.float32],
+    ) -> None:
+        self._rows, self._of_images, self._of_captions = rows, of_images, of_captions
+        self._own_image, self._own_caption = matching - of_images[rows], matching - of_captions
+        self._best = np.full(len(of_images), -np.inf, np.float32)
+        np.maximum.at(self._best, rows, self._own_caption)
+        self._images_above = np.zeros(len(of_captions), np.int64)
+        self._captions_above = np.zeros(len(of_images), np.int64)
+
+    def add(self, captions: slice, images: slice, similarities: NDArray[np.float32]) -> None:
+        above = similarities - self._of_images[images] >= self._own_image[captions, None]
+        self._images_above[captions] += above.sum(axis=1)
+        above = similarities - self._of_captions[captions, None] >= self._best[images]
+        self._captions_above[images] += above.sum(axis=0)
+
+    def ranks(self) -> MatchingRanks:
+        # So far the right answers counted themselves: once per caption, and per image as often
+        # as one of its captions reaches its best.
+        reached = self._rows[self._own_caption >= self._best[self._rows]]
+        own = np.bincount(reached, minlength=len(self._best))
+        of_images = (self._captions_above - own + 1)[np.unique(self._rows)]
+        return MatchingRanks(of_images, self._images_above)
 
 
 def matching_similarities(

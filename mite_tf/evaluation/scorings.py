@@ -5,13 +5,11 @@ All but the joined lists are inner products of vectors, so that any index can us
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import unit_embeddings
 from mite_tf.retrieval import HubCorrection, Modality
 from mite_tf.retrieval.cosine import unit_rows
@@ -63,10 +61,13 @@ class Scoring:
             rank. Of two items of equal rank, the image comes first for every second query.
 
     Example:
-        >>> scoring = scorings()["reciprocal_rank"]
-        >>> items, is_image = [[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]], [True, False, False]
-        >>> scoring.scores([[0.0, 1.0]], [False], items, is_image).round(4).tolist()
-        [[0.0165, 0.0164, 0.0161]]
+        >>> query, is_image = [[0.0, 1.0]], [True, False, False]
+        >>> items = [[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]]
+        >>> for name in ("cosine", "reciprocal_rank"):
+        ...     scores = scorings()[name].scores(query, [False], items, is_image)
+        ...     print(name, np.argsort(-scores).tolist())
+        cosine [[1, 2, 0]]
+        reciprocal_rank [[0, 1, 2]]
     """
 
     vectors: Callable[[NDArray[np.float32], Modality], Vectors]
@@ -113,9 +114,13 @@ class Scoring:
         return _reciprocal_ranks(found, kinds) if self.joined else found
 
     def _mixed(self, rows: ArrayLike, is_image: ArrayLike, name: str) -> Vectors:
-        units, kinds = unit_rows(rows, name=name, allow_zero=True), np.asarray(is_image, bool)
+        units = unit_rows(rows, name=name, allow_zero=True)
+        kinds = np.asarray(is_image, bool)[:, None]
         images, captions = self.vectors(units, "image"), self.vectors(units, "caption")
-        return Vectors(*map(partial(np.where, kinds[:, None]), images, captions))
+        return Vectors(
+            np.where(kinds, images.queries, captions.queries),
+            np.where(kinds, images.items, captions.items),
+        )
 
 
 def scorings(bank: HubCorrection | None = None) -> dict[str, Scoring]:
@@ -133,11 +138,8 @@ def scorings(bank: HubCorrection | None = None) -> dict[str, Scoring]:
     - `hubs`: the bias of hubs is taken off, with the weight and the neighbours of the bank.
 
     Args:
-        bank: Embeddings that were trained on, from the same model; None leaves those out that
-            need it.
-
-    Raises:
-        MiteError: If the bank has fewer than two images or captions.
+        bank: Embeddings that were trained on, from the same model. None, or one with fewer than
+            two images or captions, leaves out what needs it.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -150,11 +152,9 @@ def scorings(bank: HubCorrection | None = None) -> dict[str, Scoring]:
     """
     cosine = Scoring(lambda x, _: Vectors(x, x), moves=True)
     joined = Scoring(cosine.vectors, joined=True)
-    if bank is None:
+    if bank is None or min(len(bank.images), len(bank.captions)) < 2:
         return {"cosine": cosine, "reciprocal_rank": joined}
     rows = {"image": bank.images, "caption": bank.captions}
-    if min(map(len, rows.values())) < 2:
-        raise MiteError("A bank needs two images and two captions, to have a spread.")
     mean = {m: x.mean(axis=0, dtype=np.float64) for m, x in rows.items()}
     spread = {m: x.std(axis=0, dtype=np.float64) for m, x in rows.items()}
     common = (spread["image"] + spread["caption"]) / 2

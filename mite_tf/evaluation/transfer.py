@@ -105,8 +105,8 @@ def transfer(
         >>> found = transfer(images, images, np.arange(200), images[:, :2] > 0)
         >>> found["captions_to_images_f1"] > 90
         True
-        >>> apart = transfer(images, images + 9, np.arange(200), images[:, :2] > 0)
-        >>> apart["captions_to_images_f1"] < apart["images_to_images_f1"] - 20
+        >>> apart = transfer(images, images - 2, np.arange(200), images[:, :2] > 0)
+        >>> apart["images_to_captions_f1"] < apart["images_to_images_f1"] - 50
         True
     """
     embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)

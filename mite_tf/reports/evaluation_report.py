@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from mite_tf.evaluation import Confusion, Embeddings, Evaluation
+from mite_tf.evaluation import Confusion, Embeddings, Evaluation, RetrievalScores
 from mite_tf.progress import plain
 from mite_tf.reports import evaluation_plots as plots
 from mite_tf.reports.contact_sheet import SearchExample, describe_search
@@ -16,6 +16,7 @@ from mite_tf.reports.history_plots import plot_history
 from mite_tf.reports.pages import PageFigure, write_page
 
 _DIRECTIONS = {"image_to_text": "image → text", "text_to_image": "text → image"}
+_CORRECTED = ", hubs corrected"
 _RANKS = {
     "r1": ("R@1, %", ".1f"),
     "r5": ("R@5, %", ".1f"),
@@ -159,13 +160,22 @@ def _rows(
     chances = {f"chance, {e.protocol}, {e.images:,} images": c for c, e in different.items()}
     if len(different) == 1:
         chances = {"chance": models[0].chance}
-    columns = [*(model.scores for model in models), *chances.values()]
+    columns: dict[str, list[RetrievalScores | None]] = {
+        "": [*(model.scores for model in models), *chances.values()]
+    }
+    if any(model.corrected for model in models):
+        columns[_CORRECTED] = [*(model.corrected for model in models), *chances.values()]
     rows = [["", "", *evaluations, *chances]]
-    for direction, direction_name in _DIRECTIONS.items():
-        for score, (label, form) in _RANKS.items():
-            values = [format(getattr(getattr(c, direction), score), form) for c in columns]
-            rows.append([direction_name if score == "r1" else "", label, *values])
-    rows.append(["both", "rsum", *(f"{column.rsum:.1f}" for column in columns)])
+    for how, scores in columns.items():
+        for direction, name in _DIRECTIONS.items():
+            for score, (label, form) in _RANKS.items():
+                values = [
+                    format(getattr(getattr(each, direction), score), form) if each else ""
+                    for each in scores
+                ]
+                rows.append([f"{name}{how}" if score == "r1" else "", label, *values])
+        sums = [f"{each.rsum:.1f}" if each else "" for each in scores]
+        rows.append([f"both{how}", "rsum", *sums])
     for measure, label in _INVARIANCE.items():
         measured = [model.invariance.get(measure) for model in models]
         found = ["" if value is None else f"{value:.3f}" for value in measured]

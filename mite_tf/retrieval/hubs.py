@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
+from mite_tf.files import written_beside
+from mite_tf.reading import open_arrays, reading
 from mite_tf.retrieval.cosine import similarity, unit_rows
 
 # What a query or an item is.
 Modality = Literal["image", "caption"]
 
 _ITEMS = 1024  # compared with the bank at once
+_HALF = 1e-3  # more than what float16 rounds away of a number up to 1
 
 
 class HubCorrection:
@@ -26,10 +30,13 @@ class HubCorrection:
     of one gallery compare.
 
     Args:
-        images: Embeddings of images, real numbers of shape `[B, D]`; scaled to length 1 here.
+        images: Embeddings of images, real numbers of shape `[B, D]`; scaled to length 1 here, and
+            rounded to float16, as they are saved.
         captions: Embeddings of captions, of shape `[C, D]`; likewise.
         weight: Factor of the mean similarity, 0 or more; 0 changes nothing.
         neighbours: Number of nearest queries, 1 or more; all of them where the bank has fewer.
+        space: Name of what has made the embeddings, such as a hash of the encoders. It is saved
+            with the bank, which is for embeddings of this space alone.
 
     Raises:
         MiteError: If the bank is empty, shapes do not fit together, or a value is out of range.
@@ -51,9 +58,10 @@ class HubCorrection:
         *,
         weight: float = 0.5,
         neighbours: int = 10,
+        space: str = "",
     ) -> None:
-        self.images = unit_rows(images, name="images of the bank", allow_zero=True)
-        self.captions = unit_rows(captions, name="captions of the bank", allow_zero=True)
+        self.images = _halves(images, "images of the bank")
+        self.captions = _halves(captions, "captions of the bank")
         if not (len(self.images) and len(self.captions)):
             raise MiteError("A bank needs images and captions, one of each at least.")
         if self.images.shape[1] != self.captions.shape[1]:
@@ -67,6 +75,7 @@ class HubCorrection:
             raise MiteError(f"neighbours must be 1 or more; received {neighbours}.")
         self.weight = float(weight)
         self.neighbours = int(neighbours)
+        self.space = space
 
     def bias(self, items: ArrayLike, *, queries: Modality) -> NDArray[np.float32]:
         """Computes what is taken off the similarity of each item to a query.
@@ -81,6 +90,20 @@ class HubCorrection:
         Raises:
             MiteError: If the dimension differs from the bank's, or a value is not finite.
         """
+        near = self.nearest(items, queries=queries, neighbours=self.neighbours)
+        return (self.weight * near.mean(axis=1, dtype=np.float64)).astype(np.float32)
+
+    def nearest(
+        self, items: ArrayLike, *, queries: Modality, neighbours: int
+    ) -> NDArray[np.float32]:
+        """Computes the similarities of each item to its nearest queries of the bank.
+
+        Returns:
+            Float32 array of shape `[N, neighbours]`, the nearest first; narrower for a small bank.
+
+        Raises:
+            MiteError: As `bias`.
+        """
         units = unit_rows(items, name="items", allow_zero=True)
         bank = self.images if queries == "image" else self.captions
         if units.shape[1] != bank.shape[1]:
@@ -88,12 +111,68 @@ class HubCorrection:
                 f"The bank holds vectors of dimension {bank.shape[1]}, the items have "
                 f"{units.shape[1]}: were they made by the same model?"
             )
-        if not self.weight:
-            return np.zeros(len(units), np.float32)
-        nearest = min(self.neighbours, len(bank))
-        means = np.empty(len(units), np.float64)
+        count = min(neighbours, len(bank))
+        found = np.empty((len(units), count), np.float32)
         for start in range(0, len(units), _ITEMS):
-            near = similarity(units[start : start + _ITEMS], bank)
-            top = np.partition(near, len(bank) - nearest, axis=1)[:, len(bank) - nearest :]
-            means[start : start + _ITEMS] = np.sort(top, axis=1).mean(axis=1, dtype=np.float64)
-        return (self.weight * means).astype(np.float32)
+            away = -similarity(units[start : start + _ITEMS], bank)
+            near = np.partition(away, count - 1, axis=1)[:, :count]
+            found[start : start + _ITEMS] = -np.sort(near, axis=1)
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Writes bank and constants to one `.npz` file, whole or not at all.
+
+        It holds `images` and `captions` in float16, `weight`, `neighbours` and `space`.
+        """
+        with written_beside(path, "wb") as file:
+            np.savez(
+                file,
+                images=self.images.astype(np.float16),
+                captions=self.captions.astype(np.float16),
+                weight=np.float64(self.weight),
+                neighbours=np.int64(self.neighbours),
+                space=np.array(self.space, np.str_),
+            )
+
+    @classmethod
+    def load(cls, path: str | Path, *, advice: str = "Make it again.") -> HubCorrection:
+        """Reads what `save` wrote; every bias is the same, bit for bit.
+
+        `advice` says what to do where that cannot be.
+
+        Raises:
+            MiteError: If the file is missing, damaged, or no such bank.
+
+        Example:
+            >>> import tempfile
+            >>> path = Path(tempfile.mkdtemp()) / "hubs.npz"
+            >>> HubCorrection([[1.0, 0.0]], [[0.6, 0.8]], neighbours=5).save(path)
+            >>> HubCorrection.load(path).neighbours
+            5
+        """
+        with reading(path, "a readable bank of hub correction", advice):
+            with Path(path).open("rb") as file, open_arrays(file) as arrays:
+                names = ("images", "captions", "weight", "neighbours", "space")
+                images, captions, weight, neighbours, space = (arrays[name] for name in names)
+            kinds = "".join(each.dtype.kind for each in (images, captions, weight, neighbours))
+            if kinds != "fffi" or weight.ndim or neighbours.ndim or space.dtype.kind != "U":
+                raise ValueError("its arrays are of other types")
+            try:
+                return cls(
+                    images,
+                    captions,
+                    weight=float(weight),
+                    neighbours=int(neighbours),
+                    space=str(space),
+                )
+            except MiteError as error:
+                raise ValueError(str(error)) from error
+
+
+def _halves(vectors: ArrayLike, name: str) -> NDArray[np.float32]:
+    """Scales rows to length 1 and rounds them to float16; rows that were so before stay."""
+    given = np.asarray(vectors)
+    units = unit_rows(given, name=name, allow_zero=True)
+    if given.dtype == np.float16 and np.allclose(given, units, rtol=0, atol=_HALF):
+        return np.array(given, np.float32, order="C")
+    return units.astype(np.float16).astype(np.float32)

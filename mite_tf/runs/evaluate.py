@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast, get_args, overload
-
-import numpy as np
+from typing import Literal, get_args, overload
 
 from mite_tf.data import CaptionedImages, check, read
 from mite_tf.data.precomputed import PrecomputedFeatures
@@ -23,13 +20,12 @@ from mite_tf.evaluation import (
     evaluate_embeddings,
     measure_protocols,
 )
-from mite_tf.progress import progress, say
+from mite_tf.progress import progress
 from mite_tf.reports import write_protocol_report, write_report
-from mite_tf.retrieval import HubCorrection
 from mite_tf.runs.folder import RunFolder
+from mite_tf.runs.hubs import hubs_for
 
 RecallProtocol = Literal["full", "coco-1k", "coco-5k"]
-_BANK = 4096  # images, and captions, of train
 
 
 def embed(
@@ -102,7 +98,11 @@ def evaluate(
     projection: str = "pca",
     quiet: bool = False,
 ) -> Evaluation | ProtocolScores:
-    """Measures retrieval in both directions and modality invariance; or by another protocol.
+    """Measures retrieval in both directions and invariance; or what another protocol measures.
+
+    Hubs are corrected with the bank that the run carries; recall is measured without that too.
+    Where it has none, one is made if `data` holds all that the run was trained on; otherwise what
+    needs it is left out, which is said.
 
     Args:
         run: Run folder.
@@ -111,8 +111,7 @@ def evaluate(
         stage: Take the best encoders of this stage; of the last one by default.
         protocol: `full`, `coco-1k` or `coco-5k`, for an `Evaluation`; or one of those of
             `mite_tf.evaluation.measure_protocols`, for `ProtocolScores`: `mixed`, `everything`,
-            `recall`, `transfer`, `grouping` or `stability`, each under all scorings that the data
-            has a train split for.
+            `recall`, `transfer`, `grouping` or `stability`.
         format: Format of `data`, where looking at it does not tell.
         root: Folder that image paths of `data` are relative to.
         html: Page to write, with tables and plots. For encoders from a stage with adversary, or
@@ -126,20 +125,24 @@ def evaluate(
     """
     folder = RunFolder(run)
     after = folder.best(stage).name.partition("-")[2]
-    every = table_of(folder, data, None, format, root)
-    table = every.split(split)
+    whole = table_of(folder, data, None, format, root)
+    table = whole.split(split)
     if protocol in PROTOCOLS:
-        name = cast(ProtocolName, protocol)
-        result = protocol_scores(folder, after, every, table, [name], quiet=quiet)[name]
+        result = protocol_scores(folder, after, whole, table, [protocol], quiet=quiet)[protocol]
         if result.left_out:
             raise MiteError(result.left_out)
         if html:
             place = "DATA" if isinstance(data, CaptionedImages) else str(data)
-            told = {"run": str(folder.path), "data": place, "split": split, "stage": after}
+            details = {"run": str(folder.path), "data": place, "split": split, "stage": after}
             title = f"{folder.path.name} on {split}, {protocol}"
-            words = ["mite", "evaluate", told["run"], "--data", told["data"], "--split", split]
-            command = shlex.join([*words, "--stage", after, "--protocol", protocol])
-            write_protocol_report(html, title=title, details=told, result=result, command=command)
+            words = ["mite", "evaluate", str(folder.path), "--data", place, "--split", split]
+            write_protocol_report(
+                html,
+                title=title,
+                details=details,
+                result=result,
+                command=shlex.join([*words, "--stage", after, "--protocol", protocol]),
+            )
         return result
     if protocol not in get_args(RecallProtocol):
         known = ", ".join((*get_args(RecallProtocol), *PROTOCOLS))
@@ -147,10 +150,12 @@ def evaluate(
     stages = [after]
     if html and (before := folder.stage_before_adversary(after)):
         stages.insert(0, before)
-    embeddings = {name: embed(folder, table, stage=name, quiet=quiet) for name in stages}
-    evaluations = {
-        name: evaluate_embeddings(*each, protocol=protocol) for name, each in embeddings.items()
-    }
+    embeddings, evaluations = {}, {}
+    for name in stages:
+        encoders = folder.encoders(name)
+        embeddings[name] = embed_table(folder, encoders, table, quiet=quiet)
+        hubs = hubs_for(folder, name, encoders, whole, quiet=quiet)
+        evaluations[name] = evaluate_embeddings(*embeddings[name], protocol=protocol, hubs=hubs)
     if html:
         told = {"run": folder.path, "data": data, "split": split, "protocol": protocol}
         if folder.warnings_file.exists():
@@ -171,41 +176,23 @@ def evaluate(
 def protocol_scores(
     run: RunFolder,
     stage: str,
-    every: CaptionedImages,
+    whole: CaptionedImages,
     table: CaptionedImages,
-    protocols: Sequence[ProtocolName] = PROTOCOLS,
+    protocols: Sequence[str] = PROTOCOLS,
     *,
     embeddings: Embeddings | None = None,
     quiet: bool = False,
-) -> dict[ProtocolName, ProtocolScores]:
+) -> dict[str, ProtocolScores]:
     """Measures the encoders of a stage by protocols beyond recall, see `measure_protocols`.
 
-    `every` are all the captioned images at hand, `table` those to measure on, and `embeddings`
+    `whole` are all the captioned images at hand, `table` those to measure on, and `embeddings`
     what the encoders make of them, made now if None.
     """
     encoders = run.encoders(stage)
     if embeddings is None:
         embeddings = embed_table(run, encoders, table, quiet=quiet)
-    bank = _bank(run, encoders, every, quiet=quiet)
+    bank = hubs_for(run, stage, encoders, whole, quiet=quiet)
     return measure_protocols(embeddings, protocols, texts=table.captions, bank=bank)
-
-
-def _bank(
-    run: RunFolder, encoders: Encoders, every: CaptionedImages, *, quiet: bool
-) -> HubCorrection | None:
-    """Embeds images and captions of train, at random; None, which is said, without that split."""
-    if every.fingerprint() != run.info["data"]["fingerprint"]:
-        say(
-            f"{run.path}: was trained on other data, so that there are no embeddings of train: "
-            "scorings that need them are left out."
-        )
-        return None
-    train = every.split("train")
-    kept = np.sort(np.random.default_rng(0).permutation(len(train))[:_BANK])
-    train = replace(train, rows=tuple(train.rows[row] for row in kept))
-    images, captions, _ = embed_table(run, encoders, train, quiet=quiet)
-    drawn = np.random.default_rng(0).permutation(len(captions))[:_BANK]
-    return HubCorrection(images, captions[drawn])
 
 
 def table_of(

@@ -25,6 +25,7 @@ from mite_tf.reading import reading
 from mite_tf.runs.config import Config
 from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.history import HistoryFile, TrainingProgress
+from mite_tf.runs.hubs import write_hubs
 from mite_tf.runs.inputs import StageInputs
 from mite_tf.training import (
     Checkpoint,
@@ -123,6 +124,7 @@ def fit_stages(
     write_warnings()
     schedule.first_step = checkpoint.step
     if ended or checkpoint.epoch == schedule.epochs:
+        write_hubs(folder, inputs)
         return
     progress = TrainingProgress(
         schedule, inputs.steps, checkpoint.epoch, checkpoint.step, config.training.select_by, quiet
@@ -156,6 +158,7 @@ def fit_stages(
         if users.end():
             keep_best(epoch, stage.name)
     write_warnings()
+    write_hubs(folder, inputs)
     if not quiet:
         for sentence in _verdict(folder):
             say(f"Warning: {sentence}", "yellow")

@@ -35,7 +35,7 @@ class RunFolder:
     | `vocabulary.txt` | the vocabulary, one entry a line |
     | `run.json` | data, where it was, its fingerprint and counts, versions of the packages |
     | `best/EPOCH-STAGE/` | the encoders that are kept of each stage, with vocabulary: those of its
-      best or its last epoch, by `training.select_by` |
+      best or its last epoch, by `training.select_by`; and when the training is over, `hubs.npz` |
     | `checkpoint/state.npz` | all that `--resume` needs |
     | `checkpoint/beginning.npz` | before that: the state of the run that this one begins from |
     | `checkpoint/good.npz` | with `training.guard = "act"`: the state that it goes back to |
@@ -296,7 +296,7 @@ class RunFolder:
         """Removes what trainings that were killed have not finished writing."""
         for folder in (self.path / "best").glob("unfinished-*"):
             shutil.rmtree(folder)
-        for place in (self.path, self.state.parent):
+        for place in (self.path, self.state.parent, *self._best()):
             for file in place.glob(".*.tmp"):
                 file.unlink()
 

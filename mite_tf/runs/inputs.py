@@ -87,12 +87,7 @@ class StageInputs:
 
     def _features(self, table: CaptionedImages, *, views: int = 1) -> np.ndarray:
         """Features of the first views; cut from those of all views where these are at hand."""
-        backbone = self.encoders.image_encoder.backbone
-        preprocessing = self.encoders.preprocessing
-        assert preprocessing is not None
-        tell = (lambda sentence: None) if self.quiet else say
-        cache = FeatureCache(self.feature_cache, backbone, preprocessing, tell=tell)
-        settings = self.config.training
+        cache, settings = self._cache(), self.config.training
         smallest = settings.smallest_crop
         held = views > 1 and cache.holds(table.paths, views=settings.views, smallest_crop=smallest)
         with progress("Features of the backbone", "images", quiet=self.quiet) as report:
@@ -103,6 +98,43 @@ class StageInputs:
                 on_progress=self._interruption.between(report),
             )
         return features[:, :views]
+
+    def _cache(self) -> FeatureCache:
+        preprocessing = self.encoders.preprocessing
+        assert preprocessing is not None
+        tell = (lambda sentence: None) if self.quiet else say
+        backbone = self.encoders.image_encoder.backbone
+        return FeatureCache(self.feature_cache, backbone, preprocessing, tell=tell)
+
+    def _held_features(self) -> np.ndarray | None:
+        """Features of train, one view, if the cache has them for the backbone as it is now."""
+        cache, settings = self._cache(), self.config.training
+        for views in {
+            settings.views,
+            *(stage.views or settings.views for stage in self.config.stages),
+        }:
+            how = {"views": views, "smallest_crop": settings.smallest_crop}
+            if cache.holds(self.train.paths, **how):
+                return cache.features(self.train.paths, **how)[:, 0]
+        return None
+
+    def embed_train(
+        self, images: np.ndarray, captions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embeds rows of train's images and of its captions with the encoders as they stand."""
+        if self.precomputed is not None:
+            features = self.precomputed.of(self.train.image_ids)
+        else:
+            features = self._held_features()
+        if features is not None:
+            found = self.encoders.embed_features(features[images])
+        else:
+            with progress("Embedding a bank of train", "images", quiet=self.quiet) as report:
+                found = self.encoders.embed_images(
+                    [self.train.paths[row] for row in images],
+                    on_progress=self._interruption.between(report),
+                )
+        return found, self.encoders.embed_ids(self.train_ids.ids[captions])
 
     def embed_dev(self) -> Embeddings:
         """Embeds dev with the encoders as they stand."""

@@ -6,6 +6,7 @@ from mite_tf.runs.evaluate import embed as _embed
 from mite_tf.runs.evaluate import evaluate as _evaluate
 from mite_tf.runs.export_run import export_run as _export_run
 from mite_tf.runs.folder import RunFolder
+from mite_tf.runs.hubs import hubs as _hubs
 from mite_tf.runs.search import search as _search
 
 
@@ -14,7 +15,8 @@ class Run(RunFolder):
 
     `embed`, `evaluate` and `search` are the functions of the same names, and `export` is
     `export_run`, each with this run as its first argument: `run.evaluate("photos", split="test")`
-    is `mite.evaluate(run, "photos", split="test")`.
+    is `mite.evaluate(run, "photos", split="test")`. `hubs(stage)` gives the hub correction that it
+    carries, a `mite_tf.retrieval.HubCorrection`, or None.
 
     Args:
         path: The folder.
@@ -28,4 +30,5 @@ class Run(RunFolder):
     embed = _embed
     evaluate = _evaluate
     search = _search
+    hubs = _hubs
     export = _export_run

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.evaluation import Embeddings, RetrievalScores, evaluate_embeddings
+from mite_tf.evaluation import Embeddings, RetrievalScores, evaluate_embeddings, matching_ranks
+from mite_tf.retrieval import HubCorrection
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_json_has_the_documented_keys(evaluation, tmp_path):
     direction = {"r1", "r5", "r10", "median_rank", "mean_rank"}
     scores = {"image_to_text", "text_to_image", "rsum"}
     about_chance = {"chance", "chance_deviation", "beats_chance"}
-    context = {"invariance", "left_out", "protocol", "images", "captions"}
+    context = {"invariance", "left_out", "protocol", "images", "captions", "corrected"}
     assert set(found) == scores | about_chance | context
     assert set(found["image_to_text"]) == set(found["text_to_image"]) == direction
     assert set(found["chance"]) == scores
@@ -36,6 +37,26 @@ def test_json_has_the_documented_keys(evaluation, tmp_path):
     recalls = [found[d][r] for d in ("image_to_text", "text_to_image") for r in ("r1", "r5", "r10")]
     assert found["rsum"] == pytest.approx(sum(recalls))
     assert found["chance"]["text_to_image"]["r1"] == pytest.approx(5.0)
+
+
+def test_hubs_are_corrected_fold_by_fold_beside_the_plain_scores(coco):
+    images, captions, rows = coco
+    hubs = HubCorrection(images[:50], captions[:50], weight=0.5, neighbours=3)
+    found = evaluate_embeddings(*coco, protocol="coco-1k", probe=False, hubs=hubs)
+    assert found.scores == evaluate_embeddings(*coco, protocol="coco-1k", probe=False).scores
+    folds = [
+        matching_ranks(
+            images[start : start + 1000],
+            captions[(rows >= start) & (rows < start + 1000)],
+            rows[(rows >= start) & (rows < start + 1000)] - start,
+            hubs=hubs,
+        )
+        for start in range(0, 5000, 1000)
+    ]
+    of_images = [100 * np.mean(fold.text_to_image <= 1) for fold in folds]
+    assert found.corrected.text_to_image.r1 == pytest.approx(np.mean(of_images))
+    assert found.corrected != found.scores
+    assert found.to_dict()["corrected"]["rsum"] == found.corrected.rsum
 
 
 @pytest.mark.parametrize(

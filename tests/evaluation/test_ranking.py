@@ -13,21 +13,26 @@ from mite_tf.evaluation import (
     matching_similarities,
     near_miss_confusion,
 )
+from mite_tf.retrieval import HubCorrection
 from mite_tf.retrieval.cosine import unit_rows
 
 
-def _naive(images, captions, rows):
+def _naive(images, captions, rows, hubs=None):
     """Ranks and similarities by their definition, one pair at a time."""
+    of_images = hubs.bias(images, queries="caption") if hubs else [0] * len(images)
+    of_captions = hubs.bias(captions, queries="image") if hubs else [0] * len(captions)
     images, captions = (unit_rows(x, allow_zero=True).astype(float) for x in (images, captions))
     s = [[np.float32(math.fsum(c * i)) for i in images] for c in captions]
     i2t = []
     for i in sorted(set(rows)):
-        best = max(s[c][i] for c in range(len(rows)) if rows[c] == i)
-        i2t.append(1 + sum(s[c][i] >= best for c in range(len(rows)) if rows[c] != i))
-    t2i = [
-        1 + sum(s[c][j] >= s[c][rows[c]] for j in range(len(images)) if j != rows[c])
-        for c in range(len(rows))
-    ]
+        found = [s[c][i] - of_captions[c] for c in range(len(rows))]
+        best = max(found[c] for c in range(len(rows)) if rows[c] == i)
+        i2t.append(1 + sum(found[c] >= best for c in range(len(rows)) if rows[c] != i))
+    t2i = []
+    for c in range(len(rows)):
+        found = [s[c][j] - of_images[j] for j in range(len(images))]
+        others = [found[j] for j in range(len(images)) if j != rows[c]]
+        t2i.append(1 + sum(each >= found[rows[c]] for each in others))
     hardest = [max(s[c][j] for j in range(len(images)) if j != rows[c]) for c in range(len(rows))]
     return i2t, t2i, [s[c][rows[c]] for c in range(len(rows))], hardest
 
@@ -53,6 +58,19 @@ def test_ranks_are_those_of_the_definition_in_any_blocks(embeddings, block_size)
     assert ranks.text_to_image.tolist() == t2i
     assert similarities[0].tolist() == matching
     assert similarities[1].tolist() == hardest
+
+
+@given(_embeddings(), st.sampled_from([0, 0.3, 0.5, 1]), st.integers(1, 4), st.integers(1, 13))
+def test_ranks_with_hubs_corrected_are_those_of_the_definition(embeddings, weight, k, block_size):
+    images, captions, _ = embeddings
+    hubs = HubCorrection(images, captions, weight=weight, neighbours=k)
+    ranks = matching_ranks(*embeddings, hubs=hubs, block_size=block_size)
+    i2t, t2i, _, _ = _naive(*embeddings, hubs)
+    assert ranks.image_to_text.tolist() == i2t
+    assert ranks.text_to_image.tolist() == t2i
+    if not weight:
+        plain = matching_ranks(*embeddings)
+        assert all(np.array_equal(*pair) for pair in zip(ranks, plain, strict=True))
 
 
 def test_a_matrix_that_fits_in_the_head():

@@ -14,6 +14,7 @@ import pytest
 from mite_tf.cli import main
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
+from mite_tf.retrieval import HubCorrection
 from mite_tf.runs import Run, search, train
 from mite_tf.runs.alone import Alone
 from mite_tf.runs.history import HistoryFile
@@ -22,7 +23,7 @@ from mite_tf.training import read_values
 FILES = [
     "config.toml", "run.json", "vocabulary.txt", "history.csv", "checkpoint/state.npz",
     "best/0002-align/image_encoder.keras", "best/0002-align/text_encoder.keras",
-    "best/0002-align/vocabulary.txt", "best/0002-align/encoders.json",
+    "best/0002-align/vocabulary.txt", "best/0002-align/encoders.json", "best/0002-align/hubs.npz",
 ]  # fmt: skip
 
 
@@ -172,6 +173,7 @@ def read_all(run, table):
         run.warnings,
         run.check_resumable,
         lambda: run.encoders().embed_text(["a red square"]),
+        run.hubs,
     ):
         with told():
             read()
@@ -231,6 +233,7 @@ def test_what_is_no_file_is_told(run, file, place):
         "vocabulary.txt": lambda: run.identity,
         "history.csv": run.history,
         "checkpoint/state.npz": run.saved,
+        "best/0002-align/hubs.npz": run.hubs,
     }.get(file, lambda: getattr(run, with_it[file]) if file in with_it else run.encoders())
     with told():
         read()
@@ -340,6 +343,30 @@ def test_what_a_killed_start_has_left_is_replaced(finished, tmp_path):
         run.start(finished.config, [], finished.info)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert not run.beginning.exists()
+
+
+def test_a_bank_of_hubs_is_made_on_demand_or_by_resuming_and_never_taken_for_another(
+    run, small, table, capsys
+):
+    path = run.best() / "hubs.npz"
+    first, content = run.evaluate(small, quiet=True), path.read_bytes()
+    assert first.corrected is not None
+    path.unlink()
+    assert run.hubs() is None
+    assert run.evaluate(small, quiet=True).corrected == first.corrected  # from its own data
+    shutil.rmtree(run.path / "index")
+    assert run.evaluate(small.split("dev")).corrected is None
+    assert "carries no bank of hub correction" in capsys.readouterr().err
+    for damage in (None, b"no bank"):
+        if damage:
+            path.write_bytes(damage)
+        train(small, run, resume=True, quiet=True)
+        assert path.read_bytes() == content
+    HubCorrection.load(path)  # of these encoders alone
+    with np.load(path) as file:
+        np.savez(path, **dict(file) | {"space": np.array("of others")})
+    with pytest.raises(MiteError, match=r"hubs\.npz: belongs to other encoders than those in"):
+        run.evaluate(small, quiet=True)
 
 
 def test_an_index_that_is_damaged_is_made_again(run, small, capsys):
