@@ -24,8 +24,20 @@ def add(verbs: Verbs) -> None:
     evaluate.add_argument(
         "--protocol",
         default="full",
-        choices=("full", "coco-1k", "coco-5k"),
-        help="all images at once (default), or a protocol of COCO",
+        choices=(
+            "full",
+            "coco-1k",
+            "coco-5k",
+            "mixed",
+            "everything",
+            "recall",
+            "transfer",
+            "grouping",
+            "stability",
+        ),
+        help="recall among all images (default) or by a protocol of COCO; or under several ways "
+        "to score: galleries of images and captions (mixed, everything), recall of each modality, "
+        "classifiers used on the other modality (transfer), groups, stability of neighbours",
     )
     evaluate.add_argument("--json", metavar="FILE", help="write the result as JSON")
     evaluate.add_argument("--html", metavar="FILE", help="write a page with plots")
@@ -40,12 +52,19 @@ def add(verbs: Verbs) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     load_tensorflow()
-    from mite_tf.reports import print_table
+    from mite_tf.evaluation import ProtocolScores
+    from mite_tf.progress import say
+    from mite_tf.reports import print_table, protocol_table
     from mite_tf.runs import evaluate
 
     given = chosen(options, "split stage protocol format root html projection")
     evaluation = evaluate(options.run, options.data, **given)
-    print_table({options.run: evaluation})
+    if isinstance(evaluation, ProtocolScores):
+        table = protocol_table(evaluation)
+        table.print()
+        say(table.note)
+    else:
+        print_table({options.run: evaluation})
     if options.json:
         evaluation.write_json(options.json)
     tell_written(options.json, options.html)

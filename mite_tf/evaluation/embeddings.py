@@ -72,17 +72,26 @@ def matching_similarity(embeddings: Embeddings) -> NDArray[np.float32]:
     return matching
 
 
+def draw_captions(embeddings: Embeddings, *, max_images: int, seed: int) -> NDArray[np.int64]:
+    """Draws up to `max_images` images that have captions, and one of these each, both at random.
+
+    Returns:
+        Rows of these captions, in random order, `[min(images with captions, max_images)]`.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(embeddings.caption_image))
+    _, first = np.unique(embeddings.caption_image[shuffled], return_index=True)
+    # In order of appearance, the first captions belong to images in random order.
+    return shuffled[np.sort(first)[:max_images]]
+
+
 def one_caption_each(
     embeddings: Embeddings, *, max_images: int, seed: int
 ) -> tuple[NDArray, NDArray]:
-    """Draws up to `max_images` images that have captions, each with one of these, both at random.
+    """Draws as `draw_captions`.
 
     Returns:
         Images and captions, both of shape `[min(images with captions, max_images), D]`, row
         by row a matching pair.
     """
-    shuffled = np.random.default_rng(seed).permutation(len(embeddings.caption_image))
-    _, first = np.unique(embeddings.caption_image[shuffled], return_index=True)
-    # In order of appearance, the first captions belong to images in random order.
-    drawn = shuffled[np.sort(first)[:max_images]]
+    drawn = draw_captions(embeddings, max_images=max_images, seed=seed)
     return embeddings.images[embeddings.caption_image[drawn]], embeddings.captions[drawn]

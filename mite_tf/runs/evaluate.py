@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args, overload
 
 from mite_tf.data import CaptionedImages, check, read
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
-from mite_tf.evaluation import Embeddings, Evaluation, evaluate_embeddings
+from mite_tf.errors import MiteError
+from mite_tf.evaluation import (
+    PROTOCOLS,
+    Embeddings,
+    Evaluation,
+    ProtocolName,
+    ProtocolScores,
+    evaluate_embeddings,
+    measure_protocols,
+)
 from mite_tf.progress import progress
-from mite_tf.reports import write_report
+from mite_tf.reports import write_protocol_report, write_report
 from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.hubs import hubs_for
+
+RecallProtocol = Literal["full", "coco-1k", "coco-5k"]
 
 
 def embed(
@@ -43,30 +57,61 @@ def embed(
     return embed_table(folder, encoders, table_of(folder, data, split, format, root), quiet=quiet)
 
 
+@overload
+def evaluate(
+    run: str | Path | RunFolder,
+    data: str | Path | CaptionedImages,
+    *,
+    split: str = ...,
+    stage: str | None = ...,
+    protocol: RecallProtocol = ...,
+    format: str | None = ...,
+    root: str | Path | None = ...,
+    html: str | Path | None = ...,
+    projection: str = ...,
+    quiet: bool = ...,
+) -> Evaluation: ...
+@overload
+def evaluate(
+    run: str | Path | RunFolder,
+    data: str | Path | CaptionedImages,
+    *,
+    split: str = ...,
+    stage: str | None = ...,
+    protocol: ProtocolName,
+    format: str | None = ...,
+    root: str | Path | None = ...,
+    html: str | Path | None = ...,
+    projection: str = ...,
+    quiet: bool = ...,
+) -> ProtocolScores: ...
 def evaluate(
     run: str | Path | RunFolder,
     data: str | Path | CaptionedImages,
     *,
     split: str = "dev",
     stage: str | None = None,
-    protocol: str = "full",
+    protocol: RecallProtocol | ProtocolName = "full",
     format: str | None = None,
     root: str | Path | None = None,
     html: str | Path | None = None,
     projection: str = "pca",
     quiet: bool = False,
-) -> Evaluation:
-    """Measures retrieval in both directions, with and without hubs corrected, and invariance.
+) -> Evaluation | ProtocolScores:
+    """Measures retrieval in both directions and invariance; or what another protocol measures.
 
-    Hubs are corrected with the bank that the run carries. Where it has none, one is made if `data`
-    holds all that the run was trained on; otherwise `corrected` is None, which is said.
+    Hubs are corrected with the bank that the run carries; recall is measured without that too.
+    Where it has none, one is made if `data` holds all that the run was trained on; otherwise what
+    needs it is left out, which is said.
 
     Args:
         run: Run folder.
         data: Folder or file of captioned images, or a table of them.
         split: Split to measure on.
         stage: Take the best encoders of this stage; of the last one by default.
-        protocol: `full`, `coco-1k` or `coco-5k`.
+        protocol: `full`, `coco-1k` or `coco-5k`, for an `Evaluation`; or one of those of
+            `mite_tf.evaluation.measure_protocols`, for `ProtocolScores`: `mixed`, `everything`,
+            `recall`, `transfer`, `grouping` or `stability`.
         format: Format of `data`, where looking at it does not tell.
         root: Folder that image paths of `data` are relative to.
         html: Page to write, with tables and plots. For encoders from a stage with adversary, or
@@ -82,6 +127,26 @@ def evaluate(
     after = folder.best(stage).name.partition("-")[2]
     whole = table_of(folder, data, None, format, root)
     table = whole.split(split)
+    if protocol in PROTOCOLS:
+        result = protocol_scores(folder, after, whole, table, [protocol], quiet=quiet)[protocol]
+        if result.left_out:
+            raise MiteError(result.left_out)
+        if html:
+            place = "DATA" if isinstance(data, CaptionedImages) else str(data)
+            details = {"run": str(folder.path), "data": place, "split": split, "stage": after}
+            title = f"{folder.path.name} on {split}, {protocol}"
+            words = ["mite", "evaluate", str(folder.path), "--data", place, "--split", split]
+            write_protocol_report(
+                html,
+                title=title,
+                details=details,
+                result=result,
+                command=shlex.join([*words, "--stage", after, "--protocol", protocol]),
+            )
+        return result
+    if protocol not in get_args(RecallProtocol):
+        known = ", ".join((*get_args(RecallProtocol), *PROTOCOLS))
+        raise MiteError(f"Unknown protocol {protocol!r}; choose one of {known}.")
     stages = [after]
     if html and (before := folder.stage_before_adversary(after)):
         stages.insert(0, before)
@@ -106,6 +171,28 @@ def evaluate(
             projection=projection,
         )
     return evaluations[after]
+
+
+def protocol_scores(
+    run: RunFolder,
+    stage: str,
+    whole: CaptionedImages,
+    table: CaptionedImages,
+    protocols: Sequence[str] = PROTOCOLS,
+    *,
+    embeddings: Embeddings | None = None,
+    quiet: bool = False,
+) -> dict[str, ProtocolScores]:
+    """Measures the encoders of a stage by protocols beyond recall, see `measure_protocols`.
+
+    `whole` are all the captioned images at hand, `table` those to measure on, and `embeddings`
+    what the encoders make of them, made now if None.
+    """
+    encoders = run.encoders(stage)
+    if embeddings is None:
+        embeddings = embed_table(run, encoders, table, quiet=quiet)
+    bank = hubs_for(run, stage, encoders, whole, quiet=quiet)
+    return measure_protocols(embeddings, protocols, texts=table.captions, bank=bank)
 
 
 def table_of(

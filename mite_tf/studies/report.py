@@ -10,9 +10,10 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Difference, Embeddings
-from mite_tf.reports import evaluation_plots, history_plots, study_report
+from mite_tf.reports import evaluation_plots, history_plots, plot_shares, study_report
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.measurement import by_variant, chance_measures, compare
+from mite_tf.studies.protocol_tables import contenders, protocol_differences, protocol_tables
 from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.studies.tables import Findings, study_tables
 
@@ -65,7 +66,7 @@ def write_study(
         configs={(name, seed): variants[name].of(folder.config, seed) for name, seed in runs},
         commands=commands,
     )
-    tables = study_tables(found)
+    tables = study_tables(found, protocol_tables(found))
     study_report.write_study_page(
         folder.path,
         title=f"Study: {', '.join(names)}",
@@ -98,6 +99,8 @@ def _figures(folder: StudyFolder, found: Findings) -> dict[str, Figure]:
     }
     if rsums:
         figures["Differences"] = study_report.plot_differences(found.against, rsums)
+    if curves := _curves(found):
+        figures["Over the share of images"] = plot_shares(curves)
     if found.kinds:
         figures["Near misses"] = evaluation_plots.plot_near_misses(
             {
@@ -119,6 +122,24 @@ def _figures(folder: StudyFolder, found: Findings) -> dict[str, Figure]:
     if found.last[0].images > 1:
         figures["Similarities"] = evaluation_plots.plot_similarities(ends)
     return figures
+
+
+def _curves(found: Findings) -> dict[str, dict[str, float]]:
+    """Returns the measures of mixed galleries, means over seeds, by cosine and hubs corrected."""
+    curves = {}
+    for each in contenders(found):
+        scores = [
+            m.protocols["mixed"].scores[each.scoring]
+            for m in found.last
+            if m.variant == each.variant
+            and "mixed" in m.protocols
+            and each.scoring in m.protocols["mixed"].scores
+        ]
+        if scores and each.scoring in ("cosine", "hubs"):
+            curves[each.label] = {
+                name: float(np.mean([one[name] for one in scores])) for name in scores[0]
+            }
+    return curves
 
 
 def _examples(
@@ -166,4 +187,5 @@ def _results(folder: StudyFolder, found: Findings) -> dict[str, Any]:
             }
             for name, by_measure in found.differences.items()
         },
+        "protocol_differences": protocol_differences(found),
     }

@@ -20,7 +20,7 @@ from mite_tf.runs.beginning import trained_stages
 from mite_tf.runs.train import check_stages, usable_data
 from mite_tf.scenes import ruled_out
 from mite_tf.studies.commands import Commands
-from mite_tf.studies.measurement import measure
+from mite_tf.studies.measurement import measure, measure_protocols_of
 from mite_tf.studies.report import write_study
 from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.studies.trainer import Trainer
@@ -138,6 +138,7 @@ def study(
                     continue
             place = folder.measured(split, variant.name, seed)
             measure(run, measured, place, variant=variant.name, pairs=pairs, quiet=quiet)
+            measure_protocols_of(run, table, measured, place, stage=stage, quiet=quiet)
         commands = Commands(
             data="DATA" if isinstance(data, CaptionedImages) else str(data),
             source=str(folder.config_file if isinstance(config, Config) else config),

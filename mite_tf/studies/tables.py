@@ -87,8 +87,8 @@ class Findings:
         return self.commands.train(self.configs[variant, seed], f"runs/{variant}-seed-{seed}")
 
 
-def study_tables(found: Findings) -> list[StudyTable]:
-    """Lays out what a study found, the most important tables first."""
+def study_tables(found: Findings, protocols: Sequence[StudyTable] = ()) -> list[StudyTable]:
+    """Lays out what a study found, the most important tables first, with those of protocols."""
     compared = any(found.differences.values())
     tables = [_summary(found)]
     if compared:
@@ -98,7 +98,7 @@ def study_tables(found: Findings) -> list[StudyTable]:
         tables.append(_near_misses(found))
         if compared:
             tables.append(_near_miss_differences(found))
-    tables += [_stages(found), _runs(found)]
+    tables += [*protocols, _stages(found), _runs(found)]
     if found.warnings:
         tables.append(_warnings(found))
     return tables

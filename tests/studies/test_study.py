@@ -190,6 +190,66 @@ class TestReport:
             assert [measured["0"], measured["1"]] == pytest.approx(differences)
             assert f"| mite | {kind} | {sum(differences) / 2:+.1f} | " in table
 
+    def test_galleries_are_compared_by_cosine_corrected_and_with_rivals(self, folder):
+        last = {
+            (m.variant, m.seed): m
+            for m in folder.measurements("dev")
+            if m.stage == "adversarial" and m.variant != "critic"
+        }
+        document = (folder.path / "study.md").read_text()
+        table = document.partition("## Galleries of images and captions: differences")[2]
+        compared = {
+            (each["variant"], each["scoring"], each["against_scoring"]): each
+            for each in folder.record["results"]["protocol_differences"]
+            if each["measure"] == "p0.5_mean_r1" and each["variant"] == "mite"
+        }
+        rivals = ("means", "variances", "covariances", "z_scores", "reciprocal_rank")
+        pairs = [("cosine", "cosine"), ("hubs", "hubs"), *(("cosine", each) for each in rivals)]
+        assert compared.keys() == {("mite", *pair) for pair in pairs}
+        for (_, ours, theirs), each in compared.items():
+            expected = {
+                str(seed): last["mite", seed].value("mixed", ours, "p0.5_mean_r1")
+                - last["baseline", seed].value("mixed", theirs, "p0.5_mean_r1")
+                for seed in (0, 1)
+            }
+            assert each["differences"] == pytest.approx(expected)
+        assert "| mite, hubs corrected − baseline, hubs corrected | 2 |" in table
+        assert "| mite − baseline, means and covariances | 2 |" in table
+
+    def test_evaluate_measures_the_same_of_one_run(self, folder, scenes, tmp_path, capsys):
+        run, json_file, page = (
+            folder.run("mite", 0),
+            tmp_path / "found.json",
+            tmp_path / "page.html",
+        )
+        words = ["--data", scenes, "--protocol", "mixed", "--json", json_file, "--html", page]
+        assert main(["evaluate", *map(str, (run, *words))]) == 0
+        [last] = [
+            each
+            for each in folder.measurements("dev")
+            if (each.variant, each.seed, each.stage) == ("mite", 0, "adversarial")
+        ]
+        found = json.loads(json_file.read_text())["scores"]
+        assert found == last.protocols["mixed"].scores
+        assert "hubs corrected" in capsys.readouterr().out
+        text = page.read_text()
+        assert "data:image/png;base64" in text
+        assert f"{found['z_scores']['p0.5_mean_r1']:.1f}" in text
+        with pytest.raises(MiteError, match=r"Unknown protocol 'mixd'; .* coco-5k, mixed, every"):
+            run.evaluate(scenes, protocol="mixd")
+
+    def test_what_was_measured_before_there_were_protocols_gets_them(
+        self, folder, scenes, config, tmp_path, monkeypatch
+    ):
+        copy = StudyFolder(shutil.copytree(folder.path, tmp_path / "study"))
+        [file] = (copy.measured("dev", "mite", 1)).glob("adversarial.json")
+        before = json.loads(file.read_text())
+        assert before["protocols"]["everything"]["scores"]["hubs"]
+        file.write_text(json.dumps({k: v for k, v in before.items() if k != "protocols"}))
+        monkeypatch.setattr(mite_tf.studies.measurement, "embed", None)
+        study(scenes, copy.path, config=config, seeds=2, quiet=True)
+        assert json.loads(file.read_text()) == before
+
     def test_page_document_plots_and_json_are_there(self, folder):
         json.loads((folder.path / "study.json").read_text(), parse_constant=pytest.fail)
         page = (folder.path / "study.html").read_text()
