@@ -133,10 +133,10 @@ def _words(vocabulary_size: int, word_size: int, word_dropout: float) -> tuple[A
     mask = ops.not_equal(token_ids, 0)
     words = keras.layers.Embedding(vocabulary_size, word_size, name="words")(token_ids)
     # One decision for all coordinates of a word.
-    words = keras.layers.SpatialDropout1D(word_dropout, name="word_dropout")(
-        ops.transpose(words, (0, 2, 1))
+    words = keras.layers.Dropout(word_dropout, noise_shape=(None, None, 1), name="word_dropout")(
+        words
     )
-    return token_ids, ops.transpose(words, (0, 2, 1)), mask
+    return token_ids, words, mask
 
 
 def _transformer_block(x: Any, mask: Any, *, heads: int, dropout: float, name: str) -> Any:
