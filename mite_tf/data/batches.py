@@ -20,6 +20,10 @@ from mite_tf.data.images import (
     naming_bad_images,
 )
 
+# What Python gathers at once, and the memory that it may take.
+_STEPS_AT_ONCE = 16
+_BYTES_AT_ONCE = 2**25
+
 
 class PairBatches:
     """Batches for `MITE.fit`: distinct images, each with one or more of its captions.
@@ -78,11 +82,11 @@ class PairBatches:
         self.smallest_crop = smallest_crop
         self.flip = flip
         self.seed = seed
-        order = np.argsort(caption_image, kind="stable")
-        self._images, counts = np.unique(np.asarray(caption_image), return_counts=True)
-        self._captions_of = np.split(order, np.cumsum(counts)[:-1])
+        self._images, self._owner, self._counts = np.unique(
+            np.asarray(caption_image, np.int64), return_inverse=True, return_counts=True
+        )
         self._passes, self._batches_in_pass = _passes_and_batches(
-            len(self._images), len(order), batch_size, captions_per_image
+            len(self._images), len(self._owner), batch_size, captions_per_image
         )
 
     @property
@@ -92,21 +96,39 @@ class PairBatches:
 
     def plan(self, epoch: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Returns the batches of an epoch: rows of images, rows of captions, image per caption."""
-        random = np.random.default_rng([self.seed, epoch])
-        shuffled = [random.permutation(captions) for captions in self._captions_of]
-        batches = []
-        for number in range(self._passes):
-            order = random.permutation(len(self._images))
-            for part in np.array_split(order, self._batches_in_pass):
-                chosen = [self._take(shuffled[image], number) for image in part]
-                owner = np.repeat(self._images[part], [len(captions) for captions in chosen])
-                batches.append((self._images[part], np.concatenate(chosen), owner))
-        return batches
+        images, _, image_ends, captions, owner, caption_ends = self._epoch(epoch)
+        of_images, of_captions = image_ends[1:-1], caption_ends[1:-1]
+        parts = zip(
+            np.split(images, of_images),
+            np.split(captions, of_captions),
+            np.split(owner, of_captions),
+            strict=True,
+        )
+        return list(parts)
 
-    def _take(self, captions: np.ndarray, number: int) -> np.ndarray:
-        """Captions of pass `number`; an image with few starts over, one with many loses some."""
-        count = min(self.captions_per_image, len(captions))
-        return np.take(captions, np.arange(count) + number * count, mode="wrap")
+    def _epoch(self, epoch: int) -> tuple[np.ndarray, ...]:
+        """An epoch in arrays: images and their seeds, captions and owners, and ends of batches.
+
+        The ends of the images are behind the images, those of the captions behind the owners; both
+        begin with 0.
+        """
+        random = np.random.default_rng([self.seed, epoch])
+        # All captions of an image side by side, in random order.
+        shuffled = np.lexsort((random.random(len(self._owner)), self._owner))
+        first = np.cumsum(self._counts) - self._counts
+        order = np.concatenate([random.permutation(len(first)) for _ in range(self._passes)])
+        seeds = random.integers(0, 2**31 - 1, (len(order), 2), np.int32)
+        # In each pass an image takes the next of its captions; one with few starts over, one with
+        # many loses some.
+        taken = np.minimum(self.captions_per_image, self._counts[order])
+        begin = np.repeat(np.arange(self._passes), len(first)) * taken
+        row = np.repeat(order, taken)
+        turn = np.arange(len(row)) + np.repeat(begin - np.cumsum(taken) + taken, taken)
+        captions = shuffled[first[row] + turn % self._counts[row]]
+        sizes = [len(part) for part in np.array_split(first, self._batches_in_pass)]
+        image_ends = np.cumsum([0, *sizes * self._passes])
+        caption_ends = np.append(0, np.cumsum(taken))[image_ends]
+        return self._images[order], seeds, image_ends, captions, self._images[row], caption_ends
 
     def dataset(self, epoch: int | None = None, *, first_step: int = 0) -> tf.data.Dataset:
         """Returns batches as a `tf.data.Dataset` of dictionaries, see `MITE`.
@@ -117,44 +139,60 @@ class PairBatches:
             first_step: Batches of the epoch to leave out, for resuming.
         """
         epochs = itertools.count() if epoch is None else itertools.repeat(epoch)
+        features, ids = self.features, self.token_ids
+        if features is None:
+            features = np.zeros((1, 1, 0), np.float32)
+        at_once = self.batch_size * math.prod(features.shape[2:]) * features.itemsize
+        at_once = max(1, min(_STEPS_AT_ONCE, _BYTES_AT_ONCE // max(1, at_once)))
 
         def generate() -> Iterator[tuple[np.ndarray, ...]]:
-            number = next(epochs)
-            for step, (images, captions, owner) in enumerate(self.plan(number)):
-                if step >= first_step:  # views are drawn in one thread, for a certain order
-                    random = np.random.default_rng([self.seed, number, step])
-                    seeds = random.integers(0, 2**31 - 1, (len(images), 2), np.int32)
-                    ids = self.token_ids[captions]
-                    longest = max(1, int((ids != 0).sum(axis=1).max()))
-                    yield images, seeds, ids[:, :longest], owner
+            """Arrays of several batches at once, which Python would be too slow for one by one."""
+            images, seeds, image_ends, captions, owner, caption_ends = self._epoch(next(epochs))
+            for step in range(first_step, self.steps, at_once):
+                of_images, of_captions = (
+                    ends[step : step + at_once + 1] for ends in (image_ends, caption_ends)
+                )
+                rows = slice(of_images[0], of_images[-1])
+                places = slice(of_captions[0], of_captions[-1])
+                view = seeds[rows, 0] % features.shape[1]
+                found = features[images[rows] if self.features is not None else 0 * view, view]
+                yield (
+                    *(found, images[rows], seeds[rows], of_images - of_images[0]),
+                    *(ids[captions[places]], owner[places], of_captions - of_captions[0]),
+                )
 
-        dataset = tf.data.Dataset.from_generator(
-            generate,
-            output_signature=(
-                tf.TensorSpec((None,), tf.int64),
-                tf.TensorSpec((None, 2), tf.int32),
-                tf.TensorSpec((None, None), tf.int32),
-                tf.TensorSpec((None,), tf.int64),
-            ),
+        @tf.autograph.experimental.do_not_convert  # which takes a third of a second
+        def cut(*arrays: tf.Tensor) -> tf.data.Dataset:
+            *of_images, image_ends, token_ids, owner, caption_ends = arrays
+
+            @tf.autograph.experimental.do_not_convert
+            def batch(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+                rows = slice(image_ends[step], image_ends[step + 1])
+                places = slice(caption_ends[step], caption_ends[step + 1])
+                own = token_ids[places]
+                longest = tf.maximum(tf.reduce_max(tf.math.count_nonzero(own, axis=1)), 1)
+                return *(each[rows] for each in of_images), own[:, :longest], owner[places]
+
+            return tf.data.Dataset.range(tf.size(image_ends, tf.int64) - 1).map(batch)
+
+        rows = tf.TensorSpec((None,), tf.int64)
+        signature = (
+            tf.TensorSpec((None, *features.shape[2:]), features.dtype),
+            *(rows, tf.TensorSpec((None, 2), tf.int32), rows),
+            *(tf.TensorSpec((None, ids.shape[1]), tf.int32), rows, rows),
         )
+        dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+        dataset = dataset.prefetch(1).flat_map(cut)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps - first_step))
-        return dataset.map(self._with_images, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+        return dataset.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
-    def _with_images(self, images: Any, seeds: Any, token_ids: Any, owner: Any) -> dict[str, Any]:
+    def _batch(
+        self, features: Any, images: Any, seeds: Any, token_ids: Any, owner: Any
+    ) -> dict[str, Any]:
         batch = {"image_id": images, "token_ids": token_ids, "caption_image_id": owner}
-        if self.features is not None:
-            return {"features": self._features(images, seeds), **batch}
-        return {"pixels": self._pixels(images, seeds), **batch}
-
-    def _features(self, images: Any, seeds: Any) -> Any:
-        features = self.features
-        assert features is not None
-
-        def gather(images: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-            return features[images, seeds[:, 0] % features.shape[1]].astype(np.float32)
-
-        gathered = tf.numpy_function(gather, (images, seeds), tf.float32)
-        return tf.ensure_shape(gathered, (None, *features.shape[2:]))
+        if self.features is None:
+            return {"pixels": self._pixels(images, seeds), **batch}
+        return {"features": tf.cast(features, tf.float32), **batch}
 
     def _pixels(self, images: Any, seeds: Any) -> Any:
         specification = self.preprocessing

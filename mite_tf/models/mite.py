@@ -20,6 +20,7 @@ from mite_tf.models.fused_adamw import FusedAdamW
 from mite_tf.models.image_encoder import ImageEncoder
 from mite_tf.models.learning_rates import with_shared_learning_rate
 from mite_tf.models.objectives import match, play
+from mite_tf.models.packed_gru import set_packed
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")
@@ -140,6 +141,7 @@ class MITE(keras.Model):
         self.backbone_optimizer = keras.optimizers.get(
             backbone_optimizer or type(self.optimizer).from_config(self.optimizer.get_config())
         )
+        set_packed(self.text_encoder, not jit_compile)
         self.optimizer.build(self.encoder_variables)
         self.backbone_optimizer.build(self.backbone_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mite_tf.models.packed_gru import PackedGRU
 from mite_tf.models.pooling import pooling_layer
 from mite_tf.models.projection import project
 
@@ -76,7 +77,7 @@ def recurrent_encoder(
     token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
     words = keras.layers.Dropout(dropout, name="word_vector_dropout")(words)
     states = keras.layers.Bidirectional(
-        keras.layers.GRU(embedding_size, return_sequences=True), merge_mode="ave", name="gru"
+        PackedGRU(embedding_size, return_sequences=True, name="gru"), merge_mode="ave", name="gru"
     )(words, mask=mask)
     pooled = pooling_layer(pooling, name="pooling")(states, mask=mask)
     embedding = project(pooled, embedding_size, hidden_size, dropout, standardize)
@@ -133,10 +134,10 @@ def _words(vocabulary_size: int, word_size: int, word_dropout: float) -> tuple[A
     mask = ops.not_equal(token_ids, 0)
     words = keras.layers.Embedding(vocabulary_size, word_size, name="words")(token_ids)
     # One decision for all coordinates of a word.
-    words = keras.layers.SpatialDropout1D(word_dropout, name="word_dropout")(
-        ops.transpose(words, (0, 2, 1))
+    words = keras.layers.Dropout(word_dropout, noise_shape=(None, None, 1), name="word_dropout")(
+        words
     )
-    return token_ids, ops.transpose(words, (0, 2, 1)), mask
+    return token_ids, words, mask
 
 
 def _transformer_block(x: Any, mask: Any, *, heads: int, dropout: float, name: str) -> Any:

@@ -69,15 +69,14 @@ class WeightAveraging(keras.callbacks.Callback):
         return [average + share * (variable.value - average) for average, variable in pairs]
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._update()
+        steps = int(self.steps.assign_add(1))
+        young = steps <= 9 * self.every
+        if young or steps % self.every == 0:
+            self._update(self._share_of_last(1 if young else self.every))
 
-    def _update_eagerly(self) -> None:
-        self.steps.assign_add(1)
-        young = self.steps <= 9 * self.every
-        if young or self.steps % self.every == 0:
-            share = self._share_of_last(tf.where(young, 1, self.every))
-            for average, variable in zip(self._averages, self.variables, strict=True):
-                average.assign_add(share * (variable.value - average))
+    def _update_eagerly(self, share: Any) -> None:
+        for average, variable in zip(self._averages, self.variables, strict=True):
+            average.assign_add(share * (variable.value - average))
 
     def _share_of_last(self, count: Any) -> Any:
         """The share of the weights as they are, which stand for the last `count` steps."""

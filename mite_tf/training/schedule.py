@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from mite_tf.models import set_learning_rates
 from mite_tf.training.stage import Stage
@@ -118,10 +119,10 @@ class StageSchedule(keras.callbacks.Callback):
             # It follows no decay: it must keep up with the encoders to the end.
             discriminator=factor * stage.discriminator_learning_rate,
         )
-        self._rate = float(model.optimizer.learning_rate)
-        model.adversarial_weight.assign(
-            self.weight_factor * stage.value_at("adversarial_weight", epoch)
-        )
+        self._rate = model.known_learning_rate
+        weight = self.weight_factor * stage.value_at("adversarial_weight", epoch)
+        if float(model.adversarial_weight.value) != np.float32(weight):
+            model.adversarial_weight.assign(weight)
         model.matching_loss.set_hardest_share(stage.value_at("hardest_share", epoch))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

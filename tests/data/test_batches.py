@@ -42,7 +42,7 @@ def test_an_epoch_takes_every_caption_once(per_image, steps):
 
 def test_an_epoch_depends_on_seed_and_number_alone():
     def tokens(seed, epoch, **options):
-        pairs, _ = batches([5] * 12, batch_size=4, seed=seed)
+        pairs, _ = batches([5] * 24, batch_size=4, seed=seed)  # 30 steps
         found = as_numpy(pairs.dataset(epoch, **options))
         return [(b["token_ids"].tolist(), b["features"].tolist()) for b in found]
 
@@ -50,6 +50,7 @@ def test_an_epoch_depends_on_seed_and_number_alone():
     assert tokens(1, 4) != tokens(1, 5)
     assert tokens(1, 4) != tokens(2, 4)
     assert tokens(1, 4, first_step=9) == tokens(1, 4)[9:]
+    assert tokens(1, 4, first_step=30) == []
 
 
 def test_without_an_epoch_each_iteration_is_the_next_one():
@@ -59,6 +60,32 @@ def test_without_an_epoch_each_iteration_is_the_next_one():
     assert [b["image_id"].tolist() for b in first] == [i.tolist() for i, _, _ in pairs.plan(0)]
     assert [b["image_id"].tolist() for b in second] == [i.tolist() for i, _, _ in pairs.plan(1)]
     assert int(dataset.cardinality()) == len(first) == 15
+
+
+def test_the_dataset_is_the_plan():
+    pairs, _ = batches([5] * 12 + [1, 9], batch_size=3, captions_per_image=2)
+    for batch, (images, captions, caption_image) in zip(
+        as_numpy(pairs.dataset(2)), pairs.plan(2), strict=True
+    ):
+        assert batch["image_id"].tolist() == images.tolist()
+        assert batch["token_ids"][:, 0].tolist() == (captions + 1).tolist()
+        assert batch["caption_image_id"].tolist() == caption_image.tolist()
+
+
+def test_no_more_features_are_in_memory_than_a_few_batches_take(monkeypatch):
+    taken = []
+
+    class Features(np.ndarray):
+        def __getitem__(self, key):
+            found = super().__getitem__(key)
+            taken.append(found.nbytes)
+            return found
+
+    monkeypatch.setattr("mite_tf.data.batches._BYTES_AT_ONCE", 2 * 4 * 100)
+    pairs, _ = batches([1] * 40, batch_size=4)
+    pairs.features = np.zeros((40, 1, 100), np.uint8).view(Features)
+    assert len(as_numpy(pairs.dataset(0))) == 10
+    assert taken == [2 * 4 * 100] * 5
 
 
 def test_features_are_a_view_of_the_right_image():
