@@ -33,8 +33,9 @@ _LONGEST_NAME = 4096
 _UNCOUNTED = nullcontext(lambda size: None)
 # Calls that may watch the health at the same time.
 _WATCHING = 100
-# Streams of a connection; what comes beyond waits at the client.
-_STREAMS = 256
+# Streams of a connection; what comes beyond waits at the client. HTTP/2 recommends not to allow
+# fewer, and what callers begin and do not go on with stands in the way of others.
+_STREAMS = 100
 # Milliseconds: until a connection has begun to speak HTTP/2, TLS included; that one without calls
 # is kept; without a sign of life until a client is asked for one, and until that must have come.
 _HANDSHAKE, _IDLE, _SILENT, _PING = 10_000, 300_000, 60_000, 20_000
@@ -101,6 +102,9 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(*each) for each in services.items()]
         )
+        # gRPC queues the calls of each method that it knows apart: health waits for nobody.
+        for each in services.items():
+            self._server.add_registered_method_handlers(*each)
         self.port = self._listen()
 
     def _handler(
@@ -221,7 +225,8 @@ class GrpcServer:
     async def _thin_out(self) -> None:
         while True:
             await asyncio.sleep(_THIN_OUT)
-            thin_out(self.port, self._most)
+            # A question to the system for each connection, and a turn of the interpreter for each.
+            await asyncio.to_thread(thin_out, self.port, self._most)
 
     async def stop(self, seconds: float) -> None:
         """Reports not to be healthy, takes no more requests, and answers those that it has.

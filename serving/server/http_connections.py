@@ -17,6 +17,8 @@ from mite_tf.serving.server.intake import RECEIVE_SECONDS
 # Seconds until the head of a request is whole, the handshake of TLS included, and after an answer.
 HEAD_SECONDS = 10.0
 _MOST_HEAD_BYTES = 1 << 16
+# Seconds after an answer until a request is looked at that was there before it.
+_PIPELINED = 0.05
 
 
 class _Connection(H11Protocol):
@@ -27,6 +29,7 @@ class _Connection(H11Protocol):
 
     waiting: dict[_Connection, float]  # for a head since when; the oldest first
     silent: dict[int, Any]  # until TLS, if there is any, has been agreed upon
+    answered = False  # at least one request
     _timer: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
 
@@ -47,8 +50,13 @@ class _Connection(H11Protocol):
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
+        self.answered = True
         self._await_head()
-        super().on_response_complete()
+        follow = super().on_response_complete
+        if self.conn.trailing_data[0]:  # who does not wait for answers lets others go first
+            self.loop.call_later(_PIPELINED, follow)
+        else:
+            follow()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -75,7 +83,8 @@ class _Connection(H11Protocol):
 class Uvicorn(uvicorn.Server):
     """Listens with `_Connection`, and leaves signals to the code that runs the event loop.
 
-    Where there are too many connections, the one that waits for longest makes room.
+    Where there are too many connections, one makes room that waits for a head: the first that was
+    never answered, or else the first.
     """
 
     def __init__(self, app: Any, listener: Listener, **options: Any) -> None:
@@ -128,10 +137,9 @@ class Uvicorn(uvicorn.Server):
         yield
 
     def _make_room(self, seconds: float) -> bool:
-        for connection, since in self._waiting.items():
-            if connection.loop.time() - since < seconds:
-                return False
-            del self._waiting[connection]
-            connection.transport.abort()
-            return True
-        return False
+        found = min(self._waiting, key=lambda each: each.answered, default=None)
+        if found is None or found.loop.time() - self._waiting[found] < seconds:
+            return False
+        del self._waiting[found]
+        found.transport.abort()
+        return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,12 +23,14 @@ RECEIVE_SECONDS, _AT_STOP = 30.0, 1.0
 # Requests of the largest size for which there is room. Each is there twice for a moment, as the
 # message and as what is read from it; with them and a small model a process takes about 1 GB.
 _LARGEST = 2
+# Requests of this share of the largest size may take this share more, which large ones leave them.
+_USUAL, _SPARE = 1 / 64, 1 / 4
 # Messages that are not there within so many seconds, though others that began so much later are,
 # or not there in a longer time at all, are slow.
 _AT_ONCE, _AT_ALL = 0.1, 0.2
 # So often they are looked at; so many more may begin until then; so many may be slow. What was
-# freed is given back at most so often.
-_LOOK, _FRESH, _SLOW, _TRIM = 0.05, 8, 1000, 0.25
+# freed is given back at most so often; what is held for so long is held at rest.
+_LOOK, _FRESH, _SLOW, _TRIM, _LEARN = 0.05, 4, 1000, 0.5, 3.0
 
 
 # no example: it lives on the event loop of a server; see `start_server`.
@@ -50,12 +53,14 @@ class Intake:
         self._calls: dict[Any, float] = {}
         self._there = 0.0  # when the latest of those began that are there
         self._most_calls = _FRESH
-        self._turns: deque[asyncio.Future[None]] = deque()
+        self._turns: dict[str, deque[asyncio.Future[None]]] = {}  # of each connection
         self._ended: dict[Any, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._trimmed = 0.0
         self._at_rest = _resident()
+        self._least = math.inf  # since when it is looked at
+        self._learned = 0.0
 
     @contextmanager
     def held(self) -> Iterator[Callable[[int], None]]:
@@ -67,11 +72,13 @@ class Intake:
 
         def take(size: int) -> None:
             nonlocal held
-            if held + size > LIGHT and self._taken + size > self._room:
+            usual = held + size <= _USUAL * self._most
+            room = self._room + usual * int(_SPARE * self._most)
+            if held + size > LIGHT and self._taken + size > room:
                 raise Refusal(
                     grpc.StatusCode.RESOURCE_EXHAUSTED,
                     f"Requests of {self._taken} bytes are under way, and {size} more do not fit "
-                    f"into {self._room}. Try again later, or send less in a request.",
+                    f"into {room}. Try again later, or send less in a request.",
                 )
             held += size
             self._taken += size
@@ -104,7 +111,7 @@ class Intake:
         self._watch()
         while len(self._calls) >= self._most_calls:
             turn = self._loop.create_future()
-            self._turns.append(turn)
+            self._turns.setdefault(context.peer(), deque()).append(turn)
             await turn
         self._calls[context] = begun = self._loop.time()
         try:
@@ -125,7 +132,11 @@ class Intake:
 
     def _let_in(self, count: int) -> None:
         while count > 0 and self._turns:
-            turn = self._turns.popleft()
+            peer = next(iter(self._turns))
+            turns = self._turns.pop(peer)
+            turn = turns.popleft()
+            if turns:
+                self._turns[peer] = turns  # after those of other connections
             if not turn.done():
                 turn.set_result(None)
                 count -= 1
@@ -183,8 +194,14 @@ class Intake:
         if held - self._at_rest > self._most // 2 and now - self._trimmed > _TRIM:
             self._trimmed = now
             _give_back()
-            self._at_rest = _resident()
+            held = _resident()
+        # A picture may be decoded just now: only what is held all the time is not to be freed.
+        if self._least == math.inf:
+            self._learned = now
+        self._least = min(self._least, held)
         self._at_rest = min(self._at_rest, held)
+        if now - self._learned > _LEARN:
+            self._at_rest, self._least = self._least, math.inf
 
     def _is_roomy(self, now: float) -> bool:
         """Returns whether the process has not grown by the whole room; gives back what is free."""

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
@@ -28,6 +29,9 @@ from mite_tf.serving.server.options import ServerOptions, ServerSettings
 # New objects before a round of the garbage collector over them; Python's own number is a few
 # requests' worth.
 _NEW_OBJECTS = 10_000
+# Seconds until a thread that works lets the event loop go on, which asks for it at each read and
+# write; Python's own number is ten times as many.
+_SWITCH = 5e-4
 # Of the seconds of grace, for answers; the rest is for all that ends after them.
 _ANSWERING = 0.8
 _LEVELS = ("debug", "info", "warning", "error")
@@ -56,6 +60,7 @@ def serve(
         raise MiteError(f"log_level is {log_level!r}; there are {', '.join(_LEVELS)}.")
     settings = ServerOptions(export=Path(export), **options)
     raise_file_limit()
+    sys.setswitchinterval(_SWITCH)
     ended = threading.Event()
     with logged_to_stderr(log_level), _told_by_signals() as told:
         asyncio.run(_serve(settings, told, ended))

@@ -8,7 +8,7 @@ import json
 import ssl
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -43,11 +43,11 @@ def ask(
     `answers` holds the embeddings of each export that may answer. They encrypt if the server has
     a certificate of an `authority`.
     """
-    latencies: list[float] = []
+    latencies: defaultdict[str, list[float]] = defaultdict(list)
     ends: Counter[str] = Counter()
     end = time.monotonic() + seconds
 
-    def client(ask: Callable[[int], str], number: int) -> None:
+    def client(kind: str, ask: Callable[[int], str], number: int) -> None:
         while time.monotonic() < end:
             start = time.monotonic()
             try:
@@ -57,32 +57,43 @@ def ask(
                 ends["refused" if busy else f"{error.code().name}: {error.details()}"] += 1
             except (OSError, ValueError, http.client.HTTPException) as error:
                 ends[f"{type(error).__name__}: {error}"] += 1
-            latencies.append(time.monotonic() - start)
+            latencies[kind].append(time.monotonic() - start)
             number += 1
             time.sleep(_PAUSE)
 
     with ExitStack() as stack:
-        asks: list[Callable[[int], str]] = []
+        asks: list[tuple[str, Callable[[int], str]]] = []
         for model in ("text", "text", "image", "image"):
             channel = stack.enter_context(_channel(ports[0], authority))
             connection = stack.enter_context(closing(_connection(ports[1], authority)))
-            asks.append(partial(_grpc, channel, model, inputs[model], answers))
-            asks.append(partial(_rest, connection, model, inputs[model], answers))
-        asks.append(partial(_health, stack.enter_context(_channel(ports[0], authority))))
-        threads = [threading.Thread(target=client, args=each[::-1]) for each in enumerate(asks)]
+            asks += [
+                (f"{model}, gRPC", partial(_grpc, channel, model, inputs[model], answers)),
+                (f"{model}, REST", partial(_rest, connection, model, inputs[model], answers)),
+            ]
+        asks.append(
+            ("health", partial(_health, stack.enter_context(_channel(ports[0], authority))))
+        )
+        threads = [
+            threading.Thread(target=client, args=(*each, number))
+            for number, each in enumerate(asks)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    p50, p99, most = np.quantile(latencies, [0.5, 0.99, 1.0])
+    every = np.concatenate(list(latencies.values()))
+    p50, p99, most = np.quantile(every, [0.5, 0.99, 1.0])
     return {
-        "good requests": len(latencies),
+        "good requests": len(every),
         "right": ends.pop("right", 0),
         "wrong": ends.pop("wrong", 0),
         "refused": ends.pop("refused", 0),
         "failed": dict(ends.most_common(5)),
         "p50": round(float(p50), 3),
         "p99": round(float(p99), 3),
+        "p99 of each kind": {
+            kind: round(float(np.quantile(each, 0.99)), 3) for kind, each in latencies.items()
+        },
         "longest": round(float(most), 3),
     }
 

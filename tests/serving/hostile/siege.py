@@ -57,7 +57,7 @@ def besiege(
         watched = psutil.Process(server.process.pid)
         calm = good.submit(ask, ports, _CALM, inputs, answers, authority).result()
         base = watched.memory_info().rss / 1e6
-        start = time.monotonic()
+        start, spent = time.monotonic(), sum(watched.cpu_times()[:2])
         attackers = bad.submit(attack, ports, seconds, attacks)
         clients = good.submit(ask, ports, seconds + _CALM + 4, inputs, answers, authority)
         while not (clients.done() and attackers.done()) and server.process.poll() is None:
@@ -66,7 +66,10 @@ def besiege(
             time.sleep(0.1)
         ended = server.process.poll()
         peak = _peak(server.process.pid) if ended is None else max(memory)
-        statuses = attackers.result()
+        statuses, besieged = attackers.result(), time.monotonic() - start
+        cores = {"attackers": bad.submit(time.process_time).result() / besieged}
+        if ended is None:
+            cores["server"] = (sum(watched.cpu_times()[:2]) - spent) / besieged
         held = [name for name in _LAST if name in (attacks or _LAST)]
         last = bad.submit(attack, ports, 8, held, 1) if held and ended is None else None
         time.sleep(3)
@@ -84,6 +87,7 @@ def besiege(
     warm = memory[len(memory) // 4 : len(memory) // 2] or memory
     return counted | {
         "p99 without attackers": calm["p99"],
+        "cores": {who: round(each, 2) for who, each in cores.items()},
         "attacks": statuses.total(),
         "faults": {k: n for k, n in statuses.items() if k.split(": ")[1] in FAULTS},
         "statuses": dict(sorted(statuses.items())),

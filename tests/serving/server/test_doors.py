@@ -88,6 +88,29 @@ def test_a_full_side_makes_room_and_the_other_answers(export_folder, monkeypatch
         wait_until(lambda: sum(map(ended, idle)) >= 22)
 
 
+def test_a_caller_who_asks_stays_when_silent_ones_flood(export_folder, monkeypatch):
+    monkeypatch.setattr(connections, "_MOST", 8)
+    with start_server(export_folder) as running:
+        kept = http.client.HTTPConnection("127.0.0.1", running.http_port, timeout=5)
+        OPENED.append(kept)
+        for _ in range(3):
+            kept.request("POST", "/v1/models/text:predict", BODY)
+            assert kept.getresponse().read()
+            kept.auto_open = False  # another connection would hide that this one was ended
+            idle = [connect(running.http_port) for _ in range(20)]
+            wait_until(lambda idle=idle: sum(map(ended, idle)) >= 12)
+
+
+def test_requests_in_advance_wait_a_little(export_folder):
+    ask = b"GET /v1/models/text HTTP/1.1\r\nHost: a\r\n\r\n"
+    with start_server(export_folder) as running:
+        start, answers = time.monotonic(), b""
+        connection = connect(running.http_port, ask * 5)
+        while answers.count(b"HTTP/1.1 200 OK") < 5:
+            answers += connection.recv(1 << 16)
+        assert time.monotonic() - start > 4 * http_connections._PIPELINED
+
+
 def test_the_limit_of_files_is_shared(monkeypatch):
     limits = [1024, 4096]
     monkeypatch.setattr(connections.resource, "getrlimit", lambda _: tuple(limits))
@@ -193,15 +216,16 @@ def test_a_body_that_says_that_it_is_too_large_is_refused_before_it_comes(server
 
 
 def test_bodies_under_way_are_bounded_in_all(export_folder):
-    with start_server(export_folder, max_message_bytes=200_000) as running:
+    with start_server(export_folder, max_message_bytes=8_000_000) as running:
         half = [
-            connect(running.http_port, HEAD + b"Content-Length: 200000\r\n\r\n{") for _ in range(2)
+            connect(running.http_port, HEAD + b"Content-Length: 8000000\r\n\r\n{") for _ in range(2)
         ]
-        wait_until(lambda: post(running.http_port, b" " * 100_000)[0] == 429, 5)
+        wait_until(lambda: post(running.http_port, b" " * 200_000)[0] == 429, 5)
         assert post(running.http_port, BODY)[0] == 200  # a small one always fits
+        assert post(running.http_port, b" " * 100_000)[0] == 400  # large ones leave it room
         for connection in half:
             connection.close()
-        wait_until(lambda: post(running.http_port, b" " * 100_000)[0] == 400, 5)
+        wait_until(lambda: post(running.http_port, b" " * 200_000)[0] == 400, 5)
 
 
 def test_slow_messages_are_refused_when_memory_is_short(export_folder, monkeypatch):

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mite_tf.serving.server import lanes
+from mite_tf.serving.server import intake, lanes
 
 
 def test_room_is_given_in_turn_and_comes_back(monkeypatch):
@@ -47,3 +47,23 @@ def test_large_rows_have_a_lane_of_their_own():
     assert len({small, usual, large}) == 3
     assert chosen.choose([16_000_000] * 32) is usual
     chosen.close()
+
+
+def test_connections_of_grpc_take_turns(monkeypatch):
+    monkeypatch.setattr(intake, "_FRESH", 1)
+    read = []
+
+    class Call:
+        def __init__(self, peer):
+            self.peer = lambda: peer
+
+        async def read(self):
+            read.append(self.peer())
+            await asyncio.sleep(0)
+
+    async def ask():
+        door = intake.Intake(1 << 20)
+        await asyncio.gather(*(door.read(Call(peer)) for peer in "aaaaaab"))
+
+    asyncio.run(ask())
+    assert read.index("b") < 4

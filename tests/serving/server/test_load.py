@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from mite_tf.serving.backends import backend
 from mite_tf.serving.server import start_server
+from mite_tf.serving.server.batcher import Batcher
 from tests.data.test_image_costs import bomb
 from tests.serving.server.under_test import (
     ONE,
@@ -71,7 +72,9 @@ def test_a_full_queue_refuses_at_once(held):
     assert stubs.embed("text", text=["again"]).shape == (1, 16)
 
 
-def test_nothing_is_computed_for_a_caller_who_has_gone(held):
+def test_nothing_is_computed_for_a_caller_who_has_gone(held, monkeypatch):
+    freed, leave_out = [], Batcher.leave_out
+    monkeypatch.setattr(Batcher, "leave_out", lambda each: freed.append(leave_out(each)))
     model, running, stubs = held
     done, threads = asked_in_threads(running.port, ["first"])
     wait_until(lambda: len(model.calls) == 1)
@@ -81,7 +84,9 @@ def test_nothing_is_computed_for_a_caller_who_has_gone(held):
     wait_until(lambda: metrics(running)[QUEUE] == 3)
     cancelled.cancel()
     wait_until(lambda: metrics(running).get(COUNT % ("text", "CANCELLED")) == 2)
-    assert metrics(running)[QUEUE] == 1  # though the model is still busy
+    # Though the model is still busy.
+    assert metrics(running)[QUEUE] == 1
+    assert len(freed) == 2
     let_go(model, *threads, *late_threads, *stays_threads)
     assert late == {"late": "DEADLINE_EXCEEDED"}
     assert model.calls == [["first"], ["stays"]]
