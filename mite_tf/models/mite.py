@@ -19,7 +19,7 @@ from mite_tf.models.arguments import (
 from mite_tf.models.backbones import resized_backbone
 from mite_tf.models.image_encoder import ImageEncoder
 from mite_tf.models.learning_rates import SharedLearningRate
-from mite_tf.models.objectives import match, play
+from mite_tf.models.objectives import match, play, with_unpaired
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")
@@ -36,15 +36,16 @@ class MITE(keras.Model):
     | `token_ids` | int32 `[N, L]`, padded with 0 | captions |
     | `caption_image_id` | int64 `[N]` | the image that each caption belongs to |
     | `sample_weight` | float32 `[N]`, if at all | weights in the matching loss |
+    | `unpaired_features` or `unpaired_pixels` | as above `[U, ...]`, if at all | more images, |
+    | `unpaired_token_ids` | int32 `[T, L]`, if at all | more captions, for the adversary alone |
 
     `train_step` updates the discriminator `discriminator_steps` times, then takes the gradient of
     `matching loss + adversarial_weight * adversarial loss`, judged by the updated discriminator,
     with respect to the embeddings, and sends it back through the encoders. With the weight at 0
     the gradient is that of the matching loss to the bit.
 
-    The logs have that sum, with regularisers, as `loss`, the matching loss as `matching_loss`
-    whatever it is, and further measures of the game; only what was measured is in them. In
-    validation they are called `val_loss` and so on.
+    The logs have that sum, with regularisers, as `loss`, the matching loss as `matching_loss`, and
+    further measures of the game, each where it was measured; in validation as `val_loss` and so on.
 
     The matching loss sees embeddings under dropout; discriminator and adversarial loss see those
     without it, since its noise is larger than most of what tells the modalities apart. Head and
@@ -251,6 +252,7 @@ class MITE(keras.Model):
             penalty = tf.add_n(self.losses) if self.losses else tf.zeros(())
             twice = self.is_adversarial and self.trains_encoders
             judged = self(batch, training=False) if twice else embeddings
+            judged = with_unpaired(self, batch, judged, self.trains_encoders and not twice)
             with tape.stop_recording():
                 played = self._train_discriminator(judged)
             matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
@@ -273,7 +275,8 @@ class MITE(keras.Model):
         batch, caption_weights = unpack(data)
         embeddings = self(batch, training=False)
         matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
-        adversarial, defeat = play(self.adversarial_loss, self.discriminator, embeddings)
+        judged = with_unpaired(self, batch, embeddings, False)
+        adversarial, defeat = play(self.adversarial_loss, self.discriminator, judged)
         penalty = tf.add_n(self.losses) if self.losses else 0.0
         adversarial = self._unless_off(self.adversarial_weight.value * adversarial)
         loss = matching + adversarial + penalty
