@@ -78,14 +78,15 @@ def unpaired_data(
     """Returns what is unpaired; without any named, that of `recorded`, an entry of `run.json`."""
     if isinstance(images, Unpaired):
         return images
-    if images is None and captions is None and recorded:
-        images, captions = recorded["sources"].get("images"), recorded["sources"].get("captions")
-        if images is None and captions is None:
+    given: dict[str, str | Path | None] = {"images": images, "captions": captions}
+    if recorded and images is None and captions is None:
+        given = dict(recorded["sources"])
+        if not given:
             raise MiteError(
                 "The run was trained with unpaired data that came from no file. Give it again: "
                 "unpaired_images=Unpaired(...)."
             )
-    if images is None and captions is None:
+    if all(each is None for each in given.values()):
         return Unpaired()
     if not quiet and not any(s.is_adversarial or s.discriminator_steps for s in config.stages):
         say(
@@ -97,8 +98,8 @@ def unpaired_data(
         return PrecomputedFeatures(config.backbone.features).of(ids)
 
     return read_unpaired(
-        images,
-        captions,
+        given.get("images"),
+        given.get("captions"),
         table,
         features_of=features_of if config.backbone.name == "features" else None,
         skip_bad=skip_bad,

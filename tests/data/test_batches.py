@@ -92,7 +92,7 @@ def unpaired_batches(**options):
     """Unpaired image u has the features -1 - 2u and -2 - 2u, caption t the token 1000 + t."""
     options = {
         "unpaired_features": -1.0 - np.arange(60.0).reshape(30, 2, 1),
-        "unpaired_token_ids": 1000 + np.arange(25, dtype=np.int32)[:, None] * [1, 0, 0],
+        "unpaired_token_ids": (1000 + np.arange(25))[:, None] * [1, 0, 0],
     } | options
     return batches([5] * 12, batch_size=4, **options)[0]
 

@@ -37,8 +37,24 @@ def config(make_config):
 
 
 @pytest.fixture(scope="module")
-def run(table, more, config, tmp_path_factory):
-    return train(table, tmp_path_factory.mktemp("run") / "run", config=config, quiet=True, **more)
+def run_and_cached(table, more, config, tmp_path_factory):
+    """A run, and the folders of the images whose features it asked for, in turn."""
+    asked = []
+    original = FeatureCache.features
+
+    def features(self, paths, **options):
+        asked.append({path.parent for path in paths})
+        return original(self, paths, **options)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(FeatureCache, "features", features)
+        folder = tmp_path_factory.mktemp("run") / "run"
+        return train(table, folder, config=config, quiet=True, **more), asked
+
+
+@pytest.fixture
+def run(run_and_cached):
+    return run_and_cached[0]
 
 
 class CtrlC(keras.callbacks.Callback):
@@ -65,6 +81,13 @@ def test_a_run_tells_what_was_unpaired_and_has_its_words_alone(run, more):
     assert {"violet", "stripes", "square"} <= set(read_vocabulary(run.vocabulary))
 
 
+def test_features_of_unpaired_images_are_cached_for_stages_with_an_adversary(
+    run_and_cached, table, more
+):
+    _, asked = run_and_cached
+    assert asked == [{table.root}, {table.root}, {more["unpaired_images"]}]
+
+
 def test_an_interrupted_run_goes_on_to_the_bit_with_what_it_had(run, table, more, config, tmp_path):
     again = {"resume": True, "quiet": True, "feature_cache": run.path / "features"}
     with pytest.raises(KeyboardInterrupt):
@@ -82,31 +105,6 @@ def test_other_unpaired_data_is_refused(run, table, more):
     with pytest.raises(MiteError, match=told):
         train(table, run.path, resume=True, quiet=True,
               unpaired_captions=more["unpaired_captions"])  # fmt: skip
-
-
-def test_features_of_unpaired_images_are_cached_and_no_words_of_dev_are_learned(
-    table, more, config, tmp_path, monkeypatch
-):
-    asked = []
-    original = FeatureCache.features
-
-    def features(self, paths, **options):
-        asked.append({path.parent for path in paths})
-        return original(self, paths, **options)
-
-    monkeypatch.setattr(FeatureCache, "features", features)
-    settings = config.with_overrides(
-        {"stages.align.epochs": 0, "stages.adversarial.epochs": 1, "training.unpaired": False}
-    )
-    train(table, tmp_path / "pairs", config=settings, quiet=True, **more)
-    assert asked == [{table.root}] * 2
-    asked.clear()
-    settings = settings.with_overrides({"training.unpaired": True})
-    run = train(table, tmp_path / "all", config=settings, quiet=True, **more)
-    assert asked == [{table.root}] * 2 + [{more["unpaired_images"]}]
-    assert run.vocabulary.read_bytes() == (tmp_path / "pairs" / "vocabulary.txt").read_bytes()
-    ours, theirs = (row.history()[0] for row in (run, type(run)(tmp_path / "pairs")))
-    assert ours["adversarial_loss"] != theirs["adversarial_loss"]
 
 
 def test_without_an_adversary_a_warning_says_that_images_change_nothing(

@@ -147,6 +147,7 @@ def more(scenes, tmp_path_factory):
     return folder.parent
 
 
+@pytest.mark.slow
 def test_what_is_unpaired_is_seen_by_all_variants_that_do_not_leave_it_out(
     scenes, config, more, tmp_path, monkeypatch
 ):
