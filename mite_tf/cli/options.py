@@ -72,6 +72,16 @@ def add_recipe(verb: argparse.ArgumentParser) -> None:
         "--skip-bad", action="store_true", help="go on without images and captions that are broken"
     )
     option("--cache", metavar="DIR", help="folder of backbone features, to share between runs")
+    option(
+        "--unpaired-images",
+        metavar="DIR",
+        help="folder of images without captions, for the adversary",
+    )
+    option(
+        "--unpaired-captions",
+        metavar="FILE",
+        help="text file of captions without images, one a line, for the adversary",
+    )
 
 
 def add_client(options: argparse._ActionsContainer) -> None:

@@ -54,7 +54,9 @@ def _study(options: argparse.Namespace) -> None:
         overrides=parse_overrides(options.set),
         feature_cache=options.cache,
         **chosen(
-            options, "seeds first_seed variants_file split stage against format root skip_bad"
+            options,
+            "seeds first_seed variants_file split stage against format root skip_bad "
+            "unpaired_images unpaired_captions",
         ),
     )
     page = printable(folder.path / "study.html")

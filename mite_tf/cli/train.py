@@ -17,7 +17,8 @@ def add(verbs: Verbs) -> None:
         _train,
         "train both encoders on captioned images",
         "mite train photos --config flickr8k --run runs/first \\\n"
-        "      --set backbone.name=efficientnet.keras --set stages.finetune.epochs=0",
+        "      --set backbone.name=efficientnet.keras --set stages.finetune.epochs=0 \\\n"
+        "      --unpaired-images more-photos --unpaired-captions more-captions.txt",
     )
     option = train.add_argument
     option("path", help="folder or file of captioned images, splits train and dev")
@@ -38,7 +39,7 @@ def _train(options: argparse.Namespace) -> None:
         options.run,
         overrides=parse_overrides(options.set),
         feature_cache=options.cache,
-        **chosen(options, "config format root skip_bad resume"),
+        **chosen(options, "config format root skip_bad resume unpaired_images unpaired_captions"),
     )
     which = "best" if run.config.training.select_by == "rsum" else "last"
     print(printable(f"{run.path}: trained; the encoders of the {which} epoch are in {run.best()}"))

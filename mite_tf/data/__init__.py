@@ -5,6 +5,7 @@ from mite_tf.data.checks import CheckReport, check
 from mite_tf.data.collector import CaptionedImage
 from mite_tf.data.problem import Place, Problem
 from mite_tf.data.readers import read
+from mite_tf.data.unpaired import Unpaired, read_unpaired
 
 __all__ = [
     "CaptionedImage",
@@ -12,6 +13,8 @@ __all__ = [
     "CheckReport",
     "Place",
     "Problem",
+    "Unpaired",
     "check",
     "read",
+    "read_unpaired",
 ]

@@ -23,6 +23,7 @@ from mite_tf.data.images import (
 # What Python gathers at once, and the memory that it may take.
 _STEPS_AT_ONCE = 16
 _BYTES_AT_ONCE = 2**25
+_IMAGES, _CAPTIONS = 1, 2  # what is drawn, apart from each other
 
 
 class PairBatches:
@@ -42,10 +43,15 @@ class PairBatches:
         captions_per_image: Captions taken of each image of a batch.
         smallest_crop: Smallest share of the area that a random crop of pixels keeps.
         flip: Whether pixels are mirrored at random.
-        seed: Seed of order, views and augmentation.
+        unpaired_token_ids: int32 array `[T, L]` of captions that have no image here.
+        unpaired_features: float array `[U, views, ...]` of images that have no captions here.
+        unpaired_paths: Files of such images, where there are no features.
+        seed: Seed of order, views, augmentation and what is unpaired.
+
+    A batch has as many unpaired images and captions, drawn anew, as it has paired ones.
 
     Raises:
-        ValueError: Neither features nor paths are given.
+        ValueError: Neither features nor paths are given, or unpaired images are of the other kind.
 
     Example:
         >>> batches = PairBatches(
@@ -68,14 +74,23 @@ class PairBatches:
         captions_per_image: int = 1,
         smallest_crop: float = 1.0,
         flip: bool = False,
+        unpaired_token_ids: np.ndarray | None = None,
+        unpaired_features: np.ndarray | None = None,
+        unpaired_paths: Sequence[Path] = (),
         seed: int = 0,
     ) -> None:
         if features is None and (paths is None or preprocessing is None):
             raise ValueError("Give either `features`, or `paths` with their `preprocessing`.")
+        unusable = unpaired_features if features is None else (unpaired_paths or None)
+        if unusable is not None:
+            raise ValueError("Give unpaired images as the others: as features, or as paths.")
         self.token_ids = np.asarray(token_ids, np.int32)
         self.features = features
         self.paths = paths
         self._names = [os.fsencode(path) for path in paths or ()]  # AutoGraph warns of it
+        self.unpaired_token_ids = unpaired_token_ids
+        self.unpaired_features = unpaired_features
+        self._unpaired_names = [os.fsencode(path) for path in unpaired_paths]
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.captions_per_image = captions_per_image
@@ -181,24 +196,85 @@ class PairBatches:
             *(rows, tf.TensorSpec((None, 2), tf.int32), rows),
             *(tf.TensorSpec((None, ids.shape[1]), tf.int32), rows, rows),
         )
+        steps = self.steps - first_step
         dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
         dataset = dataset.prefetch(1).flat_map(cut)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps - first_step))
-        return dataset.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+        dataset = dataset.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE)
+        if self._has_unpaired:
+            dataset = tf.data.Dataset.zip(dataset, self._places(epoch, first_step))
+            dataset = dataset.map(self._with_unpaired, num_parallel_calls=tf.data.AUTOTUNE)
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+        return dataset.prefetch(2)
+
+    @property
+    def _has_unpaired(self) -> bool:
+        images = self.unpaired_features is not None or bool(self._unpaired_names)
+        return images or self.unpaired_token_ids is not None
+
+    def _places(self, epoch: int | None, first_step: int) -> tf.data.Dataset:
+        """Epoch and step of each batch."""
+        epochs = itertools.count() if epoch is None else itertools.repeat(epoch)
+        numbers = tf.data.Dataset.from_generator(
+            lambda: iter([next(epochs)]), output_signature=tf.TensorSpec((), tf.int64)
+        )
+        steps = tf.data.Dataset.range(first_step, self.steps)
+        return numbers.flat_map(lambda number: steps.map(lambda step: tf.stack([number, step])))
+
+    def _with_unpaired(self, batch: dict[str, Any], place: Any) -> dict[str, Any]:
+        """Adds unpaired images and captions, as many as there are paired ones."""
+        more = dict(batch)
+        if self.unpaired_token_ids is not None:
+            count = tf.shape(batch["token_ids"])[0]
+            ids = tf.numpy_function(self._drawn_captions, (count, place), tf.int32)
+            more["unpaired_token_ids"] = tf.ensure_shape(ids, (None, None))
+        features, names = self.unpaired_features, self._unpaired_names
+        if features is not None or names:
+            count = tf.shape(batch["image_id"])[0]
+            total = len(names if features is None else features)
+            drawn = tf.numpy_function(
+                self._drawn, (total, count, place, _IMAGES), (tf.int64, tf.int32)
+            )
+            rows, seeds = tf.ensure_shape(drawn[0], (None,)), tf.ensure_shape(drawn[1], (None, 2))
+            if features is None:
+                more["unpaired_pixels"] = self._pixels(names, rows, seeds)
+            else:
+                more["unpaired_features"] = self._features(features, rows, seeds)
+        return more
+
+    def _drawn_captions(self, count: int, place: np.ndarray) -> np.ndarray:
+        table = self.unpaired_token_ids
+        assert table is not None
+        rows, _ = self._drawn(len(table), count, place, _CAPTIONS)
+        return _trimmed(table[rows]).astype(np.int32)
+
+    def _drawn(
+        self, total: int, count: int, place: np.ndarray, kind: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, each once where there are enough, and seeds of their views."""
+        random = np.random.default_rng([self.seed, *place, kind])
+        rows = random.choice(total, count, replace=bool(count > total))
+        return rows, random.integers(0, 2**31 - 1, (len(rows), 2), np.int32)
 
     def _batch(
         self, features: Any, images: Any, seeds: Any, token_ids: Any, owner: Any
     ) -> dict[str, Any]:
         batch = {"image_id": images, "token_ids": token_ids, "caption_image_id": owner}
         if self.features is None:
-            return {"pixels": self._pixels(images, seeds), **batch}
+            return {"pixels": self._pixels(self._names, images, seeds), **batch}
         return {"features": tf.cast(features, tf.float32), **batch}
 
-    def _pixels(self, images: Any, seeds: Any) -> Any:
+    def _features(self, features: np.ndarray, images: Any, seeds: Any) -> Any:
+        def gather(images: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+            return features[images, seeds[:, 0] % features.shape[1]].astype(np.float32)
+
+        gathered = tf.numpy_function(gather, (images, seeds), tf.float32)
+        return tf.ensure_shape(gathered, (None, *features.shape[2:]))
+
+    def _pixels(self, files: Sequence[bytes], images: Any, seeds: Any) -> Any:
         specification = self.preprocessing
-        assert self.paths is not None
         assert specification is not None
-        names = tf.constant(self._names)
+        names = tf.constant(files)
 
         def load(item: tuple[Any, Any]) -> Any:
             image, orientation = lying_image(tf.io.read_file(names[item[0]]), specification)
@@ -213,6 +289,11 @@ class PairBatches:
 
         signature = tf.TensorSpec((specification.height, specification.width, 3), tf.float32)
         return tf.map_fn(load, (images, seeds), fn_output_signature=signature)
+
+
+def _trimmed(token_ids: np.ndarray) -> np.ndarray:
+    """Cuts off the columns that hold padding alone."""
+    return token_ids[:, : max(1, int((token_ids != 0).sum(axis=1).max()))]
 
 
 def steps_per_epoch(images: int, captions: int, batch_size: int, captions_per_image: int) -> int:

@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from mite_tf.data.captioned_images import CaptionedImages
-from mite_tf.data.check_images import inspect_image, quiet_pillow
+from mite_tf.data.check_images import Inspection, inspect_image, quiet_pillow
 from mite_tf.data.collector import CaptionedImage
 from mite_tf.data.problem import KINDS, Problem, counted
 from mite_tf.data.readers import read
@@ -69,14 +70,7 @@ def check(
     table = source
     if not isinstance(table, CaptionedImages):
         table = read(table, format=format, root=root)
-    inspections, pool = [], ThreadPoolExecutor(workers)
-    with quiet_pillow(), shown_progress("Checking images", "images", quiet=not progress) as done:
-        try:
-            for inspection in pool.map(inspect_image, table.paths):
-                inspections.append(inspection)
-                done(len(inspections), len(table))
-        finally:
-            pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the rest
+    inspections = inspect_images(table.paths, workers=workers, progress=progress)
     found = [
         Problem(fault.kind, f"{row.image} {fault.message}", row.where, row.image)
         for row, inspection in zip(table, inspections, strict=True)
@@ -93,6 +87,34 @@ def check(
     shares = shares_of_unknown_words(rest)
     problems = (*table.problems, *found, *_judge_splits(rest), *find_unknown(rest, shares))
     return CheckReport(rest, problems, len(table), shares)
+
+
+def inspect_images(
+    paths: Sequence[Path], *, workers: int = 2, progress: bool = True
+) -> list[Inspection]:
+    """Looks up and decodes image files, with threads and a progress bar as `check` has them."""
+    inspections: list[Inspection] = []
+    pool = ThreadPoolExecutor(workers)
+    with quiet_pillow(), shown_progress("Checking images", "images", quiet=not progress) as done:
+        try:
+            for inspection in pool.map(inspect_image, paths):
+                inspections.append(inspection)
+                done(len(inspections), len(paths))
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the rest
+    return inspections
+
+
+def refuse(errors: Sequence[Problem], where: str, advice: str) -> None:
+    """Raises a `MiteError` with the first errors and with advice, if there are any."""
+    if errors:
+        kinds = Counter(problem.kind for problem in errors).most_common()
+        lines = [f"{counted(len(errors), 'error')} in {where}:"]
+        lines += [f"  {problem}" for problem in errors[:_SHOWN]]
+        if len(errors) > _SHOWN:
+            lines.append(f"  … and {len(errors) - _SHOWN} more")
+        lines.append(f"In all: {', '.join(f'{number} {kind}' for kind, number in kinds)}.")
+        raise MiteError("\n".join([*lines, advice]))
 
 
 def _judge_splits(table: CaptionedImages) -> Iterator[Problem]:
@@ -163,15 +185,7 @@ class CheckReport:
 
     def raise_if_broken(self) -> None:
         """Raises a `MiteError` with the first errors and with how to go on, if there are errors."""
-        errors = self.errors
-        if errors:
-            kinds = Counter(problem.kind for problem in errors).most_common()
-            lines = [f"{counted(len(errors), 'error')} in the corpus:"]
-            lines += [f"  {problem}" for problem in errors[:_SHOWN]]
-            if len(errors) > _SHOWN:
-                lines.append(f"  … and {len(errors) - _SHOWN} more")
-            lines.append(f"In all: {', '.join(f'{number} {kind}' for kind, number in kinds)}.")
-            raise MiteError("\n".join([*lines, self._advice()]))
+        refuse(self.errors, "the corpus", self._advice())
 
     def print(self, console: Console | None = None, *, shown: int = _SHOWN) -> None:
         """Prints the report, `shown` of the problems in full, errors first, a line each."""

@@ -19,7 +19,7 @@ from mite_tf.models.backbones import resized_backbone
 from mite_tf.models.fused_adamw import FusedAdamW
 from mite_tf.models.image_encoder import ImageEncoder
 from mite_tf.models.learning_rates import with_shared_learning_rate
-from mite_tf.models.objectives import match, play
+from mite_tf.models.objectives import match, play, with_unpaired
 from mite_tf.models.packed_gru import set_packed
 
 
@@ -37,20 +37,20 @@ class MITE(keras.Model):
     | `token_ids` | int32 `[N, L]`, padded with 0 | captions |
     | `caption_image_id` | int64 `[N]` | the image that each caption belongs to |
     | `sample_weight` | float32 `[N]`, if at all | weights in the matching loss |
+    | `unpaired_features` or `unpaired_pixels` | as above `[U, ...]`, if at all | more images, |
+    | `unpaired_token_ids` | int32 `[T, L]`, if at all | more captions, for the adversary alone |
 
     `train_step` updates the discriminator `discriminator_steps` times, then takes the gradient of
     `matching loss + adversarial_weight * adversarial loss`, judged by the updated discriminator,
     with respect to the embeddings, and sends it back through the encoders. With the weight at 0
     the gradient is that of the matching loss to the bit.
 
-    The logs have that sum, with regularisers, as `loss`, the matching loss as `matching_loss`
-    whatever it is, and further measures of the game; only what was measured is in them. In
-    validation they are called `val_loss` and so on.
+    The logs have that sum, with regularisers, as `loss`, the matching loss as `matching_loss`, and
+    further measures of the game, each where it was measured; in validation as `val_loss` and so on.
 
-    The matching loss sees embeddings under dropout; discriminator and adversarial loss see those
-    without it, since its noise is larger than most of what tells the modalities apart. Head and
-    text encoder run twice for that, the backbone once. It always runs in inference mode, so its
-    batch-normalisation statistics stay as they were pretrained.
+    The matching loss sees embeddings under dropout, the adversary those without it: its noise is
+    larger than most of what tells the modalities apart. Head and text encoder run twice for that,
+    the backbone once and in inference mode, so that its batch-normalisation statistics stay.
 
     Args:
         image_encoder: Image encoder.
@@ -115,14 +115,13 @@ class MITE(keras.Model):
 
         Args:
             optimizer: Keras optimizer of the head and the text encoder; `FusedAdamW` by default.
-            loss: Matching loss over the similarities of a batch, or its name, see
-                `mite_tf.losses.matching_loss`; `BidirectionalTriplet()` by default.
+            loss: Matching loss, or its name in `mite_tf.losses.matching_loss`;
+                `BidirectionalTriplet()` by default.
             adversarial_loss: `AdversarialLoss`; `FlippedLabels()` by default.
-            discriminator_optimizer: That of the discriminator; Adam 1e-4 by default, with beta_1
-                0.5 as in adversarial recipes since DCGAN.
+            discriminator_optimizer: By default Adam 1e-4 with beta_1 0.5, as since DCGAN.
             backbone_optimizer: That of the backbone; a copy of `optimizer` by default.
-            jit_compile: Whether XLA compiles the step; up to twelve times slower on a CPU.
-                Compiled, a step does not check that a caption's image is there.
+            jit_compile: Whether XLA compiles the step, which then does not check that a caption's
+                image is there; up to twelve times slower on a CPU.
             **kwargs: `run_eagerly`, `steps_per_execution` and `auto_scale_loss` of
                 `keras.Model.compile`.
 
@@ -249,6 +248,7 @@ class MITE(keras.Model):
             penalty = tf.add_n(self.losses) if self.losses else tf.zeros(())
             twice = self.is_adversarial and self.trains_encoders
             judged = self(batch, training=False) if twice else embeddings
+            judged = with_unpaired(self, batch, judged, self.trains_encoders and not twice)
             with tape.stop_recording():
                 played = self._train_discriminator(judged)
             matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
@@ -273,7 +273,8 @@ class MITE(keras.Model):
         batch, caption_weights = unpack(data)
         embeddings = self(batch, training=False)
         matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
-        adversarial, defeat = play(self.adversarial_loss, self.discriminator, embeddings)
+        judged = with_unpaired(self, batch, embeddings, False)
+        adversarial, defeat = play(self.adversarial_loss, self.discriminator, judged)
         penalty = tf.add_n(self.losses) if self.losses else 0.0
         adversarial = self._unless_off(self.adversarial_weight.value * adversarial)
         loss = matching + adversarial + penalty

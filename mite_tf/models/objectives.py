@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -56,6 +57,38 @@ def match(
         # What the loss would be if the embeddings of the batch were all alike.
         "loss_if_alike": loss(ids, alike, caption_weights),
     }
+
+
+def with_unpaired(
+    model: Any, batch: Mapping[str, tf.Tensor], embeddings: Embeddings, training: bool
+) -> Embeddings:
+    """Appends the embeddings of what a batch has unpaired, for the adversary, to the others.
+
+    Args:
+        model: A `MITE`.
+        batch: A batch, of which the keys that begin with `unpaired_` are read.
+        embeddings: Those of the images and the captions that are paired.
+        training: Whether dropout is on.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> model = SimpleNamespace(text_encoder=lambda ids, training: tf.zeros((len(ids), 2)))
+        >>> batch = {"unpaired_token_ids": tf.constant([[3], [4], [5]])}
+        >>> [len(each) for each in with_unpaired(model, batch, (tf.eye(2), tf.eye(2)), False)]
+        [2, 5]
+    """
+    images, captions = embeddings
+    more = {
+        key.removeprefix("unpaired_"): value
+        for key, value in batch.items()
+        if key.startswith("unpaired_")
+    }
+    if more.keys() & {"features", "pixels"}:
+        images = tf.concat([images, model.embed_images(more, training=training)], axis=0)
+    if "token_ids" in more:
+        more_captions = model.text_encoder(more["token_ids"], training=training)
+        captions = tf.concat([captions, more_captions], axis=0)
+    return images, captions
 
 
 def play(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from mite_tf.errors import MiteError
 from mite_tf.runs.config import Config
+from mite_tf.runs.data import fingerprints
 from mite_tf.runs.folder import RunFolder
 from mite_tf.training import Stage
 
@@ -15,7 +18,7 @@ def stages_in_common(one: Config, other: Config) -> int:
 
     These are the stages, not counting those of no epochs, that are the same in both and have no
     adversary, provided that all other settings are the same too, except those of the adversary
-    that is to come: discriminator and adversarial loss.
+    that is to come: discriminator, adversarial loss, and whether it sees what is unpaired.
 
     Example:
         >>> game = Stage(name="game", epochs=2, discriminator_steps=1, adversarial_weight=0.1)
@@ -40,16 +43,16 @@ def trained_stages(config: Config) -> tuple[Stage, ...]:
     return tuple(stage for stage in config.stages if stage.epochs)
 
 
-def check_beginning(config: Config, fingerprint: str, beginning: RunFolder) -> None:
-    """Refuses a run that a training, with data of this fingerprint, cannot begin from.
+def check_beginning(config: Config, data: Mapping[str, Any], beginning: RunFolder) -> None:
+    """Refuses a run that a training cannot begin from, given its entry `data` of `run.json`.
 
     Raises:
         MiteError: If so.
     """
-    data = beginning.info["data"]  # raises where there is no run
+    theirs = beginning.info["data"]  # raises where there is no run
     if not beginning.finished or beginning.ended_early:
         raise MiteError(f"{beginning.path}: is not finished, so nothing can begin from its end.")
-    if data["fingerprint"] != fingerprint:
+    if fingerprints(theirs) != fingerprints(data):
         raise MiteError(
             f"{beginning.path}: was trained on other data, so this training cannot begin from it."
         )

@@ -104,6 +104,8 @@ class TrainingConfig:
             first (`act`); see `Guard`.
         probe_every: Epochs between measurements of `probe_accuracy` on dev, by which the guard
             judges the adversary; 0 for none.
+        unpaired: Whether the adversary sees images and captions that are unpaired, where a training
+            has them; the vocabulary has their words anyway.
         save_minutes: How often a resumable state is written within an epoch, besides at its end.
     """
 
@@ -114,6 +116,7 @@ class TrainingConfig:
     select_by: Literal["rsum", "last"] = "rsum"
     guard: Literal["off", "warn", "act", "stop"] = "warn"
     probe_every: Annotated[int, Field(ge=0)] = 1
+    unpaired: bool = True
     save_minutes: Annotated[float, Field(ge=0)] = 5.0
 
 
@@ -157,9 +160,10 @@ class Config:
         return replace(self, stages=stages)
 
     def with_adversary_of(self, other: Config) -> Config:
-        """Returns the same with the discriminator, its optimizer and loss of another one."""
+        """Returns the same with discriminator, optimizer, loss and what it sees of another one."""
         return replace(
             self,
+            training=replace(self.training, unpaired=other.training.unpaired),
             discriminator=other.discriminator,
             discriminator_optimizer=other.discriminator_optimizer,
             adversarial_loss=other.adversarial_loss,

@@ -132,7 +132,7 @@ def fit_stages(
     if not quiet:
         for sentence in (*_few_steps(schedule, inputs), _told(chance, len(inputs.dev))):
             say(sentence)
-    read = inputs.train.paths if inputs.precomputed is None else []
+    read = [*inputs.train.paths, *inputs.unpaired.paths] if inputs.precomputed is None else []
     with progress, naming_bad_images(read):  # which may have changed since the check
         users.begin()
         while (epoch := checkpoint.epoch) < schedule.epochs and not ended:

@@ -92,7 +92,9 @@ class RunFolder:
     @property
     def identity(self) -> str:
         """A hash of configuration, vocabulary and data, which the saved state names too."""
-        digest = hashlib.sha256(self.info["data"]["fingerprint"].encode())
+        data = self.info["data"]
+        digest = hashlib.sha256(data["fingerprint"].encode())
+        digest.update(data.get("unpaired", {}).get("fingerprint", "").encode())
         for path in (self.path / "config.toml", self.vocabulary):
             with reading(path, "a file of a run", _BRING_BACK):
                 digest.update(hashlib.sha256(path.read_bytes()).digest())

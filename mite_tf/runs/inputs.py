@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mite_tf.data import CaptionedImages
+from mite_tf.data import CaptionedImages, Unpaired
 from mite_tf.data.batches import PairBatches, steps_per_epoch
 from mite_tf.data.feature_cache import FeatureCache
 from mite_tf.data.precomputed import PrecomputedFeatures
@@ -22,6 +24,7 @@ from mite_tf.training import Interruption, Stage
 class StageInputs:
     """Batches and measurements for each stage, with features cached where the backbone rests.
 
+    `unpaired` is what stages with an adversary read besides, unless `training.unpaired` is off.
     `precomputed` holds the features of all images, for encoders without a backbone;
     `interruption` is checked while features are computed.
     """
@@ -33,6 +36,7 @@ class StageInputs:
         encoders: Encoders,
         config: Config,
         *,
+        unpaired: Unpaired,
         feature_cache: Path,
         interruption: Interruption,
         precomputed: PrecomputedFeatures | None = None,
@@ -42,12 +46,14 @@ class StageInputs:
         self.dev = dev
         self.encoders = encoders
         self.config = config
+        self.unpaired = unpaired if config.training.unpaired else Unpaired()
         self.feature_cache = feature_cache
         self.precomputed = precomputed
         self.quiet = quiet
         self._interruption = interruption
         self.train_ids: TokenTable = encoders.tokenizer.table(train.captions)
         self.dev_ids: TokenTable = encoders.tokenizer.table(dev.captions)
+        self._unpaired_ids: TokenTable = encoders.tokenizer.table(self.unpaired.captions)
         self._stage: Stage | None = None
 
     def enter(self, stage: Stage) -> None:
@@ -58,12 +64,13 @@ class StageInputs:
         self._dev_features: np.ndarray | None = None
         features = None
         settings = self.config.training
+        views = stage.views or settings.views
         if self.precomputed is not None:
             features = self.precomputed.of(self.train.image_ids)[:, None]
             self._dev_features = self.precomputed.of(self.dev.image_ids)
         elif stage.inputs == "features":
-            features = self._features(self.train, views=stage.views or settings.views)
-            self._dev_features = self._features(self.dev)[:, 0]
+            features = self._features(self.train.paths, views=views)
+            self._dev_features = self._features(self.dev.paths)[:, 0]
         preprocessing, size = self.encoders.preprocessing, stage.image_size
         if preprocessing is not None and size:
             preprocessing = replace(preprocessing, height=size, width=size)
@@ -77,6 +84,7 @@ class StageInputs:
             captions_per_image=stage.captions_per_image,
             smallest_crop=stage.smallest_crop,
             flip=stage.flip,
+            **self._unpaired(stage, views),
             seed=settings.seed,
         )
 
@@ -85,14 +93,31 @@ class StageInputs:
         images, captions = len(self.train), len(self.train.captions)
         return steps_per_epoch(images, captions, stage.batch_size, stage.captions_per_image)
 
-    def _features(self, table: CaptionedImages, *, views: int = 1) -> np.ndarray:
+    def _unpaired(self, stage: Stage, views: int) -> dict[str, Any]:
+        """What a stage reads beside the pairs, as arguments of `PairBatches`."""
+        if not (stage.is_adversarial or stage.discriminator_steps):
+            return {}
+        found: dict[str, Any] = {}
+        if self.unpaired.captions:
+            found["unpaired_token_ids"] = self._unpaired_ids.ids
+        if self.unpaired.image_ids:
+            if self.precomputed is not None:  # in a table of its own: names may be those of train
+                apart = PrecomputedFeatures(self.precomputed.path)
+                found["unpaired_features"] = apart.of(self.unpaired.image_ids)[:, None]
+            elif stage.inputs == "features":
+                found["unpaired_features"] = self._features(self.unpaired.paths, views=views)
+            else:
+                found["unpaired_paths"] = self.unpaired.paths
+        return found
+
+    def _features(self, paths: Sequence[Path], *, views: int = 1) -> np.ndarray:
         """Features of the first views; cut from those of all views where these are at hand."""
         cache, settings = self._cache(), self.config.training
         smallest = settings.smallest_crop
-        held = views > 1 and cache.holds(table.paths, views=settings.views, smallest_crop=smallest)
+        held = views > 1 and cache.holds(paths, views=settings.views, smallest_crop=smallest)
         with progress("Features of the backbone", "images", quiet=self.quiet) as report:
             features = cache.features(
-                table.paths,
+                paths,
                 views=settings.views if held else views,
                 smallest_crop=smallest,
                 on_progress=self._interruption.between(report),

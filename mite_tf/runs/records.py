@@ -26,12 +26,20 @@ class _Source(Strict):
     root: _Name | None = None
 
 
+class _Unpaired(Strict):
+    fingerprint: str
+    images: _Count
+    captions: _Count
+    sources: dict[str, _Name]
+
+
 class _Data(Strict):
     fingerprint: str
     images: dict[str, _Count]
     captions: dict[str, _Count] = {}
     skip_bad: bool = False
     source: _Source | None = None
+    unpaired: _Unpaired | None = None
 
 
 class Record(Strict):

@@ -6,8 +6,6 @@ import random
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mite_tf.data import CaptionedImages, CheckReport, check, read
+from mite_tf.data import CaptionedImages, CheckReport, Unpaired
 from mite_tf.data.precomputed import PrecomputedFeatures
-from mite_tf.data.problem import counted
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
 from mite_tf.files import writing
@@ -28,6 +25,7 @@ from mite_tf.runs.alone import Alone
 from mite_tf.runs.beginning import check_beginning, trained_stages
 from mite_tf.runs.build import build_model, warnings_before
 from mite_tf.runs.config import Config, load_config
+from mite_tf.runs.data import check_same_data, describe, unpaired_data, usable_data
 from mite_tf.runs.fit import fit_stages
 from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.inputs import StageInputs
@@ -49,6 +47,8 @@ def train(
     resume: bool = False,
     feature_cache: str | Path | None = None,
     beginning: str | Path | RunFolder | None = None,
+    unpaired_images: str | Path | Unpaired | None = None,
+    unpaired_captions: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     quiet: bool = False,
 ) -> Run:
@@ -69,6 +69,10 @@ def train(
             `RUN/features` by default.
         beginning: A finished run of the first stages of this configuration, without adversary.
             They are not trained again: the new run goes on from its end, to the same encoders.
+        unpaired_images: Folder of images without captions, which the adversary sees too; or both
+            this and the following as an `Unpaired`. A run that goes on keeps its own.
+        unpaired_captions: Text file of captions without an image, one a line: the adversary sees
+            them too, and the vocabulary has their words.
         callbacks: Keras callbacks, called after those that measure on dev: the logs of an epoch
             hold all that the history has, and the model the averaged weights, which were
             measured. Epochs count over all stages. `model.stop_training` ends the training and
@@ -93,21 +97,27 @@ def train(
         settings = _settings(folder if started else None, config, overrides)
         check_stages(settings)
         table = usable_data(data, settings, format, root, skip_bad, quiet)
-        info = _describe(table, data, format, root, skip_bad)
-        own = folder.info["data"] if started else info["data"]
-        if own["fingerprint"] != info["data"]["fingerprint"]:
-            raise MiteError(
-                f"{folder.path}: was trained on other data (images {own['images']}, now "
-                f"{info['data']['images']}). Resume with that data, or train in another folder."
-            )
+        own = folder.info["data"] if started else {}
+        unpaired = unpaired_data(
+            unpaired_images,
+            unpaired_captions,
+            table,
+            settings,
+            skip_bad,
+            quiet,
+            own.get("unpaired"),
+        )
+        info = describe(table, unpaired, data, format, root, skip_bad)
+        if started:
+            check_same_data(folder.path, own, info["data"])
         if beginning is not None and not started:
-            check_beginning(settings, info["data"]["fingerprint"], RunFolder(beginning))
+            check_beginning(settings, info["data"], RunFolder(beginning))
         learned_from, text = table.split("train"), settings.tokenizer
         if started:
             vocabulary = read_vocabulary(folder.vocabulary)
         else:
             vocabulary = learn_vocabulary(
-                learned_from.captions,
+                [*learned_from.captions, *unpaired.captions],
                 size=text.vocabulary_size,
                 minimum_count=text.minimum_count,
                 lower_case=text.lower_case,
@@ -134,6 +144,7 @@ def train(
                 table.split("dev"),
                 Encoders.of(model, tokenizer, orientation=settings.backbone.orientation),
                 settings,
+                unpaired=unpaired,
                 feature_cache=Path(feature_cache) if feature_cache else folder.path / "features",
                 interruption=interruption,
                 precomputed=features,
@@ -245,54 +256,6 @@ def _settings(
     return asked
 
 
-def usable_data(
-    data: str | Path | CaptionedImages | CheckReport,
-    config: Config,
-    format: str | None,
-    root: str | Path | None,
-    skip_bad: bool,
-    quiet: bool,
-) -> CaptionedImages:
-    """Returns the data without what is broken; raises if there is any and it is not skipped."""
-    if isinstance(data, CheckReport):
-        report = data
-    else:
-        table = data if isinstance(data, CaptionedImages) else read(data, format=format, root=root)
-        report = CheckReport(replace(table, problems=()), table.problems, images=len(table))
-        if not report.errors:
-            _check_splits(table)  # before the images are looked at, which takes time
-        if config.backbone.name != "features":  # else the image files need not be here
-            report = check(table, progress=not quiet)
-    if not skip_bad:
-        report.raise_if_broken()
-    elif report.errors and not quiet:
-        left_out = report.images - len(report.table)
-        say(
-            f"skip_bad (--skip-bad): {len(report.errors)} errors; {left_out} of {report.images} "
-            "images are left out, and captions that name errors."
-        )
-    _check_splits(report.table)
-    return report.table
-
-
-def _check_splits(table: CaptionedImages) -> None:
-    """Refuses data that cannot be trained on: without train or dev, or with too little in them."""
-    for split, images in (("train", 2), ("dev", 1)):
-        try:
-            rows = table.split(split)
-        except MiteError as error:
-            raise MiteError(
-                f"{error} Training needs train and dev: give images these splits, as in a column "
-                "`split` of the captions."
-            ) from None
-        captioned = len(np.unique(rows.caption_image))
-        if captioned < images:
-            raise MiteError(
-                f"The split {split} has {counted(captioned, 'image')} with captions, and training "
-                f"needs {images}{' to tell apart' if images > 1 else ''}."
-            )
-
-
 def check_stages(config: Config) -> None:
     """Refuses a configuration whose stages cannot be trained: none with epochs, or equal names.
 
@@ -309,32 +272,3 @@ def check_stages(config: Config) -> None:
             f"All stages ({', '.join(names)}) have 0 epochs, so there is nothing to train. Give "
             f"one some, such as stages.{names[0]}.epochs=10."
         )
-
-
-def _describe(
-    table: CaptionedImages,
-    data: str | Path | CaptionedImages | CheckReport,
-    format: str | None,
-    root: str | Path | None,
-    skip_bad: bool,
-) -> dict[str, Any]:
-    """What `run.json` says; `source` is where an export finds the data again."""
-    source = None
-    if isinstance(data, str | Path):
-        source = {
-            "path": str(Path(data).resolve()),
-            "format": format,
-            "root": str(Path(root).resolve()) if root else None,
-        }
-    packages = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "numpy")
-    return {
-        "data": {
-            "source": source,
-            "root": str(table.root),
-            "fingerprint": table.fingerprint(),
-            "skip_bad": skip_bad,
-            "images": table.splits,
-            "captions": {name: len(table.split(name).captions) for name in table.splits},
-        },
-        "versions": {package: version(package) for package in packages},
-    }

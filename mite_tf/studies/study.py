@@ -10,14 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from mite_tf.data import CaptionedImages, CheckReport, read
+from mite_tf.data import CaptionedImages, CheckReport, Unpaired, read
 from mite_tf.errors import MiteError
 from mite_tf.files import writing
 from mite_tf.progress import say
 from mite_tf.runs import Config, load_config
 from mite_tf.runs.alone import Alone
 from mite_tf.runs.beginning import trained_stages
-from mite_tf.runs.train import check_stages, usable_data
+from mite_tf.runs.data import unpaired_data, usable_data
+from mite_tf.runs.train import check_stages
 from mite_tf.scenes import ruled_out
 from mite_tf.studies.commands import Commands
 from mite_tf.studies.measurement import measure, measure_protocols_of
@@ -44,6 +45,8 @@ def study(
     root: str | Path | None = None,
     skip_bad: bool = False,
     feature_cache: str | Path | None = None,
+    unpaired_images: str | Path | Unpaired | None = None,
+    unpaired_captions: str | Path | None = None,
     quiet: bool = False,
 ) -> StudyFolder:
     """Trains variants with several seeds each, measures every run, and writes a report.
@@ -71,6 +74,9 @@ def study(
         root: Folder that image paths of `data` are relative to.
         skip_bad: Whether to leave unusable images and captions out; otherwise they are an error.
         feature_cache: Folder of cached backbone features; `OUT/features` if None.
+        unpaired_images: As for `train`, for all variants; one with `"training.unpaired" = false`
+            has the vocabulary of the others and an adversary that sees the pairs alone.
+        unpaired_captions: Likewise.
         quiet: Whether to print nothing.
 
     Raises:
@@ -96,18 +102,18 @@ def study(
             "fingerprint"
         ):  # not yet checked
             table = usable_data(table, base, None, None, skip_bad, quiet)
+        unpaired = unpaired_data(unpaired_images, unpaired_captions, table, base, skip_bad, quiet)
         measured = table.split(split)
         begun_before = bool(folder.record)
         with writing(folder.path):
             folder.path.parent.mkdir(parents=True, exist_ok=True)
         alone.hold()
-        folder.open(base, chosen, table)
+        folder.open(base, chosen, table, unpaired)
         alone.hold()
 
         report = CheckReport(table, (), images=len(table))
-        trainer = Trainer(
-            folder, base, report, Path(feature_cache or folder.path / "features"), quiet
-        )
+        features = Path(feature_cache or folder.path / "features")
+        trainer = Trainer(folder, base, report, features, unpaired, quiet)
         pairs = ruled_out(measured)
         runs = [
             (variant, seed) for seed in range(first_seed, first_seed + seeds) for variant in chosen
@@ -143,7 +149,12 @@ def study(
             data="DATA" if isinstance(data, CaptionedImages) else str(data),
             source=str(folder.config_file if isinstance(config, Config) else config),
             base=base,
-            reading={"format": format, "root": root, "skip_bad": skip_bad},
+            reading={
+                "format": format,
+                "root": root,
+                "skip_bad": skip_bad,
+                **{f"unpaired_{what}": path for what, path in unpaired.sources.items()},
+            },
             studying={
                 "variants_file": variants_file,
                 "split": None if split == "dev" else split,

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from mite_tf.data import CaptionedImages
+from mite_tf.data import CaptionedImages, Unpaired
 from mite_tf.errors import MiteError
 from mite_tf.files import is_hidden, write_text
 from mite_tf.reading import read_object, reading
@@ -125,7 +125,13 @@ class StudyFolder:
                 f"{self.path}: is not empty and holds no study: it is {what}. Name another folder."
             )
 
-    def open(self, config: Config, variants: Sequence[Variant], table: CaptionedImages) -> None:
+    def open(
+        self,
+        config: Config,
+        variants: Sequence[Variant],
+        table: CaptionedImages,
+        unpaired: Unpaired,
+    ) -> None:
         """Starts the study, or lets it grow by further variants.
 
         The seed of the configuration does not count.
@@ -137,15 +143,19 @@ class StudyFolder:
         config = replace(config, training=replace(config.training, seed=0))
         record = self.record
         data = {"fingerprint": table.fingerprint(), "images": table.splits}
+        if unpaired != Unpaired():
+            data["unpaired_fingerprint"] = unpaired.fingerprint()
         if record and self.config != config:
             raise MiteError(
                 f"{self.path}: is a study of another configuration ({self.config_file}). "
                 "Go on with that one, or name another folder."
             )
         if record and record["data"] != data:
+            told = f"other data (images {record['data']['images']}, now {table.splits})"
+            if record["data"]["fingerprint"] == data["fingerprint"]:
+                told = "other unpaired data"
             raise MiteError(
-                f"{self.path}: is a study of other data (images {record['data']['images']}, now "
-                f"{table.splits}). Go on with that data, or name another folder."
+                f"{self.path}: is a study of {told}. Go on with that data, or name another folder."
             )
         known = {variant.name: variant for variant in self.variants}
         for variant in variants:

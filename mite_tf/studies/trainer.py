@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from mite_tf.data import CheckReport
+from mite_tf.data import CheckReport, Unpaired
 from mite_tf.progress import say
 from mite_tf.runs import Config, Run, train
 from mite_tf.runs.beginning import stages_in_common, trained_stages
@@ -24,6 +24,7 @@ class Trainer:
     base: Config
     data: CheckReport
     feature_cache: Path
+    unpaired: Unpaired
     quiet: bool = False
 
     def is_done(self, variant: Variant, seed: int) -> bool:
@@ -63,6 +64,7 @@ class Trainer:
             config=config,
             resume=True,
             feature_cache=self.feature_cache,
+            unpaired_images=self.unpaired,
             beginning=beginning.path if beginning else None,
             quiet=self.quiet,
         )

@@ -58,7 +58,7 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._trimmed = 0.0
-        self._at_rest = _resident()
+        self._at_rest: float = _resident()
         self._least = math.inf  # since when it is looked at
         self._learned = 0.0
 

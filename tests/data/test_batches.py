@@ -113,3 +113,56 @@ def test_padding_is_trimmed_to_the_longest_caption_of_the_batch():
 def test_neither_features_nor_paths_is_an_error():
     with pytest.raises(ValueError, match="Give either"):
         PairBatches(np.zeros((1, 1)), np.zeros(1, int))
+
+
+def unpaired_batches(**options):
+    """Unpaired image u has the features -1 - 2u and -2 - 2u, caption t the token 1000 + t."""
+    options = {
+        "unpaired_features": -1.0 - np.arange(60.0).reshape(30, 2, 1),
+        "unpaired_token_ids": (1000 + np.arange(25))[:, None] * [1, 0, 0],
+    } | options
+    return batches([5] * 12, batch_size=4, **options)[0]
+
+
+def test_a_batch_has_as_many_unpaired_as_paired_each_once():
+    plain, _ = batches([5] * 12, batch_size=4, captions_per_image=2)
+    drawn = set()
+    both = zip(
+        as_numpy(plain.dataset(0)),
+        as_numpy(unpaired_batches(captions_per_image=2).dataset(0)),
+        strict=True,
+    )
+    for alone, batch in both:
+        for key, value in alone.items():
+            np.testing.assert_array_equal(batch[key], value)
+        images, captions = batch["unpaired_features"][:, 0], batch["unpaired_token_ids"][:, 0]
+        assert (images.dtype, captions.dtype) == (np.float32, np.int32)
+        assert images.shape == (4,)
+        assert batch["unpaired_token_ids"].shape == (8, 1)  # padding is trimmed
+        rows = (-1 - images) // 2
+        assert len(set(rows)) == 4
+        assert len(set(captions)) == 8
+        drawn |= set(rows)
+    assert len(drawn) > 12
+    few = unpaired_batches(unpaired_token_ids=np.full((1, 2), 3), unpaired_features=None)
+    assert next(iter(few.dataset(0)))["unpaired_token_ids"].shape == (4, 2)
+
+
+def test_what_is_unpaired_depends_on_seed_epoch_and_step_alone():
+    def drawn(seed, epoch, **options):
+        found = as_numpy(unpaired_batches(seed=seed).dataset(epoch, **options))
+        return [(b["unpaired_token_ids"].tolist(), b["unpaired_features"].tolist()) for b in found]
+
+    first = drawn(1, 4)
+    assert drawn(1, 4) == first != drawn(1, 5)
+    assert drawn(2, 4) != first
+    assert drawn(1, 4, first_step=9) == first[9:]
+    dataset = unpaired_batches().dataset()
+    assert int(dataset.cardinality()) == 15
+    second = [as_numpy(dataset), as_numpy(dataset)][1]
+    assert [b["unpaired_token_ids"].tolist() for b in second] == [i for i, _ in drawn(0, 1)]
+
+
+def test_unpaired_images_come_as_the_paired_ones_do():
+    with pytest.raises(ValueError, match="as features, or as paths"):
+        unpaired_batches(unpaired_paths=["a.png"])

@@ -106,6 +106,49 @@ def test_the_adversary_judges_embeddings_without_dropout(make_mite, make_batch):
     assert abs(spared["adversarial_loss"] - loss) > 1e-4
 
 
+def with_unpaired(batch, pixels=False):
+    random = np.random.default_rng(5)
+    shape = (4, 32, 32, 3) if pixels else (4, batch["features"].shape[1])
+    images = random.uniform(0, 1, shape).astype("float32")
+    more = {"unpaired_token_ids": random.integers(1, 60, (9, 3)).astype("int32")}
+    return batch | more | {f"unpaired_{'pixels' if pixels else 'features'}": images}
+
+
+def test_what_is_unpaired_is_judged_and_never_matched(make_mite, make_batch, plain_weights):
+    batch = with_unpaired(make_batch())
+    model = make_mite(dropout=0.5)
+    images = model.image_encoder(np.concatenate([batch["features"], batch["unpaired_features"]]))
+    captions = [model.text_encoder(batch[f"{key}token_ids"]) for key in ("", "unpaired_")]
+    expected = model.adversarial_loss.encoder_loss(
+        model.discriminator, images, np.concatenate(captions)
+    )
+    model.optimizer.learning_rate = 0.0
+    for logs in (
+        step(model, batch, 0.5, discriminator_steps=0),
+        model.test_on_batch(batch, return_dict=True),
+    ):
+        assert logs["adversarial_loss"] == pytest.approx(float(expected), rel=1e-5)
+    model = make_mite()
+    off = encoder_weights_after(model, batch, 0.0)
+    for name, weights_ in plain_weights.items():
+        assert equal(off[name], weights_)  # to the bit: no negatives, no other matching loss
+    other = batch | {"unpaired_token_ids": batch["unpaired_token_ids"] % 7 + 1}
+    on, also_on = (encoder_weights_after(model, each, 0.5) for each in (batch, other))
+    for name in plain_weights:
+        assert not equal(on[name], plain_weights[name])
+        assert not equal(on[name], also_on[name])
+
+
+def test_either_modality_alone_and_pixels_may_be_unpaired(make_mite, make_batch):
+    batch = with_unpaired(make_batch(pixels=True), pixels=True)
+    del batch["unpaired_token_ids"]
+    model = make_mite(pixels=True, adversarial=MaximumMeanDiscrepancy())
+    pixels = np.concatenate([batch["pixels"], batch["unpaired_pixels"]])
+    images, captions = model.image_encoder(pixels), model.text_encoder(batch["token_ids"])
+    expected = float(model.adversarial_loss.encoder_loss(None, images, captions))
+    assert step(model, batch, 0.5)["adversarial_loss"] == pytest.approx(expected, rel=1e-4)
+
+
 def test_stage_settings_decide_what_moves(make_mite, make_batch):
     model, batch = make_mite(pixels=True), make_batch(pixels=True)
     backbone = model.image_encoder.backbone

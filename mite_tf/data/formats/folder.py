@@ -44,6 +44,13 @@ def read_pairs(files: Sequence[Path], collector: Collector) -> None:
         collector.report("captions-without-image", message, Place(str(text)))
 
 
+def find_images(folder: Path, collector: Collector) -> list[str]:
+    """Returns the images below a folder, at any depth, by their paths relative to it."""
+    files = _walk(folder, collector, frozenset())
+    images = (file for file in files if _is_image(file) and not file.is_dir())
+    return [image.relative_to(folder).as_posix() for image in images]
+
+
 def _pairs(folder: Path, collector: Collector) -> dict[Path, tuple[list[Path], list[Path]]]:
     """Returns the images and the text files of each name, which is a path without its suffix."""
     pairs: dict[Path, tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))

@@ -163,7 +163,7 @@ def test_a_caller_who_does_not_take_the_answer_is_left(hasty):
             deaf.sendall(many * 100)
     except OSError:
         pass
-    wait_until(lambda: not still_open(deaf), 5)
+    wait_until(lambda: not still_open(deaf), 60)
 
 
 def still_open(connection):
