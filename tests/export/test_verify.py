@@ -94,6 +94,7 @@ def swap(folder, space=False):
             preprocessing=manifest.preprocessing, tokenizer=manifest.tokenizer, vocabulary=words,
         )  # fmt: skip
         edit(folder, ["manifest.json", "space"], made)
+        spoil_hubs(folder, space=np.array(made))
         for name in ("image", "text"):
             edit(folder, [f"savedmodel/{name}/1/assets.extra/mite_tf.json", "space"], made)
 
