@@ -73,7 +73,7 @@ def describe(
         versions=versions,
         warnings=backbone_warnings(encoders.image_encoder.backbone),
         space=embedding_space(encoders),
-        hubs=hubs and described_hubs(hubs),
+        hubs=described_hubs(hubs) if hubs else None,
     )
 
 
