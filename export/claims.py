@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest
+from mite_tf.retrieval import HubCorrection
 
 _Signatures = dict[str, tuple[str, str, list[int | None]]]
 _OF_TEXT: _Signatures = {
@@ -124,6 +126,31 @@ def check_tokenizer(manifest: Manifest, data: bytes) -> list[str]:
                 "they make another space than the manifest says."
             )
     return vocabulary
+
+
+def check_hubs(manifest: Manifest, path: Path) -> None:
+    """Compares the bank of hub correction with the manifest.
+
+    Raises:
+        MiteError: If it cannot be read, or belongs to another model.
+    """
+    hubs = HubCorrection.load(path, advice="Copy the folder again, or export the run again.")
+    size = hubs.images.shape[1]
+    if hubs.space != manifest.space or size != manifest.embedding_size:
+        raise MiteError(
+            f"hubs.npz is of another model: of space {hubs.space[:16]!r} and size {size}, and the "
+            f"manifest says {manifest.space[:16]!r} and {manifest.embedding_size}."
+        )
+    if described_hubs(hubs) != manifest.hubs:
+        raise MiteError("hubs.npz holds other numbers than the manifest says.")
+
+
+def described_hubs(hubs: HubCorrection) -> dict[str, Any]:
+    """Returns what the manifest says of a bank of hub correction."""
+    return {
+        "weight": hubs.weight, "neighbours": hubs.neighbours,
+        "images": len(hubs.images), "captions": len(hubs.captions),
+    }  # fmt: skip
 
 
 def check_ids(manifest: Manifest, embed: Callable[[np.ndarray], np.ndarray]) -> None:

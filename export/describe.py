@@ -15,11 +15,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mite_tf.data.feature_cache import fingerprint_of_model
 from mite_tf.encoders import Encoders
 from mite_tf.evaluation import against_chance
-from mite_tf.export.claims import space_of
+from mite_tf.export.claims import described_hubs, space_of
 from mite_tf.export.manifest import ExportedFrom, Manifest
 from mite_tf.export.signatures import signatures_of
 from mite_tf.files import write_text
 from mite_tf.models import backbone_warnings
+from mite_tf.retrieval import HubCorrection
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
              "tokenizers", "numpy")  # fmt: skip
@@ -34,6 +35,7 @@ def describe(
     formats: list[str],
     recall: dict[str, Any],
     captions_compared: int,
+    hubs: HubCorrection | None = None,
 ) -> Manifest:
     """Gathers all that the manifest says but files and verification, which come last."""
     tokenizer, preprocessing = encoders.tokenizer, encoders.preprocessing
@@ -71,6 +73,7 @@ def describe(
         versions=versions,
         warnings=backbone_warnings(encoders.image_encoder.backbone),
         space=embedding_space(encoders),
+        hubs=described_hubs(hubs) if hubs else None,
     )
 
 

@@ -18,6 +18,7 @@ from mite_tf.recognition import wrong_kind
 MANIFEST = "manifest.json"
 # Folders that are no part of the version that is read; see `versions.py`.
 VERSIONS, CURRENT, SETTINGS = "versions", "current", "tf_serving"
+HUBS = "hubs.npz"
 # Changes when a reader of older manifests would misunderstand.
 _FORMAT = 1
 # A manifest takes some ten thousand bytes; a file that is read as a whole, as protobuf allows.
@@ -65,6 +66,8 @@ class Manifest:
         versions: Versions of the packages that wrote it.
         warnings: What is rarely meant so about the backbone, a sentence each.
         space: Hash of all that decides an embedding; only those of equal spaces compare.
+        hubs: What `hubs.npz` holds: `weight`, `neighbours`, and how many `images` and `captions`;
+            None without it.
         files: SHA-256 and size in bytes by path, relative to the folder.
     """
 
@@ -84,6 +87,7 @@ class Manifest:
     versions: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     space: str = ""
+    hubs: dict[str, Any] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: str | Path) -> None:

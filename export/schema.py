@@ -67,6 +67,13 @@ class _Tokenizer(_Values):
     captions_compared: Annotated[int, Field(strict=True, ge=0)] = 0
 
 
+class _Hubs(_Values):
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    neighbours: _Size
+    images: _Size
+    captions: _Size
+
+
 class _File(_Values):
     sha256: _Hash
     bytes: Annotated[int, Field(strict=True, ge=0, lt=2**63)]
@@ -89,6 +96,7 @@ class _Whole(_Values):
     versions: dict[_Text, _Text]
     warnings: list[Annotated[str, Field(strict=True)]] = []
     space: Literal[""] | _Hash = ""
+    hubs: _Hubs | None = None
     files: dict[str, _File] = {}
 
 

@@ -18,16 +18,23 @@ from mite_tf.data import CaptionedImages
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
-from mite_tf.export.describe import describe, write_model_card
+from mite_tf.export.describe import describe, embedding_space, write_model_card
 from mite_tf.export.formats import DEFAULT_FORMATS, check_formats, refuse_pattern
 from mite_tf.export.keras_formats import write_keras_format
-from mite_tf.export.manifest import ExportedFrom, Manifest, describe_files, read_manifest
+from mite_tf.export.manifest import (
+    HUBS,
+    ExportedFrom,
+    Manifest,
+    describe_files,
+    read_manifest,
+)
 from mite_tf.export.recall import image_batches, measure_recall
 from mite_tf.export.savedmodel import write_savedmodels
 from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
 from mite_tf.export.verification.golden import write_golden
 from mite_tf.export.versions import published_when_whole
 from mite_tf.progress import say as say_line
+from mite_tf.retrieval import HubCorrection
 
 # `mite`, which ends with the process that has started it: then its standard input does.
 _VERIFY = """
@@ -51,6 +58,7 @@ def export(
     split: str = "dev",
     features: PrecomputedFeatures | None = None,
     about: ExportedFrom | None = None,
+    hubs: HubCorrection | None = None,
     quiet: bool = False,
 ) -> Manifest:
     """Writes encoders for use without the training code, and verifies them.
@@ -69,6 +77,7 @@ def export(
         split: Split to measure recall on.
         features: Features of the images, for encoders that start there.
         about: Where the encoders come from, for the manifest.
+        hubs: Hub correction of these encoders, to write as `hubs.npz`; none by default.
         quiet: Whether to print nothing.
 
     Returns:
@@ -106,6 +115,8 @@ def export(
         captions = [] if table is None else table.captions
         check_ids(folder / "tokenizer.json", encoders.tokenizer, captions)
         write_golden(folder, encoders)
+        if hubs is not None:
+            hubs.replace(space=embedding_space(encoders)).save(folder / HUBS)
         for form in ("litert", "openvino"):
             if form in formats:
                 say(f"Converting to {form}")
@@ -136,6 +147,7 @@ def export(
             formats=[*formats, *["int8"] * int8],
             recall=recall,
             captions_compared=len(captions),
+            hubs=hubs,
         )
         replace(manifest, files=describe_files(folder)).write(folder)
         say("Verifying in a fresh process")

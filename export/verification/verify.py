@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.export.claims import check_ids, check_signatures, check_tokenizer
+from mite_tf.export.claims import check_hubs, check_ids, check_signatures, check_tokenizer
 from mite_tf.export.formats import FORMATS, check_runnable
-from mite_tf.export.manifest import Manifest, Version, of_one_version
+from mite_tf.export.manifest import HUBS, Manifest, Version, of_one_version
 from mite_tf.export.pixels import pixels_of
 from mite_tf.export.runtimes import Embed, OnnxEncoder, SavedModel, load_litert, load_openvino
 from mite_tf.export.verification.cases import random_captions
@@ -93,6 +93,8 @@ def _claims(version: Version, golden: Golden) -> Iterator[Check]:
     yield _same("manifest, max_length", manifest.tokenizer["max_length"], longest)
     yield _same("manifest, embedding_size", manifest.embedding_size, size)
     yield _same("manifest, formats", {*manifest.formats}, {*_forms(manifest.files)})
+    if manifest.hubs or HUBS in manifest.files:
+        yield _held("manifest, hubs.npz", partial(check_hubs, manifest, version.path(HUBS)))
     for name in ("text", "image") if "savedmodel" in manifest.formats else ():
         record = f"savedmodel/{name}/{manifest.version}/{_RECORD}"
         if record not in manifest.files:  # of older exports

@@ -123,9 +123,9 @@ class VectorIndex:
             scores = np.concatenate([scores, found - bias[start : start + len(block)]], axis=1)
             positions = np.concatenate([positions, new], axis=1)
             best = np.stack([_top(row, k) for row in scores])
-            scores, cosines, positions = (
-                np.take_along_axis(each, best, axis=1) for each in (scores, cosines, positions)
-            )
+            scores = np.take_along_axis(scores, best, axis=1)
+            cosines = np.take_along_axis(cosines, best, axis=1)
+            positions = np.take_along_axis(positions, best, axis=1)
         return [
             [Hit(self.ids[p], float(s), float(c)) for p, s, c in zip(*row, strict=True)]
             for row in zip(positions, scores, cosines, strict=True)

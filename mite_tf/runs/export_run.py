@@ -13,6 +13,8 @@ from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
 from mite_tf.progress import say
 from mite_tf.runs.evaluate import table_of
 from mite_tf.runs.folder import RunFolder
+from mite_tf.runs.hubs import hubs as hubs_of
+from mite_tf.runs.hubs import hubs_for
 
 if TYPE_CHECKING:
     from mite_tf.export import Manifest
@@ -64,6 +66,9 @@ def export_run(
     config, features = folder.config, None
     if encoders.preprocessing is None and table is not None and "onnx" in formats:
         features = PrecomputedFeatures(config.backbone.features)
+    hubs = hubs_of(folder, stage)
+    if hubs is None and table is not None:
+        hubs = hubs_for(folder, stage, encoders, table, quiet=quiet)
     epoch, _, stage_name = folder.best(stage).name.partition("-")
     row = next((row for row in folder.history() if row["epoch"] == int(epoch)), {})
     return export(
@@ -83,6 +88,7 @@ def export_run(
             metrics={key: value for key, value in row.items() if key not in ("epoch", "stage")},
             text_encoder=config.text_encoder["name"],
         ),
+        hubs=hubs,
         quiet=quiet,
     )
 

@@ -120,9 +120,13 @@ def write_hubs(run: RunFolder, inputs: StageInputs) -> None:
     before = [model.get_weights() for model in models]
     try:
         for best in reversed(run.best_folders().values()):
-            with suppress(MiteError):
+            try:
                 if _read(best / HUBS, best) is not None:
                     continue
+            except MiteError:
+                (best / HUBS).unlink()
+                if not inputs.quiet:
+                    say(f"{best / HUBS}: is damaged or of other encoders; it is made again.")
             for model, file in zip(models, _ENCODERS, strict=True):
                 with reading(best / file, "a readable encoder", "Bring it back from a copy."):
                     model.load_weights(best / file)

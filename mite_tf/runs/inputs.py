@@ -138,19 +138,18 @@ class StageInputs:
             settings.views,
             *(stage.views or settings.views for stage in self.config.stages),
         }:
-            how = {"views": views, "smallest_crop": settings.smallest_crop}
-            if cache.holds(self.train.paths, **how):
-                return cache.features(self.train.paths, **how)[:, 0]
+            smallest = settings.smallest_crop
+            if cache.holds(self.train.paths, views=views, smallest_crop=smallest):
+                found = cache.features(self.train.paths, views=views, smallest_crop=smallest)
+                return found[:, 0]
         return None
 
     def embed_train(
         self, images: np.ndarray, captions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embeds rows of train's images and of its captions with the encoders as they stand."""
-        if self.precomputed is not None:
-            features = self.precomputed.of(self.train.image_ids)
-        else:
-            features = self._held_features()
+        known = self.precomputed
+        features = known.of(self.train.image_ids) if known else self._held_features()
         if features is not None:
             found = self.encoders.embed_features(features[images])
         else:

@@ -87,13 +87,13 @@ def search(
     images, captions = _indices(folder, stage, encoders, table, quiet)
     hubs = hubs_for(folder, stage, encoders, whole, quiet=quiet) if hub_correction else None
     if image is None:
-        bias = hubs and hubs.bias(images.vectors, queries="caption")
+        bias = hubs.bias(images.vectors, queries="caption") if hubs else None
         [hits] = images.search(encoders.embed_text([str(query)]), k=top, bias=bias)
         shown: dict[str, Any] = {
             "image_paths": dict(zip(table.image_ids, table.paths, strict=True))
         }
     else:
-        bias = hubs and hubs.bias(captions.vectors, queries="image")
+        bias = hubs.bias(captions.vectors, queries="image") if hubs else None
         [hits] = captions.search(encoders.embed_images([image]), k=top, bias=bias)
         shown = {"captions": {caption: caption for caption in table.captions}}
     if html:

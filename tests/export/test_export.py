@@ -15,6 +15,7 @@ from mite_tf.export import export, read_manifest, to_folder, verify
 from mite_tf.export.describe import write_model_card
 from mite_tf.export.keras_formats import write_keras_format
 from mite_tf.export.runtimes import SavedModel
+from mite_tf.retrieval import HubCorrection
 from mite_tf.runs import load_config, train
 from mite_tf.runs.export_run import export_run
 from mite_tf.serving.wire import messages
@@ -27,7 +28,7 @@ def names(folder):
 class TestFolder:
     def test_holds_what_it_should(self, exported):
         assert names(exported) == {
-            "MODEL_CARD.md", "manifest.json", "onnx", "savedmodel", "tf_serving",
+            "MODEL_CARD.md", "hubs.npz", "manifest.json", "onnx", "savedmodel", "tf_serving",
             "tokenizer.json", "verification",
         }  # fmt: skip
         assert names(exported / "onnx") == {
@@ -93,6 +94,20 @@ class TestFolder:
             assert (record["model"], record["version"]) == (name, 1)
             assert record["space"] == manifest.space
             assert record["signatures"] == getattr(manifest, name)["signatures"]
+
+    def test_carries_the_bank_of_the_run_without_tensorflow(self, exported, run, run_python):
+        found, manifest = HubCorrection.load(exported / "hubs.npz"), read_manifest(exported)
+        assert np.array_equal(found.images, run.hubs().images)
+        assert found.space == manifest.space
+        assert manifest.hubs == {
+            "weight": found.weight, "neighbours": found.neighbours,
+            "images": 96, "captions": len(found.captions),
+        }  # fmt: skip
+        script = (
+            "import sys; from mite_tf.retrieval import HubCorrection;"
+            "print(HubCorrection.load(sys.argv[1]).images.shape, 'tensorflow' in sys.modules)"
+        )
+        assert run_python(script, exported / "hubs.npz").stdout == "(96, 128) False\n"
 
     def test_onnx_finds_what_keras_finds(self, exported):
         recall = read_manifest(exported).recall

@@ -94,6 +94,7 @@ def swap(folder, space=False):
             preprocessing=manifest.preprocessing, tokenizer=manifest.tokenizer, vocabulary=words,
         )  # fmt: skip
         edit(folder, ["manifest.json", "space"], made)
+        spoil_hubs(folder, space=np.array(made))
         for name in ("image", "text"):
             edit(folder, [f"savedmodel/{name}/1/assets.extra/mite_tf.json", "space"], made)
 
@@ -104,6 +105,13 @@ def lengthen(folder):
     edit(folder, ["tokenizer.json", "model", "vocab"], longer)
     edit(folder, ["manifest.json", "tokenizer", "vocabulary_size"], len(longer))
     edit(folder, ["manifest.json", "space"], "")
+
+
+def spoil_hubs(folder, **changed):
+    with np.load(folder / "hubs.npz") as file:
+        arrays = dict(file)
+    np.savez(folder / "hubs.npz", **arrays | changed)
+    rehash(folder)
 
 
 def put(folder, name):
@@ -123,6 +131,19 @@ LIES = {
         lambda f: edit(f, ["savedmodel/image/1/assets.extra/mite_tf.json", "encoder"], "0" * 64),
         r"record of the SavedModel of image: \['encoder'\]",
     ),
+    "bank of others": (
+        lambda f: spoil_hubs(f, space=np.array("0" * 64)),
+        "hubs.npz is of another model: of space",
+    ),
+    "bank with another weight": (
+        lambda f: spoil_hubs(f, weight=np.float64(0.1)),
+        "hubs.npz holds other numbers",
+    ),
+    "bank that is none": (
+        lambda f: spoil_hubs(f, images=np.zeros(3)),
+        "hubs.npz: not a readable bank",
+    ),
+    "bank that is gone": (lambda f: edit(f, [MANIFEST, "hubs"], None), "hubs.npz holds other"),
     "file": (lambda f: put(f, "onnx/weights.bin"), r"Not of this export: onnx/weights\.bin"),
     "swapped": (swap, "another space"),
     "a word more": (lengthen, "tokenizer.json, ids|refuses token id|record of the SavedModel"),
