@@ -104,7 +104,7 @@ def transfer(
         >>> rng = np.random.default_rng(0)
         >>> images = rng.normal(size=(200, 4))
         >>> found = transfer(images, images, np.arange(200), images[:, :2] > 0)
-        >>> found["captions_to_images_f1"] > 90
+        >>> found["captions_to_images_f1"] > 80
         True
         >>> apart = transfer(images, images - 2, np.arange(200), images[:, :2] > 0)
         >>> apart["images_to_captions_f1"] < apart["images_to_images_f1"] - 50
