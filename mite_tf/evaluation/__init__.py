@@ -6,6 +6,7 @@ from mite_tf.evaluation.evaluation import Evaluation, evaluate_embeddings
 from mite_tf.evaluation.galleries import everything_gallery, recall
 from mite_tf.evaluation.hubs import choose_hubs
 from mite_tf.evaluation.invariance import centroid_gap, mmd, relative_modality_gap
+from mite_tf.evaluation.label_transfer import frequent_nouns, named, transfer
 from mite_tf.evaluation.mixed import mixed_gallery, sag
 from mite_tf.evaluation.neighbours import grouping, stability
 from mite_tf.evaluation.probe import probe_accuracy, quick_probe_accuracy
@@ -31,7 +32,6 @@ from mite_tf.evaluation.scores import (
     reached_by_chance,
 )
 from mite_tf.evaluation.scorings import SCORING_NAMES, Scored, Scoring, scorings
-from mite_tf.evaluation.transfer import frequent_nouns, named, transfer
 
 __all__ = [
     "PROTOCOLS",

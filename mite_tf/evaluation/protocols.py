@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from mite_tf.errors import MiteError
 from mite_tf.evaluation.embeddings import Embeddings
 from mite_tf.evaluation.galleries import everything_gallery, recall
+from mite_tf.evaluation.label_transfer import frequent_nouns, named, transfer
 from mite_tf.evaluation.mixed import mixed_gallery, sag
 from mite_tf.evaluation.neighbours import grouping, stability
 from mite_tf.evaluation.scorings import Scored, scorings
-from mite_tf.evaluation.transfer import frequent_nouns, named, transfer
 from mite_tf.files import write_text
 from mite_tf.retrieval import HubCorrection
 

@@ -265,7 +265,7 @@ class TestReport:
             tmp_path / "page.html",
         )
         words = ["--data", scenes, "--protocol", "mixed", "--json", json_file, "--html", page]
-        assert main(["evaluate", *map(str, (run, *words))]) == 0
+        assert main(["evaluate", *map(str, (run.path, *words))]) == 0
         [last] = [
             each
             for each in folder.measurements("dev")
