@@ -176,7 +176,7 @@ class PairBatches:
                     *(ids[captions[places]], owner[places], of_captions - of_captions[0]),
                 )
 
-        @tf.autograph.experimental.do_not_convert  # which takes a third of a second
+        @tf.autograph.experimental.do_not_convert
         def cut(*arrays: tf.Tensor) -> tf.data.Dataset:
             *of_images, image_ends, token_ids, owner, caption_ends = arrays
 

@@ -120,8 +120,8 @@ class MITE(keras.Model):
             adversarial_loss: `AdversarialLoss`; `FlippedLabels()` by default.
             discriminator_optimizer: By default Adam 1e-4 with beta_1 0.5, as since DCGAN.
             backbone_optimizer: That of the backbone; a copy of `optimizer` by default.
-            jit_compile: Whether XLA compiles the step, which then does not check that a caption's
-                image is there; up to twelve times slower on a CPU.
+            jit_compile: Whether XLA compiles the step: up to twelve times slower on a CPU, and
+                without the check that a caption's image is there.
             **kwargs: `run_eagerly`, `steps_per_execution` and `auto_scale_loss` of
                 `keras.Model.compile`.
 
@@ -222,7 +222,7 @@ class MITE(keras.Model):
         return images, self.text_encoder(inputs["token_ids"], training=training)
 
     def embed_images(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
-        """Returns image embeddings `[I, D]` from `features` or `pixels`, whichever is there."""
+        """Returns image embeddings `[I, D]` from `features` or `pixels`."""
         return self.image_encoder.head(self.features(inputs), training=training)
 
     def features(self, inputs: dict[str, Any]) -> Any:
@@ -277,8 +277,7 @@ class MITE(keras.Model):
         adversarial, defeat = play(self.adversarial_loss, self.discriminator, judged)
         penalty = tf.add_n(self.losses) if self.losses else 0.0
         adversarial = self._unless_off(self.adversarial_weight.value * adversarial)
-        loss = matching + adversarial + penalty
-        return self._logged(loss=loss, **measures, **defeat)
+        return self._logged(loss=matching + adversarial + penalty, **measures, **defeat)
 
     def _train_discriminator(self, embeddings: Any) -> dict[str, Any]:
         """Updates the discriminator on embeddings as they are; returns its mean loss, if any."""
