@@ -27,7 +27,8 @@ from mite_tf.text import split_words
 
 # Thumbnails differ by less, in 0-255, if they are of one picture: root mean square, and anywhere.
 # In Flickr8k, copies at half the size or as JPEGs of quality 50 are within 2 and 15 of their
-# picture, and no two pictures within 17 and 60. Rendered scenes are within 2 and 24.
+# picture, and other pictures are 18 or more apart. Rendered scenes may be within 2, and are then
+# 24 apart somewhere but for one pair in 10.
 _SAME_MEAN, _SAME_ANYWHERE = 4.0, 16.0
 _SIDE = 16
 _BLOCK = 256  # thumbnails compared at a time
