@@ -62,7 +62,7 @@ def measure_protocols(
 ) -> dict[str, ProtocolScores]:
     """Measures embeddings by several protocols, under all scorings that there are for them.
 
-    On one core, 1,000 images with 5,000 captions of 512 numbers take about half a minute.
+    On one core, 1,000 images with 5,000 captions of 512 numbers take about a minute.
 
     Args:
         embeddings: The split.

@@ -163,7 +163,7 @@ def measure_protocols_of(
 ) -> None:
     """Adds the protocols beyond recall to what `measure` wrote, where they are not there yet.
 
-    It takes half a minute for 1,000 images with 5,000 captions, so only one stage is measured.
+    It takes about a minute for 1,000 images with 5,000 captions, so only one stage is measured.
 
     Args:
         run: The run.
