@@ -16,6 +16,7 @@ with from_extra("tensorflow", "mite_tf.losses"):
         GradientReversal,
         ModalityClassification,
     )
+    from mite_tf.losses.pooled_triplet import PooledTriplet
     from mite_tf.losses.siglip import SigLIP
     from mite_tf.losses.wasserstein import Wasserstein
 
@@ -29,6 +30,7 @@ __all__ = [
     "MatchingLoss",
     "MaximumMeanDiscrepancy",
     "ModalityClassification",
+    "PooledTriplet",
     "SigLIP",
     "Wasserstein",
     "active_hinges",

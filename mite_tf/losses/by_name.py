@@ -14,6 +14,7 @@ from mite_tf.losses.modality_classification import (
     FlippedLabels,
     GradientReversal,
 )
+from mite_tf.losses.pooled_triplet import PooledTriplet
 from mite_tf.losses.siglip import SigLIP
 from mite_tf.losses.wasserstein import Wasserstein
 
@@ -21,6 +22,7 @@ _Loss = TypeVar("_Loss")
 
 MATCHING: Mapping[str, type[MatchingLoss]] = {
     "triplet": BidirectionalTriplet,
+    "pooled-triplet": PooledTriplet,
     "infonce": InfoNCE,
     "siglip": SigLIP,
 }
@@ -37,7 +39,7 @@ def matching_loss(name: str, **arguments: Any) -> MatchingLoss:
     """Builds a matching loss from its name in configuration files.
 
     Args:
-        name: `"triplet"`, `"infonce"` or `"siglip"`.
+        name: `"triplet"`, `"pooled-triplet"`, `"infonce"` or `"siglip"`.
         **arguments: Arguments of that class.
 
     Raises:

@@ -20,6 +20,7 @@ class MatchingLoss(keras.losses.Loss):
     Attributes:
         margin: By how much a pair has to be more similar than its negatives; 0 for a loss
             without a margin.
+        pools: Whether negatives of the own modality count too, see `similarities`.
 
     Example:
         >>> class Distance(MatchingLoss):
@@ -30,6 +31,7 @@ class MatchingLoss(keras.losses.Loss):
     """
 
     margin: float = 0.0
+    pools: bool = False
 
     def __init__(self, reduction: str | None = "sum_over_batch_size", name: str | None = None):
         super().__init__(name=name, reduction=reduction, dtype="float32")
@@ -40,6 +42,10 @@ class MatchingLoss(keras.losses.Loss):
         A loss that has no such share ignores it.
         """
 
+    def similarities(self, images: tf.Tensor, captions: tf.Tensor) -> tf.Tensor:
+        """Computes what the loss is called with from the embeddings of pairs, `[N, D]` each."""
+        return ops.matmul(images, ops.transpose(captions))
+
     def __call__(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -47,14 +53,16 @@ class MatchingLoss(keras.losses.Loss):
 
         Args:
             y_true: Image ids, shape `[N]`, an integer dtype.
-            y_pred: Similarities `[N, N]` of image n to caption m, any float dtype.
+            y_pred: Similarities `[N, N]` of image n to caption m, any float dtype; or what
+                `similarities` gives.
             sample_weight: Weights of the pairs, shape `[N]`.
 
         Raises:
             ValueError: If the shapes do not fit, or the ids are not integers.
         """
         image_ids, similarities = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        _check(image_ids, similarities)
+        of_pairs = self.pools and similarities.shape[2:] == (3,)
+        _check(image_ids, similarities[..., 0] if of_pairs else similarities)
         return super().__call__(_first_rows(image_ids), similarities, sample_weight)
 
 

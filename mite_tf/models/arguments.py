@@ -27,7 +27,7 @@ def matching_loss_of(loss: MatchingLoss | str | None) -> MatchingLoss:
     if not isinstance(loss, MatchingLoss):
         raise ValueError(
             "`loss` compares the images and the captions of a batch: a "
-            "`mite_tf.losses.MatchingLoss` or its name, 'triplet', 'infonce' or 'siglip'. "
+            "`mite_tf.losses.MatchingLoss` or its name, such as 'triplet' or 'infonce'. "
             f"Received: loss={loss!r}"
         )
     return loss

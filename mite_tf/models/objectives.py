@@ -47,15 +47,16 @@ def match(
     images, captions = embeddings
     ids = batch["caption_image_id"]
     pairs = tf.gather(images, _rows_of_images(ids, batch["image_id"]))
-    similarities = tf.matmul(pairs, captions, transpose_b=True)
-    value = loss(ids, similarities, caption_weights)
-    alike = tf.fill(tf.shape(similarities), tf.reduce_mean(similarities))
+    taken = loss.similarities(pairs, captions)
+    value = loss(ids, taken, caption_weights)
+    similarities = taken[..., 0] if len(taken.shape) == 3 else taken
+    alike = tf.fill(tf.shape(taken), tf.reduce_mean(similarities))
     return value, {
         "matching_loss": value,
         "active_hinges": active_hinges(ids, similarities, loss.margin),
         "similarity_gap": similarity_gap(ids, similarities),
         # What the loss would be if the embeddings of the batch were all alike.
-        "loss_if_alike": loss(ids, alike, caption_weights),
+        "loss_if_alike": loss(ids, tf.ensure_shape(alike, taken.shape), caption_weights),
     }
 
 

@@ -90,8 +90,9 @@ class RetrievalMonitor(keras.callbacks.Callback):
         images, captions, owner = embeddings
         order = np.random.default_rng(0).permutation(len(captions))
         blocks = [order[row : row + _PAIRS] for row in range(0, len(order), _PAIRS)]
+        loss = self.model.matching_loss
         losses = [
-            self.model.matching_loss(owner[block], images[owner[block]] @ captions[block].T)
+            loss(owner[block], loss.similarities(images[owner[block]], captions[block]))
             for block in blocks
         ]
         return float(np.average(losses, weights=[len(block) for block in blocks]))
