@@ -20,7 +20,8 @@ class MatchingLoss(keras.losses.Loss):
     Attributes:
         margin: By how much a pair has to be more similar than its negatives; 0 for a loss
             without a margin.
-        pools: Whether negatives of the own modality count too, see `similarities`.
+        pools: Whether `MITE` calls the loss with one list of images and captions, `[M]` and
+            `[M, M]`, in place of pairs.
 
     Example:
         >>> class Distance(MatchingLoss):
@@ -42,10 +43,6 @@ class MatchingLoss(keras.losses.Loss):
         A loss that has no such share ignores it.
         """
 
-    def similarities(self, images: tf.Tensor, captions: tf.Tensor) -> tf.Tensor:
-        """Computes what the loss is called with from the embeddings of pairs, `[N, D]` each."""
-        return ops.matmul(images, ops.transpose(captions))
-
     def __call__(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -53,16 +50,14 @@ class MatchingLoss(keras.losses.Loss):
 
         Args:
             y_true: Image ids, shape `[N]`, an integer dtype.
-            y_pred: Similarities `[N, N]` of image n to caption m, any float dtype; or what
-                `similarities` gives.
+            y_pred: Similarities `[N, N]` of image n to caption m, any float dtype.
             sample_weight: Weights of the pairs, shape `[N]`.
 
         Raises:
             ValueError: If the shapes do not fit, or the ids are not integers.
         """
         image_ids, similarities = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        of_pairs = self.pools and similarities.shape[2:] == (3,)
-        _check(image_ids, similarities[..., 0] if of_pairs else similarities)
+        _check(image_ids, similarities)
         return super().__call__(_first_rows(image_ids), similarities, sample_weight)
 
 

@@ -46,18 +46,35 @@ def match(
     """
     images, captions = embeddings
     ids = batch["caption_image_id"]
-    pairs = tf.gather(images, _rows_of_images(ids, batch["image_id"]))
-    taken = loss.similarities(pairs, captions)
-    value = loss(ids, taken, caption_weights)
-    similarities = taken[..., 0] if len(taken.shape) == 3 else taken
-    alike = tf.fill(tf.shape(taken), tf.reduce_mean(similarities))
+    rows = _rows_of_images(ids, batch["image_id"])
+    similarities = tf.matmul(tf.gather(images, rows), captions, transpose_b=True)
+    pairs = ids, similarities, caption_weights
+    taken = _in_one_list(batch, embeddings, rows, caption_weights) if loss.pools else pairs
+    value = loss(*taken)
+    alike = tf.fill(tf.shape(taken[1]), tf.reduce_mean(similarities))
     return value, {
         "matching_loss": value,
         "active_hinges": active_hinges(ids, similarities, loss.margin),
         "similarity_gap": similarity_gap(ids, similarities),
         # What the loss would be if the embeddings of the batch were all alike.
-        "loss_if_alike": loss(ids, tf.ensure_shape(alike, taken.shape), caption_weights),
+        "loss_if_alike": loss(taken[0], alike, taken[2]),
     }
+
+
+def _in_one_list(
+    batch: Mapping[str, tf.Tensor],
+    embeddings: Embeddings,
+    rows: tf.Tensor,
+    caption_weights: tf.Tensor | None,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Image ids, similarities and weights of all images and captions together."""
+    ids = tf.concat([batch["image_id"], batch["caption_image_id"]], axis=0)
+    items = tf.concat(embeddings, axis=0)
+    weights = caption_weights
+    if weights is not None:
+        of_images = tf.math.unsorted_segment_mean(weights, rows, tf.size(batch["image_id"]))
+        weights = tf.concat([of_images, weights], axis=0)
+    return ids, tf.matmul(items, items, transpose_b=True), weights
 
 
 def with_unpaired(

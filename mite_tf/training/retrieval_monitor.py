@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from mite_tf.evaluation import Embeddings, Evaluation, evaluate_embeddings, quick_probe_accuracy
+from mite_tf.models.objectives import match
 
 # Captions in a batch of the held-out matching loss, as in VSE++.
 _PAIRS = 128
@@ -90,9 +91,10 @@ class RetrievalMonitor(keras.callbacks.Callback):
         images, captions, owner = embeddings
         order = np.random.default_rng(0).permutation(len(captions))
         blocks = [order[row : row + _PAIRS] for row in range(0, len(order), _PAIRS)]
-        loss = self.model.matching_loss
-        losses = [
-            loss(owner[block], loss.similarities(images[owner[block]], captions[block]))
-            for block in blocks
-        ]
+        losses = []
+        for block in blocks:
+            rows = np.unique(owner[block])
+            ids = {"image_id": rows, "caption_image_id": owner[block]}
+            value, _ = match(self.model.matching_loss, ids, (images[rows], captions[block]))
+            losses.append(float(value))
         return float(np.average(losses, weights=[len(block) for block in blocks]))

@@ -8,66 +8,69 @@ import pytest
 from keras import ops
 
 from mite_tf.losses import BidirectionalTriplet, PooledTriplet
+from mite_tf.models.objectives import match
 
 MARGIN, TEMPERATURE = 0.2, 0.3
-# Image 7 comes with three captions, 8 with one, 9 with two.
-IDS = np.array([7, 9, 7, 8, 9, 7])
+IMAGES = np.array([9, 7, 8])
+CAPTIONS = np.array([7, 9, 7, 8, 9, 7])  # three of image 7, one of 8, two of 9
+BATCH = {"image_id": IMAGES, "caption_image_id": CAPTIONS}
+
+
+def unit(rows, seed):
+    vectors = np.random.default_rng(seed).normal(size=(rows, 4)).astype("float32")
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @pytest.fixture
-def pairs():
-    random = np.random.default_rng(0)
-    by_id = {each: random.normal(size=4) for each in np.unique(IDS)}
-    images, captions = np.stack([by_id[each] for each in IDS]), random.normal(size=(len(IDS), 4))
-    return [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (images, captions)]
+def embeddings():
+    return unit(len(IMAGES), 0), unit(len(CAPTIONS), 1)
 
 
-def oracle(images, captions):
-    """The loss of each pair, in a gallery that holds every image once."""
-    gallery = [(each, images[IDS.tolist().index(each)]) for each in np.unique(IDS)]
-    gallery += list(zip(IDS, captions, strict=True))
-
-    def hinge(anchor, positive, own):
-        negatives = [anchor @ other for each, other in gallery if each != own]
-        hard = sum(math.exp((MARGIN - positive + each) / TEMPERATURE) for each in negatives)
-        return TEMPERATURE * math.log1p(hard)
-
+def oracle(embeddings):
+    """The mean loss of all items of one gallery."""
+    ids, items = np.concatenate([IMAGES, CAPTIONS]), np.concatenate(embeddings)
     losses = []
-    for n, own in enumerate(IDS):
-        pair = images[n] @ captions[n]
-        loss = hinge(images[n], pair, own) + hinge(captions[n], pair, own)
-        siblings = [m for m in range(len(IDS)) if m != n and IDS[m] == own]
-        hinges = [hinge(captions[n], captions[n] @ captions[m], own) for m in siblings]
-        losses.append(loss + (sum(hinges) / len(hinges) if hinges else 0.0))
-    return losses
+    for n, anchor in enumerate(items):
+        negatives = [anchor @ item for own, item in zip(ids, items, strict=True) if own != ids[n]]
+        hinges = []
+        for m in np.flatnonzero(ids == ids[n]):
+            pair = anchor @ items[m]
+            hard = sum(math.exp((MARGIN - pair + each) / TEMPERATURE) for each in negatives)
+            hinges += [TEMPERATURE * math.log1p(hard)] if m != n else []
+        losses.append(3 * sum(hinges) / len(hinges))
+    return sum(losses) / len(losses)
 
 
-def test_the_negatives_of_every_item_are_all_others_once(pairs):
-    loss = PooledTriplet(MARGIN, TEMPERATURE, reduction=None)
-    found = loss(IDS, loss.similarities(*map(ops.array, pairs)))
-    np.testing.assert_allclose(found, oracle(*pairs), rtol=1e-4)
+def test_the_negatives_of_every_item_are_all_items_of_other_images(embeddings):
+    value, measures = match(PooledTriplet(MARGIN, TEMPERATURE), BATCH, embeddings)
+    assert float(value) == pytest.approx(oracle(embeddings), rel=1e-4)
+    # Alike, it is log(1 + negatives) and a bit, whatever the embeddings.
+    assert float(measures["loss_if_alike"]) > 3 * TEMPERATURE * math.log(5)
 
 
-def test_between_modalities_alone_it_is_the_soft_triplet_loss(pairs):
-    images, captions = (each[[0, 1, 3]] for each in pairs)
-    ours, theirs = (
-        PooledTriplet(MARGIN, TEMPERATURE),
-        BidirectionalTriplet(MARGIN, "soft", 0.0, TEMPERATURE),
+def test_captions_that_do_not_count_change_nothing(embeddings):
+    loss = PooledTriplet(MARGIN, TEMPERATURE)
+    weights = np.array([0, 1, 0, 1, 1, 0], "float32")
+    value, _ = match(loss, BATCH, embeddings, ops.array(weights))
+    each = PooledTriplet(MARGIN, TEMPERATURE, reduction=None)
+    ids, items = np.concatenate([IMAGES, CAPTIONS]), np.concatenate(embeddings)
+    counts = np.array([1, 0, 1, *weights])
+    assert float(value) == pytest.approx(
+        float(np.sum(counts * each(ids, items @ items.T)) / len(ids)), rel=1e-5
     )
-    similarities = theirs.similarities(ops.array(images), ops.array(captions))
-    assert float(ours(IDS[[0, 1, 3]], similarities)) == pytest.approx(
-        float(theirs(IDS[[0, 1, 3]], similarities)), rel=1e-6
-    )
 
 
-def test_a_single_image_has_no_loss_and_a_file_keeps_it(pairs):
+def test_a_single_image_has_no_loss_and_a_file_keeps_it(embeddings):
     loss = keras.losses.deserialize(keras.losses.serialize(PooledTriplet(0.0, 0.1)))
     assert (loss.margin, loss.temperature) == (0.0, 0.1)
-    images, captions = (ops.array(each[[0, 2]], "float32") for each in pairs)
-    assert float(loss(IDS[[0, 2]], loss.similarities(images, captions))) == 0.0
+    batch = {"image_id": IMAGES[:1], "caption_image_id": IMAGES[[0, 0]]}
+    assert float(match(loss, batch, (embeddings[0][:1], embeddings[1][:2]))[0]) == 0.0
 
 
-def test_only_a_loss_that_pools_takes_similarities_within_a_modality(pairs):
-    taken = PooledTriplet().similarities(*map(ops.array, pairs))
-    with pytest.raises(ValueError, match=r"similarities of shape \[N, N\]"):
-        BidirectionalTriplet()(IDS, taken)
+def test_a_caption_that_is_nearer_to_all_captions_than_to_its_image_costs(embeddings):
+    images = np.float32([[1, 0, 0, 0], [0.8, 0.6, 0, 0], [0.6, 0.8, 0, 0]])
+    captions = np.float32([[0, 0, 1, 0], [0, 0, 0.8, 0.6], [0, 0, 0.6, 0.8]])
+    batch = {"image_id": IMAGES, "caption_image_id": IMAGES}
+    pooled, _ = match(PooledTriplet(MARGIN, TEMPERATURE), batch, (images, captions))
+    apart = BidirectionalTriplet(MARGIN, "soft", temperature=TEMPERATURE)
+    assert float(pooled) > 1.5 * float(match(apart, batch, (images, captions))[0])
