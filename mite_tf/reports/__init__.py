@@ -1,6 +1,6 @@
 """What a person looks at: tables, plots, pages, contact sheets."""
 
-from mite_tf.reports.contact_sheet import SearchExample, write_contact_sheet
+from mite_tf.reports.contact_sheet import SearchExample, SideBySide, write_contact_sheet
 from mite_tf.reports.evaluation_plots import (
     plot_modalities,
     plot_near_misses,
@@ -13,6 +13,7 @@ from mite_tf.reports.protocol_report import plot_shares, protocol_table, write_p
 
 __all__ = [
     "SearchExample",
+    "SideBySide",
     "plot_courses",
     "plot_history",
     "plot_modalities",

@@ -22,6 +22,19 @@ class SearchExample:
     correct: Collection[str] | None = None
 
 
+@dataclass(frozen=True)
+class SideBySide:
+    """What several models find in one gallery of images and captions, to show side by side.
+
+    Each of `searches` holds what the models found for one query, by model name. Hits are looked up
+    in `image_paths`, as images, or in `captions`. `notes` are paragraphs that stand above.
+    """
+
+    heading: str
+    searches: Sequence[Mapping[str, SearchExample]]
+    notes: Sequence[str] = ()
+
+
 def write_contact_sheet(
     path: str | Path,
     query: str | Path,

@@ -11,7 +11,7 @@ from rich.table import Table
 from mite_tf.evaluation import Confusion, Embeddings, Evaluation, RetrievalScores
 from mite_tf.progress import plain
 from mite_tf.reports import evaluation_plots as plots
-from mite_tf.reports.contact_sheet import SearchExample, describe_search
+from mite_tf.reports.contact_sheet import SearchExample, SideBySide, describe_search
 from mite_tf.reports.history_plots import plot_history
 from mite_tf.reports.pages import PageFigure, write_page
 
@@ -76,6 +76,7 @@ def write_report(
     projection: str = "pca",
     near_misses: Mapping[str, Mapping[str, Confusion]] | None = None,
     introduction: Sequence[str] = (),
+    side_by_side: SideBySide | None = None,
 ) -> None:
     """Writes evaluations, plots and search examples as one self-contained HTML page.
 
@@ -93,6 +94,7 @@ def write_report(
         projection: How both modalities are drawn in two dimensions, `pca` or `umap`.
         near_misses: Near misses by model name and kind, of rendered scenes.
         introduction: Paragraphs that come first: what is compared, and what to look at.
+        side_by_side: Searches of several models in one gallery; their hits are looked up likewise.
 
     Raises:
         MiteError: If an image cannot be read, an example has nothing to show, or there is no
@@ -132,6 +134,11 @@ def write_report(
         notes=_notes(evaluations),
         figures=[PageFigure.of(heading, figure) for heading, figure in figures.items()],
         searches=[describe_search(example, image_paths, captions) for example in examples],
+        gallery_of_both=side_by_side,
+        sides=[
+            {name: describe_search(each, image_paths, captions) for name, each in models.items()}
+            for models in (side_by_side.searches if side_by_side else ())
+        ],
     )
 
 

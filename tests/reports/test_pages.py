@@ -11,7 +11,13 @@ from rich.console import Console
 
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Confusion, Embeddings, evaluate_embeddings
-from mite_tf.reports import SearchExample, print_table, write_contact_sheet, write_report
+from mite_tf.reports import (
+    SearchExample,
+    SideBySide,
+    print_table,
+    write_contact_sheet,
+    write_report,
+)
 from mite_tf.reports.pages import thumbnail_uri
 from mite_tf.retrieval import Hit
 
@@ -129,6 +135,37 @@ def test_a_whole_report_is_one_file(tmp_path, embeddings, evaluations):
     assert re.findall(r'(?:src|href)="(?!data:)', content) == []
     assert "http" not in content
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
+
+
+def test_models_stand_side_by_side_with_the_modality_of_each_result(
+    tmp_path, image_paths, evaluations
+):
+    found = {
+        "baseline": SearchExample("a <red> thing", [Hit("t", 0.5), Hit("red", 0.25)], ["red"]),
+        "MITE": SearchExample("a <red> thing", [Hit("red", 0.75), Hit("blue", 0.5)], ["red"]),
+    }
+    write_report(
+        tmp_path / "page.html",
+        title="Both",
+        evaluations=evaluations,
+        image_paths=image_paths,
+        captions={"t": "كلب"},
+        side_by_side=SideBySide("One gallery", [found], ["half are <pictures>"]),
+    )
+    page = _Page(tmp_path / "page.html")
+    assert [each["class"] for each in page.all("li")] == [
+        "caption",
+        "picture match",
+        "picture match",
+        "picture",
+    ]
+    assert page.text.count("a <red> thing") == 1
+    assert page.text.count("✓ match") == 2
+    kinds = [text for text in page.text if text in ("baseline", "MITE", "picture", "caption")]
+    assert kinds == ["baseline", "caption", "picture", "MITE", "picture", "picture"]
+    assert "One gallery" in page.text
+    assert "half are <pictures>" in page.text
+    assert "كلب" in page.text
 
 
 def test_what_is_not_given_is_left_out_and_a_failure_leaves_the_old_report(tmp_path, evaluations):
