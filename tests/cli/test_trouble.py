@@ -183,14 +183,15 @@ def test_what_is_no_file_of_ours_is_written_and_not_replaced(photo, tmp_path, ca
 
 
 def test_search_prints_a_caption_as_it_stands_and_says_what_it_wrote(monkeypatch, capsys):
-    hits = [SimpleNamespace(score=0.5, id=HOSTILE), SimpleNamespace(score=0.25, id="สุนัข")]
+    found = [(0.25, 0.5, HOSTILE), (0.2, 0.4, "สุนัข")]
+    hits = [SimpleNamespace(score=a, cosine=b, id=caption) for a, b, caption in found]
     runs = SimpleNamespace(search=lambda *given, **named: hits)
     monkeypatch.setitem(sys.modules, "mite_tf.runs", runs)
     monkeypatch.setattr("mite_tf.cli.search.load_tensorflow", lambda: None)
     words = ["search", "run", "--data", "photos", "--image", "a.jpg", "--html", "out/found.html"]
     assert main(words) == 0
     printed = capsys.readouterr()
-    assert printed.out == f" 0.500  {SHOWN}\n 0.250  สุนัข\n"
+    assert printed.out == f" 0.250 (cosine  0.500)  {SHOWN}\n 0.200 (cosine  0.400)  สุนัข\n"
     assert printed.err == "Written: out/found.html\n"
 
 
