@@ -11,6 +11,7 @@ with from_extra("tensorflow", "mite_tf.models"):
     from mite_tf.models.image_encoder import ImageEncoder, PowerNormalization, image_head
     from mite_tf.models.learning_rates import SharedLearningRate, set_learning_rates
     from mite_tf.models.mite import MITE
+    from mite_tf.models.packed_gru import PackedGRU
     from mite_tf.models.pooling import AveragePooling, GeneralizedPooling, MaxPooling
     from mite_tf.models.text_encoder import (
         PositionEmbedding,
@@ -26,6 +27,7 @@ __all__ = [
     "GeneralizedPooling",
     "ImageEncoder",
     "MaxPooling",
+    "PackedGRU",
     "PositionEmbedding",
     "PowerNormalization",
     "SharedLearningRate",

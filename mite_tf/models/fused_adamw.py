@@ -28,7 +28,7 @@ class FusedAdamW(keras.optimizers.AdamW):
         >>> variable = keras.Variable([1.0, -2.0])
         >>> optimizer = FusedAdamW(0.1, weight_decay=0.0)
         >>> optimizer.apply([tf.constant([3.0, -0.5])], [variable])
-        >>> variable.numpy().round(4).tolist()
+        >>> [round(float(each), 4) for each in variable.numpy()]
         [0.9, -1.9]
     """
 

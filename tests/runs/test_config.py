@@ -54,7 +54,10 @@ def test_the_baseline_has_no_adversary_and_is_the_same_otherwise():
         ({"text_encoder.layers": "1"}, r"text_encoder\.layers: no such key; there are name"),
         ({"text_encoder.pooling": "flatten"}, r"text_encoder\.pooling: .*given: 'flatten'"),
         ({"loss.margin": "wide"}, r"loss\.margin: .*number.*given: 'wide'"),
-        ({"loss.name": "quadruplet"}, "loss: its name is one of triplet, infonce, siglip .given"),
+        (
+            {"loss.name": "quadruplet"},
+            "loss: its name is one of triplet, pooled-triplet, infonce, siglip .given",
+        ),
         ({"adversarial_loss": {"name": "mmd", "widths": 1}}, r"_loss\.widths: no such key; .*band"),
         ({"training.seed": str(2**32)}, r"training\.seed: .*less than 4294967296"),
         ({"stages.align.epochs": "-1"}, r"stages\.align\.epochs: .*greater than or equal to 0"),
