@@ -183,14 +183,21 @@ def _rows(
                 rows.append([f"{name}{how}" if score == "r1" else "", label, *values])
         sums = [f"{each.rsum:.1f}" if each else "" for each in scores]
         rows.append([f"both{how}", "rsum", *sums])
-    for measure, label in _INVARIANCE.items():
-        measured = [model.invariance.get(measure) for model in models]
-        found = ["" if value is None else f"{value:.3f}" for value in measured]
-        chance = "0.500" if measure == "probe_accuracy" else ""
-        rows.append(["", label, *found, *[chance] * len(chances)])
+    after = len(_DIRECTIONS) * len(_RANKS) + 2  # of both modalities too, whatever is corrected
+    rows[after:after] = _invariance_rows(models, len(chances))
     confusions = near_misses or {}
     for position, kind in enumerate(next(iter(confusions.values()), {})):
         found = [f"{confusions[name][kind].percent:.1f}" for name in evaluations]
         heading = "" if position else "near misses"
         rows.append([heading, f"{kind}, %", *found, *["50.0"] * len(chances)])
+    return rows
+
+
+def _invariance_rows(models: Sequence[Evaluation], chances: int) -> list[list[str]]:
+    rows = []
+    for measure, label in _INVARIANCE.items():
+        measured = [model.invariance.get(measure) for model in models]
+        found = ["" if value is None else f"{value:.3f}" for value in measured]
+        chance = "0.500" if measure == "probe_accuracy" else ""
+        rows.append(["", label, *found, *[chance] * chances])
     return rows
