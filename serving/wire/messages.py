@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
@@ -47,6 +47,10 @@ def _read_pool() -> DescriptorPool:
 
 
 POOL = _read_pool()
+# The class of each kind of message that was named here, and of all that its fields are made of.
+# protobuf makes classes when they are first needed and lets the garbage collector have them after
+# that; a thread that needs one while it is collected brings the process down.
+_CLASSES: dict[str, Any] = {}
 
 
 def message_class(name: str) -> Any:
@@ -56,7 +60,16 @@ def message_class(name: str) -> Any:
         >>> message_class("tensorflow.serving.ModelSpec")(name="text").name
         'text'
     """
-    return GetMessageClass(POOL.FindMessageTypeByName(name))
+    return _class_of(POOL.FindMessageTypeByName(name))
+
+
+def _class_of(kind: Descriptor) -> Any:
+    if kind.full_name not in _CLASSES:
+        _CLASSES[kind.full_name] = GetMessageClass(kind)
+        for field in kind.fields:
+            if field.message_type is not None:
+                _class_of(field.message_type)
+    return _CLASSES[kind.full_name]
 
 
 def parse(kind: Any, data: bytes) -> Any:

@@ -1,6 +1,8 @@
 """The messages are those of `tensorflow-serving-api`, and need no TensorFlow."""
 
+import gc
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -89,3 +91,13 @@ def test_messages_in_messages_are_not_followed_for_ever():
         tensor = field(15, field(3, tensor))  # a variant of a tensor of a variant ...
     with pytest.raises(MiteError, match="no tensorflow"):
         messages.parse(messages.PredictRequest, request_of(tensor))
+
+
+def test_classes_of_the_parts_of_messages_stay():
+    request = messages.PredictRequest()
+    request.inputs["text"].tensor_shape.dim.add(size=1)
+    shape = request.inputs["text"].tensor_shape
+    kinds = [weakref.ref(type(each)) for each in (shape, shape.dim[0], request.model_spec.version)]
+    del request, shape
+    gc.collect()
+    assert all(kind() is not None for kind in kinds)
