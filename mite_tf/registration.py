@@ -32,6 +32,7 @@ _HOMES = {
         "PackedGRU",
         "PositionEmbedding",
         "PowerNormalization",
+        "WordAverage",
     ),
     "mite_tf.text": ("WordPieceTokenizer",),
     "mite_tf.training": ("Stage",),

@@ -19,6 +19,7 @@ with from_extra("tensorflow", "mite_tf.models"):
         recurrent_encoder,
         transformer_encoder,
     )
+    from mite_tf.models.word_average import WordAverage
 
 __all__ = [
     "MITE",
@@ -31,6 +32,7 @@ __all__ = [
     "PositionEmbedding",
     "PowerNormalization",
     "SharedLearningRate",
+    "WordAverage",
     "application_backbone",
     "application_names",
     "backbone_warnings",

@@ -20,7 +20,7 @@ from mite_tf.models.fused_adamw import FusedAdamW
 from mite_tf.models.image_encoder import ImageEncoder
 from mite_tf.models.learning_rates import with_shared_learning_rate
 from mite_tf.models.objectives import match, play, with_unpaired
-from mite_tf.models.packed_gru import set_packed
+from mite_tf.models.word_average import set_packed
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")

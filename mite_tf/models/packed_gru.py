@@ -62,20 +62,6 @@ class PackedGRU(keras.layers.GRU):
         )
 
 
-def set_packed(model: keras.Model, is_packed: bool) -> None:
-    """Sets `is_packed` of every `PackedGRU` in a model.
-
-    Example:
-        >>> model = keras.Sequential([PackedGRU(4)])
-        >>> set_packed(model, False)
-        >>> model.layers[0].is_packed
-        False
-    """
-    for layer in model._flatten_layers():
-        if isinstance(layer, PackedGRU):
-            layer.is_packed = is_packed
-
-
 def packed(mask: tf.Tensor, *, backwards: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
     """Orders what a mask `[N, L]` leaves by steps, and in each step by length, longest first.
 

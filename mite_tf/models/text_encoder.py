@@ -10,6 +10,7 @@ from keras import ops
 from mite_tf.models.packed_gru import PackedGRU
 from mite_tf.models.pooling import pooling_layer
 from mite_tf.models.projection import project
+from mite_tf.models.word_average import WordAverage
 
 
 def bag_of_words_encoder(
@@ -46,8 +47,14 @@ def bag_of_words_encoder(
         >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
         TensorShape([1, 64])
     """
-    token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
-    pooled = pooling_layer(pooling, name="pooling")(words, mask=mask)
+    if pooling == "average":
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        pooled = WordAverage(vocabulary_size, word_size, word_dropout=word_dropout, name="words")(
+            token_ids
+        )
+    else:
+        token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
+        pooled = pooling_layer(pooling, name="pooling")(words, mask=mask)
     embedding = project(pooled, embedding_size, hidden_size, dropout, standardize)
     return keras.Model(token_ids, embedding, name=name)
 

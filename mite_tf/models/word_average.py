@@ -1,0 +1,118 @@
+"""The average of the word vectors of a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="mite_tf")
+class WordAverage(keras.layers.Embedding):
+    """Averages the vectors of the words of a sentence.
+
+    It does what `Embedding`, dropout of whole words and `AveragePooling` do one after the other.
+    These write a vector for each place of the longest sentence, several times. Here a sentence is a
+    sparse row with an entry for each of its words, so that the averages and their gradient are
+    products of sparse and dense matrices, which takes a tenth of the time.
+
+    Args:
+        input_dim: Number of token ids; 0 is padding, which counts for nothing.
+        output_dim: Size C of a word vector.
+        word_dropout: Share of words left out in training.
+        **kwargs: Those of `keras.layers.Embedding`.
+
+    Call arguments:
+        inputs: Token ids, int32 `[N, L]`.
+        training: Whether words are left out.
+
+    Returns:
+        float tensor `[N, C]`; a sentence without words has zeros.
+
+    Attributes:
+        is_packed: Whether it takes the fast way, which neither XLA nor ONNX knows, so that it is
+            off until a `MITE` is compiled; see `set_packed` and `portable`.
+
+    Example:
+        >>> layer = WordAverage(9, 4)
+        >>> layer(ops.array([[5, 8, 0], [5, 0, 0]])).shape
+        TensorShape([2, 4])
+    """
+
+    is_packed = False
+
+    def __init__(
+        self, input_dim: int, output_dim: int, *, word_dropout: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(input_dim, output_dim, **kwargs)
+        self.word_dropout = word_dropout
+        self.supports_masking = False
+        self.seed_generator = keras.random.SeedGenerator() if word_dropout else None
+
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
+        words = ops.cast(ops.not_equal(inputs, 0), self.compute_dtype)
+        shares = words / ops.maximum(ops.sum(words, axis=1, keepdims=True), 1)
+        if training and self.word_dropout:
+            shares = keras.random.dropout(shares, self.word_dropout, seed=self.seed_generator)
+        if self.is_packed and self.compute_dtype == "float32":
+            return self._product(inputs, shares)
+        vectors = ops.take(self.embeddings, inputs, axis=0)
+        return ops.einsum("nlc,nl->nc", vectors, shares)
+
+    def _product(self, inputs: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+        places = tf.where(shares > 0)
+        words = tf.cast(tf.gather_nd(inputs, places), tf.int64)
+        sentences = tf.SparseTensor(
+            tf.stack([places[:, 0], words], axis=1),
+            tf.gather_nd(shares, places),
+            (tf.shape(inputs, out_type=tf.int64)[0], self.input_dim),
+        )
+        averages = tf.sparse.sparse_dense_matmul(sentences, tf.convert_to_tensor(self.embeddings))
+        return tf.ensure_shape(averages, (inputs.shape[0], self.output_dim))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.output_dim)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = False) -> Any:
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "word_dropout": self.word_dropout}
+
+
+def set_packed(model: keras.Model, is_packed: bool) -> None:
+    """Sets `is_packed` of every `PackedGRU` and `WordAverage` in a model.
+
+    Example:
+        >>> model = keras.Sequential([WordAverage(9, 4)])
+        >>> set_packed(model, True)
+        >>> model.layers[0].is_packed
+        True
+    """
+    for layer in model._flatten_layers():
+        if hasattr(layer, "is_packed"):
+            layer.is_packed = is_packed
+
+
+@contextmanager
+def portable(model: keras.Model) -> Iterator[None]:
+    """Has the layers of a model compute in ways that every runtime knows, while the block runs.
+
+    Example:
+        >>> model = keras.Sequential([WordAverage(9, 4)])
+        >>> set_packed(model, True)
+        >>> with portable(model):
+        ...     print(model.layers[0].is_packed)
+        False
+    """
+    fast = [layer for layer in model._flatten_layers() if getattr(layer, "is_packed", False)]
+    set_packed(model, False)
+    try:
+        yield
+    finally:
+        for layer in fast:
+            layer.is_packed = True
