@@ -211,6 +211,22 @@ class TestAdversary:
         assert finding.done == "The adversarial weight is halved."
         assert float(model.adversarial_weight.value) == 0.5
 
+    def test_a_penalty_under_which_all_answers_are_alike(self):
+        model = make_model(weight=1.0, r1=100.0)
+        guard = Guard(on_finding=lambda finding: None)
+        fit(model, guard, 5)
+        assert kinds(guard) == ["losing discriminator"]  # though its accuracy would be a rotation's
+        assert "lower adversarial_loss.r1_penalty" in guard.findings[0].advice
+
+    def test_encoders_that_run_round_a_discriminator_at_rest(self):
+        guard = Guard(on_finding=lambda finding: None)
+        fit(make_model(weight=1.0, steps=0), guard, 5)
+        assert kinds(guard) == ["rotation"]
+        [rotation] = [sign for sign in SIGNS if sign.kind == "rotation"]
+        assert streak(rotation, guard.state()["rows"], Limits()) >= 3
+        without = [row | {"has_discriminator": False} for row in guard.state()["rows"]]
+        assert streak(rotation, without, Limits()) == 0
+
     def test_without_a_probe_nothing_is_said_of_it(self):
         row = {
             "stage": "", "acted": False, "trains_discriminator": True, "trains_encoders": True,
