@@ -4,7 +4,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mite_tf.errors import MiteError
-from mite_tf.evaluation.embeddings import Embeddings, draw_captions, unit_embeddings
+from mite_tf.evaluation.embeddings import (
+    Embeddings,
+    draw_captions,
+    one_caption_each,
+    unit_embeddings,
+)
 
 _NEAREST = 10
 _LEVELS = 127  # of int8, to each side
@@ -113,11 +118,9 @@ def stability(
         True
     """
     embeddings = unit_embeddings(image_embeddings, caption_embeddings, caption_image)
-    drawn = draw_captions(embeddings, max_images=max_images, seed=seed)
-    if len(drawn) < 2:
+    rows = np.concatenate(one_caption_each(embeddings, max_images=max_images, seed=seed))
+    if len(rows) < 4:
         raise MiteError("Neighbours need two images with captions.")
-    images = embeddings.images[embeddings.caption_image[drawn]]
-    rows = np.concatenate([images, embeddings.captions[drawn]])
     largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-12)
     random = np.random.default_rng(seed).normal(size=rows.shape).astype(np.float32)
     changed = {

@@ -143,9 +143,6 @@ class GradientReversal(ModalityClassification):
         -0.1269
     """
 
-    def __init__(self, label_smoothing: float = 0.0, r1_penalty: float = 0.0):
-        super().__init__(label_smoothing, r1_penalty)
-
     def encoder_loss(
         self,
         discriminator: keras.Model | None,

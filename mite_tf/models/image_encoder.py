@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
+from mite_tf.models.backbones import resized_backbone
 from mite_tf.models.pooling import pooling_layer
 from mite_tf.models.projection import project
 
@@ -58,6 +60,26 @@ class ImageEncoder(keras.Model):
         super().__init__(inputs, embedding, name=name, **kwargs)
         self.backbone = backbone
         self.head = head
+
+    def features(self, inputs: Mapping[str, Any]) -> Any:
+        """Returns the `features` of a batch, or those that the backbone finds in its `pixels`.
+
+        The pixels may have another size than the backbone's input. It runs in inference mode.
+
+        Raises:
+            ValueError: If there are no features and no backbone.
+        """
+        if "features" in inputs:
+            return inputs["features"]
+        if self.backbone is None:
+            raise ValueError(
+                "This image encoder starts at precomputed features, so a batch needs the key "
+                f"'features'. Received the keys: {sorted(inputs)}"
+            )
+        backbone, pixels = self.backbone, inputs["pixels"]
+        if pixels.shape[1] != backbone.input_shape[1]:
+            backbone = resized_backbone(backbone, pixels.shape[1])
+        return backbone(pixels, training=False)
 
     def get_config(self) -> dict[str, Any]:
         return {

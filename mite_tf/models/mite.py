@@ -15,7 +15,6 @@ from mite_tf.models.arguments import (
     refuse_compile_arguments,
     unpack,
 )
-from mite_tf.models.backbones import resized_backbone
 from mite_tf.models.fused_adamw import FusedAdamW
 from mite_tf.models.image_encoder import ImageEncoder
 from mite_tf.models.learning_rates import with_shared_learning_rate
@@ -223,27 +222,13 @@ class MITE(keras.Model):
 
     def embed_images(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         """Returns image embeddings `[I, D]` from `features` or `pixels`."""
-        return self.image_encoder.head(self.features(inputs), training=training)
-
-    def features(self, inputs: dict[str, Any]) -> Any:
-        """Returns the `features` of a batch, or those that the backbone finds in its `pixels`."""
-        if "features" in inputs:
-            return inputs["features"]
-        backbone = self.image_encoder.backbone
-        if backbone is None:
-            raise ValueError(
-                "This image encoder starts at precomputed features, so a batch needs the key "
-                f"'features'. Received the keys: {sorted(inputs)}"
-            )
-        pixels = inputs["pixels"]
-        if pixels.shape[1] != backbone.input_shape[1]:
-            backbone = resized_backbone(backbone, pixels.shape[1])
-        return backbone(pixels, training=False)
+        encoder = self.image_encoder
+        return encoder.head(encoder.features(inputs), training=training)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         batch, caption_weights = unpack(data)
         with tf.GradientTape(persistent=True) as tape:
-            batch = {**batch, "features": self.features(batch)}
+            batch = {**batch, "features": self.image_encoder.features(batch)}
             embeddings = self(batch, training=self.trains_encoders)
             penalty = tf.add_n(self.losses) if self.losses else tf.zeros(())
             twice = self.is_adversarial and self.trains_encoders

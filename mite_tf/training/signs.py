@@ -38,6 +38,7 @@ def row_of(
         "stage": logs.get("stage", ""),
         "acted": False,
         "trains_encoders": model.trains_encoders,
+        "has_discriminator": learned.uses_discriminator,
         "trains_discriminator": model.discriminator_steps > 0 and learned.uses_discriminator,
         "adversarial_weight": float(model.adversarial_weight.value),
     }
@@ -83,6 +84,8 @@ class Limits:
         guessing: Against encoders that learn too, one right no more often hardly beats chance.
         behind: While the encoders rest, one that learns comes nearer than this to a fresh probe.
         worse_than_guessing: A loss this many times that of guessing is due to too large steps.
+        indifferent: With both losses this near, as a share, to that of guessing, its answers are
+            all alike, and there is nothing to defeat.
 
     Example:
         >>> Limits(patience=5).collapsed_gap
@@ -100,6 +103,7 @@ class Limits:
     guessing: float = 0.65
     behind: float = 0.2
     worse_than_guessing: float = 2.0
+    indifferent: float = 0.01
 
 
 class Sign(NamedTuple):
@@ -170,9 +174,11 @@ def _wins(rows: Sequence[Row], limits: Limits) -> bool:
     row = rows[-1]
     fought = [r["adversarial_loss"] for r in in_stage(rows) if r["adversarial_weight"] > 0]
     return (
-        _probe_steadily_high(rows, limits)
+        row["trains_discriminator"]
+        and _probe_steadily_high(rows, limits)
         and row["adversarial_weight"] > 0
         and row["discriminator_accuracy"] >= limits.sure
+        and not _loses(rows, limits)
         and len(fought) > 1
         and fought[-1] >= fought[-2] - limits.steady * abs(fought[-2])
     )
@@ -195,8 +201,13 @@ def _loses(rows: Sequence[Row], limits: Limits) -> bool:
     accuracy, probe = row["discriminator_accuracy"], row.get("probe_accuracy", 0.0)
     behind = not row["trains_encoders"] and accuracy < probe - limits.behind
     says_one_thing = abs(accuracy - 0.5) < 1e-3 and probe >= limits.high_probe
-    guessing = limits.worse_than_guessing * row.get("loss_if_guessing", float("inf"))
-    return behind or says_one_thing or row["discriminator_loss"] > guessing
+    guessing = row.get("loss_if_guessing", float("inf"))
+    losses = row["discriminator_loss"], abs(row["adversarial_loss"])
+    indifferent = probe >= limits.high_probe and all(
+        abs(loss / guessing - 1) < limits.indifferent for loss in losses
+    )
+    too_large = losses[0] > limits.worse_than_guessing * guessing
+    return behind or says_one_thing or indifferent or too_large
 
 
 def _tell_losing(row: Row) -> tuple[str, str]:
@@ -206,7 +217,8 @@ def _tell_losing(row: Row) -> tuple[str, str]:
         f"the discriminator learns nothing: it is right in {row['discriminator_accuracy']:.0%}"
         f"{compared}, and its loss is {row['discriminator_loss']:.3g}",
         f"change {_key_of(row, 'discriminator_learning_rate')} (lower it if the loss is above "
-        "0.69, which is that of guessing), or enlarge discriminator.hidden_sizes",
+        "0.69, which is that of guessing), lower adversarial_loss.r1_penalty, or enlarge "
+        "discriminator.hidden_sizes",
     )
 
 
@@ -232,7 +244,9 @@ def _tell_rotation(row: Row) -> tuple[str, str]:
 def _probe_steadily_high(rows: Sequence[Row], limits: Limits) -> bool:
     """Whether a fresh probe does well, and no worse than before, though a discriminator plays."""
     row = rows[-1]
-    if not row["trains_discriminator"] or row.get("probe_accuracy", 0.0) < limits.high_probe:
+    # Rows of an older checkpoint do not tell a discriminator at rest from none.
+    plays = row.get("has_discriminator", row["trains_discriminator"])
+    if not plays or row.get("probe_accuracy", 0.0) < limits.high_probe:
         return False
     before = [r["probe_accuracy"] for r in in_stage(rows)[:-1] if "probe_accuracy" in r]
     return not before or row["probe_accuracy"] >= before[-1] - limits.steady

@@ -5,7 +5,6 @@ from mite_tf.quiet import load_tensorflow
 load_tensorflow()
 
 import statistics  # noqa: E402
-import time  # noqa: E402
 from collections.abc import Callable, Mapping  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -22,6 +21,7 @@ from mite_tf.models import (  # noqa: E402
     small_cnn,
     transformer_encoder,
 )
+from tests.benchmarks.timing import seconds_in_turn  # noqa: E402
 
 ROUNDS, WORDS, LENGTH = 7, 5000, 20
 
@@ -46,17 +46,12 @@ def stepper(text: Callable, *, pixels: int = 0, jit: bool = False, captions: int
     model.configure_step(backbone_share=float(bool(pixels)))
     data = batch(64, captions, pixels=pixels)
     model.train_on_batch(data)
-    return lambda: model.train_on_batch(data)
+    return lambda _: model.train_on_batch(data)
 
 
 def compare(title: str, cases: Mapping[str, Callable], *, unit: int | Mapping[str, int]) -> None:
-    """Runs all cases in turn, so that a machine that slows down slows all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(ROUNDS):
-        for name, run in cases.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+    """Prints what a step takes in each case."""
+    seconds = seconds_in_turn(cases, ROUNDS)
     table = Table("", "ms a step", "pairs a second", "speed against the first", title=title)
     units = unit if isinstance(unit, Mapping) else dict.fromkeys(cases, unit)
     rates = {n: [units[n] / s for s in seconds[n]] for n in cases}

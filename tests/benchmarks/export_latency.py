@@ -6,7 +6,6 @@ load_tensorflow()
 
 import statistics  # noqa: E402
 import tempfile  # noqa: E402
-import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -23,6 +22,7 @@ from mite_tf.export.signatures import image_signatures, text_signatures  # noqa:
 from mite_tf.models import ImageEncoder, application_backbone, image_head, small_cnn  # noqa: E402
 from mite_tf.models.text_encoder import TEXT_ENCODERS  # noqa: E402
 from mite_tf.text import WordPieceTokenizer  # noqa: E402
+from tests.benchmarks.timing import seconds_in_turn  # noqa: E402
 
 ROUNDS, WORDS, LENGTH, THREADS = 15, 5000, 20, 2
 VOCABULARY = ["[PAD]", "[UNK]", *(f"word{number}" for number in range(WORDS - 2))]
@@ -73,15 +73,10 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def milliseconds(forms: dict[str, Callable], rows: np.ndarray) -> dict[str, float]:
-    """Median of calls made in turn, so that a machine that slows down slows all of them."""
-    times: dict[str, list[float]] = {form: [] for form in forms}
-    for number in range(ROUNDS + 2):
-        for form, call in forms.items():
-            start = time.perf_counter()
-            call(rows)
-            if number > 1:  # the first ones trace and allocate
-                times[form].append(time.perf_counter() - start)
-    return {form: 1000 * statistics.median(each) for form, each in times.items()}
+    """Median of calls made in turn, after the first ones, which trace and allocate."""
+    calls = {form: lambda _, call=call: call(rows) for form, call in forms.items()}
+    seconds = seconds_in_turn(calls, ROUNDS, warm_up=2)
+    return {form: 1000 * statistics.median(each) for form, each in seconds.items()}
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ load_tensorflow()
 
 import statistics  # noqa: E402
 import sys  # noqa: E402
-import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 
 import keras  # noqa: E402
@@ -28,6 +27,7 @@ from mite_tf.models import (  # noqa: E402
 )
 from mite_tf.models.fused_adamw import FusedAdamW  # noqa: E402
 from mite_tf.training import Stage, StageSchedule  # noqa: E402
+from tests.benchmarks.timing import seconds_in_turn  # noqa: E402
 
 try:
     import torch
@@ -35,6 +35,7 @@ except ImportError:
     sys.exit("This compares with PyTorch: pip install torch")
 
 ROUNDS, IMAGES, CAPTIONS, BATCH, WORDS, FEATURES, SIZE = 5, 512, 5, 128, 5467, 1280, 512
+STEPS = IMAGES * CAPTIONS // BATCH  # of an epoch
 RATE, DECAY, NORM, MARGIN = 5e-4, 1e-4, 2.0, 0.2
 
 
@@ -48,7 +49,7 @@ def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return features, ids.astype(np.int32), np.repeat(np.arange(IMAGES), CAPTIONS)
 
 
-def mite_epoch(recurrent: bool) -> Callable[[int], int]:
+def mite_epoch(recurrent: bool) -> Callable[[int], None]:
     features, ids, owner = data()
     encoder = recurrent_encoder if recurrent else bag_of_words_encoder
     model = MITE(
@@ -61,14 +62,14 @@ def mite_epoch(recurrent: bool) -> Callable[[int], int]:
         BidirectionalTriplet(MARGIN, "hardest"),
     )
     batches = PairBatches(ids, owner, features=features, batch_size=BATCH)
+    assert batches.steps == STEPS
     schedule = StageSchedule([Stage(name="align", epochs=100, learning_rate=RATE)])
 
-    def run(epoch: int) -> int:
+    def run(epoch: int) -> None:
         model.fit(
             batches.dataset(epoch), initial_epoch=epoch, epochs=epoch + 1,
             callbacks=[schedule], verbose=0,
         )  # fmt: skip
-        return batches.steps
 
     return run
 
@@ -123,14 +124,14 @@ class Recurrent(torch.nn.Module):
         return torch.nn.functional.normalize(self.linear(self.drop(pooled)))
 
 
-def torch_epoch(recurrent: bool) -> Callable[[int], int]:
+def torch_epoch(recurrent: bool) -> Callable[[int], None]:
     features, ids, owner = (torch.from_numpy(each) for each in data())
     images, text = Head(FEATURES), Recurrent() if recurrent else Words()
     parameters = [*images.parameters(), *text.parameters()]
     optimizer = torch.optim.AdamW(parameters, RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100 * len(owner) // BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100 * STEPS)
 
-    def run(epoch: int) -> int:
+    def run(epoch: int) -> None:
         order = torch.randperm(len(owner)).view(-1, BATCH)
         total = 0.0
         for captions in order:
@@ -149,7 +150,6 @@ def torch_epoch(recurrent: bool) -> Callable[[int], int]:
             optimizer.step()
             schedule.step()
             total += float(loss.detach())
-        return len(order)
 
     return run
 
@@ -161,13 +161,8 @@ def main(threads: int) -> None:
     keras.utils.set_random_seed(0)
     for recurrent in (False, True):
         runs = {"MITE.fit": mite_epoch(recurrent), "PyTorch": torch_epoch(recurrent)}
-        times: dict[str, list[float]] = {name: [] for name in runs}
-        for epoch in range(ROUNDS + 1):  # the first one warms up
-            for name, run in runs.items():
-                start = time.perf_counter()
-                steps = run(epoch)
-                times[name].append(1000 * (time.perf_counter() - start) / steps)
-        ours, theirs = (times[name][1:] for name in runs)
+        seconds = seconds_in_turn(runs, ROUNDS, warm_up=1)
+        ours, theirs = ([1000 * each / STEPS for each in times] for times in seconds.values())
         ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
         print(
             f"{'bidirectional GRU' if recurrent else 'bag of words'}: MITE.fit "

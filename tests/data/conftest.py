@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mite_tf.data import CaptionedImages
+from mite_tf.data import CaptionedImages, CheckReport, check
 
 
 @pytest.fixture
@@ -20,6 +20,17 @@ def write(tmp_path: Path) -> Callable[[dict[str, str | bytes]], Path]:
         return tmp_path
 
     return write
+
+
+@pytest.fixture
+def check_files(write) -> Callable[[dict[str, bytes]], CheckReport]:
+    """Checks images of which a table, one row each from line 2 on, tells a caption."""
+
+    def check_files(files: dict[str, bytes]) -> CheckReport:
+        table = "image,caption\n" + "".join(f"{name},A picture.\n" for name in files)
+        return check(write({**files, "captions.csv": table}))
+
+    return check_files
 
 
 OF_SPLITS = {"absent-split", "small-split"}  # as the splits of corpora made in a test are

@@ -39,20 +39,19 @@ def test_json_has_the_documented_keys(evaluation, tmp_path):
     assert found["chance"]["text_to_image"]["r1"] == pytest.approx(5.0)
 
 
+def thousands(images, captions, rows):
+    """The five folds of COCO, each with image rows of its own."""
+    for start in range(0, 5000, 1000):
+        inside = (rows >= start) & (rows < start + 1000)
+        yield images[start : start + 1000], captions[inside], rows[inside] - start
+
+
 def test_hubs_are_corrected_fold_by_fold_beside_the_plain_scores(coco):
-    images, captions, rows = coco
+    images, captions, _ = coco
     hubs = HubCorrection(images[:50], captions[:50], weight=0.5, neighbours=3)
     found = evaluate_embeddings(*coco, protocol="coco-1k", probe=False, hubs=hubs)
     assert found.scores == evaluate_embeddings(*coco, protocol="coco-1k", probe=False).scores
-    folds = [
-        matching_ranks(
-            images[start : start + 1000],
-            captions[(rows >= start) & (rows < start + 1000)],
-            rows[(rows >= start) & (rows < start + 1000)] - start,
-            hubs=hubs,
-        )
-        for start in range(0, 5000, 1000)
-    ]
+    folds = [matching_ranks(*fold, hubs=hubs) for fold in thousands(*coco)]
     of_images = [100 * np.mean(fold.text_to_image <= 1) for fold in folds]
     assert found.corrected.text_to_image.r1 == pytest.approx(np.mean(of_images))
     assert found.corrected != found.scores
@@ -107,19 +106,10 @@ def coco():
 
 
 def test_coco_1k_is_the_mean_of_five_thousands_in_file_order(coco):
-    images, captions, rows = coco
     evaluation = evaluate_embeddings(*coco, protocol="coco-1k", probe=False)
-    thousands = [
-        evaluate_embeddings(
-            images[start : start + 1000],
-            captions[(rows >= start) & (rows < start + 1000)],
-            rows[(rows >= start) & (rows < start + 1000)] - start,
-            probe=False,
-        )
-        for start in range(0, 5000, 1000)
-    ]
-    assert evaluation.scores == RetrievalScores.mean([e.scores for e in thousands])
-    assert evaluation.chance == RetrievalScores.mean([e.chance for e in thousands])
+    folds = [evaluate_embeddings(*fold, probe=False) for fold in thousands(*coco)]
+    assert evaluation.scores == RetrievalScores.mean([e.scores for e in folds])
+    assert evaluation.chance == RetrievalScores.mean([e.chance for e in folds])
     assert (evaluation.protocol, evaluation.images, evaluation.captions) == ("coco-1k", 5000, 6000)
     assert evaluation.chance.text_to_image.r1 == pytest.approx(0.1)
 

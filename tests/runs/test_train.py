@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,8 +12,8 @@ from mite_tf.data import CaptionedImages
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError, UnknownWordsWarning
 from mite_tf.runs import Run, build_model, embed, evaluate, load_config, search, train
-from mite_tf.runs.train import _tell_unknown
 from mite_tf.training import Checkpoint, read_values
+from tests.runs.resuming import CtrlC, assert_same_state
 
 
 @pytest.fixture(scope="module")
@@ -23,31 +22,8 @@ def run(table, tmp_path_factory, make_config):
     return train(table, tmp_path_factory.mktemp("run") / "run", config=make_config(), quiet=True)
 
 
-def state_of(run):
-    with np.load(run.state) as file:
-        return {name: file[name] for name in file.files if name != "values"}
-
-
 def refuse(*given, **named):
     raise PermissionError(13, "Permission denied")
-
-
-class CtrlC(keras.callbacks.Callback):
-    """Interrupts a training in the first epoch of `adversarial`."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (6, 1):
-            signal.raise_signal(signal.SIGINT)
-
-
-def assert_same_state(one, other):
-    ours, theirs = state_of(one), state_of(other)
-    assert ours.keys() == theirs.keys()
-    different = [name for name in ours if not np.array_equal(ours[name], theirs[name])]
-    assert not different
 
 
 def assert_same_history(one, other):
@@ -214,7 +190,7 @@ train({str(captions_file)!r}, {str(tmp_path / "run")!r}, root={str(table.root)!r
         assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
         again = {"root": table.root, "resume": True, "quiet": True}
         with pytest.raises(KeyboardInterrupt):
-            train(captions_file, tmp_path / "run", callbacks=[CtrlC()], **again)
+            train(captions_file, tmp_path / "run", callbacks=[CtrlC(6, 1)], **again)
         state = read_values(Run(tmp_path / "run").state)
         assert (state["epoch"], state["step"]) == (6, 2)
         resumed = train(captions_file, tmp_path / "run", **again)
@@ -247,82 +223,6 @@ train({str(captions_file)!r}, {str(tmp_path / "run")!r}, root={str(table.root)!r
             checkpoint.restore()
 
 
-class TestData:
-    def test_bad_rows_are_refused_or_left_out_and_the_last_epoch_kept_when_asked(
-        self, table, tmp_path, make_config, capsys
-    ):
-        for row in table:
-            (tmp_path / row.image).write_bytes((table.root / row.image).read_bytes())
-        (tmp_path / "0.png").write_bytes(b"")
-        broken = CaptionedImages(table.rows, root=tmp_path)
-        with pytest.raises(MiteError, match=r"0\.png is empty(.|\n)*--skip-bad"):
-            train(broken, tmp_path / "run", config=make_config(), quiet=True)
-        assert not (tmp_path / "run").exists()
-        last = {"training.select_by": "last", "stages.align.learning_rate": 1e-9}
-        short = make_config(
-            **{f"stages.{s}.epochs": 0 for s in ("classify", "adversarial", "finetune")},
-            **{"stages.align.epochs": 2} | last,
-        )
-        run = train(broken, tmp_path / "run", config=short, skip_bad=True)
-        assert run.best().name == "0002-align"  # though the first epoch was as good
-        assert run.info["data"]["images"]["train"] == 47
-        told = capsys.readouterr().err
-        assert "left out" in told
-        assert "Unknown words: 0.0% of the tokens of train, 0.0% of dev." in told
-        assert "Warning: an unknown word" not in told
-        # What was left out then is left out when the same data comes again.
-        assert len(run.embed(broken, quiet=True).images) == 59
-        assert len(run.search(broken, "red square", top=99, quiet=True)) == 59
-        other = CaptionedImages(table.rows[:1], root=tmp_path)
-        with pytest.raises(MiteError, match=r"0\.png"):
-            run.embed(other, quiet=True)
-
-    def test_many_unknown_words_are_warned_of(self, capsys):
-        _tell_unknown(0, 0.05)
-        assert "Warning" not in capsys.readouterr().err
-        _tell_unknown(0, 0.051)
-        assert "5.1% of dev.\nWarning: an unknown word says nothing" in capsys.readouterr().err
-
-    @pytest.mark.parametrize(
-        ("override", "message"),
-        [
-            ({"backbone.name": "nowhere.keras"}, r"nowhere\.keras: no such backbone file"),
-            ({"backbone.name": "features"}, "not a file of features"),
-            ({"loss": {"name": "triplet", "margin": -1}}, r"^loss: .*margin.*-1"),
-        ],
-    )
-    def test_what_cannot_be_built_leaves_no_folder(
-        self, table, tmp_path, make_config, override, message
-    ):
-        with pytest.raises(MiteError, match=message):
-            train(table, tmp_path / "run", config=make_config(**override), quiet=True)
-        assert not list(tmp_path.iterdir())
-
-    def test_a_missing_split_is_named(self, table, tmp_path, make_config):
-        with pytest.raises(MiteError, match="dev"):
-            train(table.split("train"), tmp_path / "run", config=make_config(), quiet=True)
-
-    def test_precomputed_features_need_no_image_files(self, table, tmp_path, make_config):
-        random = np.random.default_rng(0)
-        classes = np.arange(60) % 3
-        features = np.eye(3, dtype=np.float32)[classes] + random.normal(0, 0.1, (60, 3))
-        np.savez(tmp_path / "features.npz", ids=table.image_ids, features=features)
-        elsewhere = CaptionedImages(table.rows, root=tmp_path)
-        config = make_config(
-            **{
-                "backbone.name": "features",
-                "backbone.features": str(tmp_path / "features.npz"),
-                "stages.align.backbone_share": 0,
-                "stages.finetune.backbone_share": 0,
-                "stages.classify.epochs": 0,
-                "stages.adversarial.epochs": 0,
-            }
-        )
-        run = train(elsewhere, tmp_path / "run", config=config, quiet=True)
-        hits = search(run.path, elsewhere, "a green square", split="dev", top=4, quiet=True)
-        assert [int(hit.id.removesuffix(".png")) % 3 for hit in hits].count(1) >= 3
-
-
 def test_encoders_survive_a_round_trip_and_take_empty_sentences(run, table, tmp_path):
     encoders = run.encoders()
     assert np.isfinite(encoders.embed_text(["", "🙂", "a red square"])).all()
@@ -333,31 +233,3 @@ def test_encoders_survive_a_round_trip_and_take_empty_sentences(run, table, tmp_
         np.testing.assert_array_equal(ours, theirs)
     assert copy.embed_text([]).shape == (0, 16)
     assert copy.embed_images([]).shape == (0, 16)
-
-
-class Breaking(keras.callbacks.Callback):
-    """Replaces an image by one of 16 bits a pixel, which no decoder of TensorFlow reads."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = path
-
-    def on_train_begin(self, logs=None):
-        self.path.write_bytes(b"BM" + bytes(26) + bytes([16]) + bytes(40))
-
-
-def test_an_image_that_changes_while_training_is_named(tmp_path, make_config):
-    names = [f"{number}.png" for number in range(8)]
-    for number, name in enumerate(names):
-        Image.new("RGB", (24, 24), (30 * number, 0, 0)).save(tmp_path / name)
-    captions = [[f"a red square {name}"] for name in names]
-    splits = ["train"] * 6 + ["dev"] * 2
-    table = CaptionedImages.from_lists(names, captions, splits=splits, root=tmp_path)
-    config = make_config(
-        **{f"stages.{name}.epochs": 0 for name in ("align", "classify", "adversarial")}
-    )
-    with pytest.raises(MiteError, match=r"3\.png cannot be decoded: it is a BMP of a kind"):
-        train(table, tmp_path / "run", config=config, callbacks=[Breaking(tmp_path / "3.png")],
-              quiet=True)  # fmt: skip
-    with pytest.raises(MiteError, match=r"3\.png .* 8, 24 or 32 bits a pixel"):
-        train(table, tmp_path / "other", config=config, quiet=True)

@@ -1,6 +1,3 @@
-import signal
-
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +7,7 @@ from mite_tf.errors import MiteError
 from mite_tf.runs import train
 from mite_tf.runs.data import unpaired_data
 from mite_tf.text import read_vocabulary
+from tests.runs.resuming import CtrlC, assert_same_state
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +55,6 @@ def run(run_and_cached):
     return run_and_cached[0]
 
 
-class CtrlC(keras.callbacks.Callback):
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (2, 1):
-            signal.raise_signal(signal.SIGINT)
-
-
-def arrays_of(run):
-    with np.load(run.state) as file:
-        return {name: file[name] for name in file.files if name != "values"}
-
-
 def test_a_run_tells_what_was_unpaired_and_has_its_words_alone(run, more):
     told = run.info["data"]["unpaired"]
     assert (told["images"], told["captions"]) == (20, 20)
@@ -91,11 +75,9 @@ def test_features_of_unpaired_images_are_cached_for_stages_with_an_adversary(
 def test_an_interrupted_run_goes_on_to_the_bit_with_what_it_had(run, table, more, config, tmp_path):
     again = {"resume": True, "quiet": True, "feature_cache": run.path / "features"}
     with pytest.raises(KeyboardInterrupt):
-        train(table, tmp_path / "run", config=config, callbacks=[CtrlC()], **again, **more)
+        train(table, tmp_path / "run", config=config, callbacks=[CtrlC(2, 1)], **again, **more)
     resumed = train(table, tmp_path / "run", **again)  # without naming it anew
-    ours, theirs = arrays_of(resumed), arrays_of(run)
-    assert ours.keys() == theirs.keys()
-    assert not [name for name in ours if not np.array_equal(ours[name], theirs[name])]
+    assert_same_state(resumed, run)
     for row, other in zip(resumed.history(), run.history(), strict=True):
         assert row["matching_loss"] == other["matching_loss"]
 

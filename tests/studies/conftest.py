@@ -1,7 +1,11 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
+import mite_tf.studies.trainer
 from mite_tf.data import read
 from mite_tf.runs import load_config
 from mite_tf.scenes import write_scenes
@@ -68,3 +72,16 @@ def config(scenes):
     file = scenes / "tiny.toml"
     file.write_text(TINY.replace("FEATURES", str(scenes / "features.npz")))
     return load_config(file)
+
+
+def record_trainings(monkeypatch):
+    """Gives the list that will hold what `train` is called for, relative to the study's folder."""
+    calls = []
+    original = mite_tf.studies.trainer.train
+
+    def record(data, run, **named):
+        calls.append(re.sub("shared/[0-9a-f]{12}", "shared", "/".join(Path(run).parts[-3:])))
+        return original(data, run, **named)
+
+    monkeypatch.setattr(mite_tf.studies.trainer, "train", record)
+    return calls

@@ -1,15 +1,12 @@
 import json
-import re
 import shlex
 import shutil
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import mite_tf.studies.measurement
-import mite_tf.studies.trainer
 from mite_tf.cli import main, parse
 from mite_tf.data import read
 from mite_tf.errors import MiteError
@@ -20,25 +17,14 @@ from mite_tf.scenes import ruled_out
 from mite_tf.studies import study
 from mite_tf.studies.study_folder import StudyFolder
 from mite_tf.training import StageSchedule
+from tests.runs.resuming import assert_same_state
+from tests.studies.conftest import record_trainings
 
 CRITIC = """
 [critic]
 "adversarial_loss" = { name = "wasserstein" }
 "discriminator.hidden_sizes" = [4, 4]
 """
-
-
-def record_trainings(monkeypatch):
-    """Gives the list that will hold what `train` is called for, relative to the study's folder."""
-    calls = []
-    original = mite_tf.studies.trainer.train
-
-    def record(data, run, **named):
-        calls.append(re.sub("shared/[0-9a-f]{12}", "shared", "/".join(Path(run).parts[-3:])))
-        return original(data, run, **named)
-
-    monkeypatch.setattr(mite_tf.studies.trainer, "train", record)
-    return calls
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +52,9 @@ def folder(grown):
     return grown[0]
 
 
-def arrays_of(run):
-    with np.load(run.state) as file:
-        return {name: file[name] for name in file.files if name != "values"}
-
-
 def assert_same_training(one, other, idle=()):
     """Compares weights, optimizers and history, where columns that begin with `idle` may differ."""
-    ours, theirs = arrays_of(one), arrays_of(other)
-    assert ours.keys() == theirs.keys()
-    assert not [name for name in ours if not np.array_equal(ours[name], theirs[name])]
+    assert_same_state(one, other)
     assert list(one.best_folders()) == list(other.best_folders())
     rows = [
         [{k: v for k, v in row.items() if not k.startswith(("seconds", *idle))} for row in history]
@@ -128,48 +107,6 @@ class TestTraining:
             study(scenes, tmp_path / "out", **wanted)
         resumed = study(scenes, tmp_path / "out", **wanted)
         assert_same_training(resumed.run("mite", 0), folder.run("mite", 0))
-
-
-@pytest.fixture(scope="module")
-def more(scenes, tmp_path_factory):
-    """Captions and images besides, which bring features of their own."""
-    folder = tmp_path_factory.mktemp("more") / "images"
-    folder.mkdir()
-    (folder.parent / "captions.txt").write_text("a zebra and an ocelot\n" * 9)
-    with np.load(scenes / "features.npz") as file:
-        ids, features = file["ids"], file["features"]
-    names = [f"more{number}.png" for number in range(20)]
-    for name in names:
-        (folder / name).touch()
-    extra = np.random.default_rng(0).normal(size=(20, features.shape[1]))
-    arrays = {"ids": [*ids, *names], "features": np.concatenate([features, extra])}
-    np.savez(folder.parent / "features.npz", **arrays)
-    return folder.parent
-
-
-@pytest.mark.slow
-def test_what_is_unpaired_is_seen_by_all_variants_that_do_not_leave_it_out(
-    scenes, config, more, tmp_path, monkeypatch
-):
-    trained = record_trainings(monkeypatch)
-    short = {f"stages.{name}.epochs": 1 for name in ("align", "adversarial")}
-    config = config.with_overrides({"backbone.features": str(more / "features.npz")} | short)
-    variants = ["baseline", "mite-on-pairs", "mite"]
-    given = {"unpaired_images": more / "images", "unpaired_captions": more / "captions.txt"}
-    again = {"config": config, "variants": variants, "seeds": 1, "quiet": True}
-    folder = study(scenes, tmp_path / "out", **again, **given)
-    assert trained == ["shared/seed-0", *(f"runs/{name}/seed-0" for name in variants)]
-    runs = [folder.run(name, 0) for name in variants]
-    assert len({run.vocabulary.read_bytes() for run in runs}) == 1
-    assert "ocelot" in runs[0].vocabulary.read_text().split("\n")
-    assert {run.info["data"]["unpaired"]["images"] for run in runs} == {20}
-    first, last = zip(*(run.history() for run in runs), strict=True)
-    assert len({row["matching_loss"] for row in first}) == 1
-    assert last[1]["adversarial_loss"] != last[2]["adversarial_loss"]
-    command = f"--unpaired-images {more / 'images'} --unpaired-captions {more / 'captions.txt'}"
-    assert command in (folder.path / "study.md").read_text()
-    with pytest.raises(MiteError, match="is a study of other unpaired data"):
-        study(scenes, folder.path, **again)
 
 
 class TestReport:
@@ -333,27 +270,6 @@ def test_few_images_leave_measures_out_and_cannot_tell(folder, scenes, config, t
     assert results["chance"]["rsum_deviation"] > 50
 
 
-def test_a_study_that_cannot_begin_leaves_no_folder(scenes, config, tmp_path):
-    broken = config.with_overrides({"backbone.features": str(tmp_path / "none.npz")})
-    with pytest.raises(MiteError, match="not a file of features"):
-        study(scenes, tmp_path / "out", config=broken, seeds=1, quiet=True)
-    assert not list(tmp_path.iterdir())
-    own = tmp_path / "out" / ".git" / "HEAD"
-    own.parent.mkdir(parents=True)
-    own.write_text("ref")
-    with pytest.raises(MiteError, match="not a file of features"):
-        study(scenes, tmp_path / "out", config=broken, seeds=1, quiet=True)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [own]
-
-
-def test_a_configuration_of_somebody_is_not_replaced(scenes, config, tmp_path):
-    own = tmp_path / "config.toml"
-    own.write_text(f"# mine\n{config.to_toml()}")
-    with pytest.raises(MiteError, match=r"config\.toml: .* another one, and would be replaced"):
-        study(scenes, tmp_path, config=own, seeds=1, quiet=True)
-    assert list(tmp_path.iterdir()) == [own]
-
-
 def test_a_training_that_fails_is_left_out_and_told(grown, scenes, config, tmp_path):
     folder = grown[0]
     file = tmp_path / "variants.toml"
@@ -394,17 +310,6 @@ class TestErrors:
             study(scenes, folder.path, config=config, variants_file=file, quiet=True)
         with pytest.raises(MiteError, match="study of other data"):
             study(read(scenes)[4:], folder.path, config=config, quiet=True)
-
-    def test_another_folder_is_left_alone(self, scenes, config, tmp_path):
-        with pytest.raises(MiteError, match="no split 'holdout'"):
-            study(scenes, tmp_path / "out", config=config, split="holdout", quiet=True)
-        assert not list(tmp_path.iterdir())
-        (tmp_path / "photo.jpg").touch()
-        with pytest.raises(MiteError, match="is not empty and holds no study"):
-            study(scenes, tmp_path, config=config, quiet=True)
-        (tmp_path / "study.json").write_text("[")
-        with pytest.raises(MiteError, match="not the record of a study"):
-            study(scenes, tmp_path, config=config, quiet=True)
 
 
 def test_two_studies_do_not_write_into_one_folder(folder, scenes, config, tmp_path):

@@ -14,6 +14,7 @@ from mite_tf.losses import BidirectionalTriplet, FlippedLabels
 from mite_tf.runs import Run, train
 from mite_tf.training import Checkpoint, Guard, Limits, RetrievalMonitor, StageSchedule
 from mite_tf.training.signs import SIGNS, streak
+from tests.training.test_signs import COLLAPSED
 
 EARLY = Limits(settling_steps=0)  # an epoch here has eight batches
 WORDS = np.random.default_rng(9).normal(size=(60, 16))
@@ -211,41 +212,19 @@ class TestAdversary:
         assert finding.done == "The adversarial weight is halved."
         assert float(model.adversarial_weight.value) == 0.5
 
-    def test_without_a_probe_nothing_is_said_of_it(self):
-        row = {
-            "stage": "", "acted": False, "trains_discriminator": True, "trains_encoders": True,
-            "discriminator_accuracy": 0.55, "discriminator_loss": 0.7, "adversarial_loss": 0.7,
-            "adversarial_weight": 0.1,
-        }  # fmt: skip
-        seen = {sign.kind: sign for sign in SIGNS}
-        assert streak(seen["rotation"], [row | {"probe_accuracy": 0.97}] * 3, Limits()) == 3
-        for kind in ("winning discriminator", "losing discriminator", "rotation"):
-            assert streak(seen[kind], [row] * 3, Limits()) == 0
+    def test_encoders_that_run_round_a_discriminator_at_rest(self):
+        guard = Guard(on_finding=lambda finding: None)
+        fit(make_model(weight=1.0, steps=0), guard, 5)
+        assert kinds(guard) == ["rotation"]
+        [rotation] = [sign for sign in SIGNS if sign.kind == "rotation"]
+        assert streak(rotation, guard.state()["rows"], Limits()) >= 3
+        without = [row | {"has_discriminator": False} for row in guard.state()["rows"]]
+        assert streak(rotation, without, Limits()) == 0
 
 
-COLLAPSED = {
-    "stage": "", "acted": False, "steps": 500, "trains_encoders": True, "similarity_gap": 0.01,
-    "matching_loss": 0.4, "loss_if_alike": 0.4,
-}  # fmt: skip
-
-
-class TestPatience:
-    @pytest.mark.parametrize(
-        ("rows", "streaks"),
-        [
-            ([{}, {}, {"similarity_gap": 0.3, "matching_loss": 0.2}, {}], [0, 1, 2, 0, 1]),
-            ([{}, {"acted": True}, {}], [0, 1, 0, 1]),  # it starts anew after an action
-            ([{"steps": 99}, {}], [0, 0, 1]),  # the first steps of a training do not count
-        ],
-    )
-    def test_a_streak_is_of_epochs_in_a_row(self, rows, streaks):
-        rows = [COLLAPSED | row for row in rows]
-        found = [streak(SIGNS[0], rows[:count], Limits()) for count in range(len(rows) + 1)]
-        assert found == streaks
-
-    def test_an_unknown_action_is_refused(self):
-        with pytest.raises(ValueError, match="action='pray'"):
-            Guard("pray")
+def test_an_unknown_action_is_refused():
+    with pytest.raises(ValueError, match="action='pray'"):
+        Guard("pray")
 
 
 @pytest.fixture
