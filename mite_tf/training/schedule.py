@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mite_tf.losses import matching_loss
 from mite_tf.models import set_learning_rates
 from mite_tf.training.stage import Stage
 
@@ -16,7 +17,7 @@ class StageSchedule(keras.callbacks.Callback):
     """Takes a `MITE` model through its stages while `fit` runs.
 
     Epochs count over all stages. At the first epoch of a stage the callback sets what the
-    training step updates, which makes a new graph; before every batch it assigns the learning
+    training step updates and by which loss, which makes a new graph; before every batch it assigns the learning
     rates, the weight of the adversarial loss and the share of hardest negatives, which are
     variables and make none. Where another callback has changed the learning rate of the encoders
     by a factor in between, as `ReduceLROnPlateau` does, all rates keep that factor.
@@ -92,6 +93,8 @@ class StageSchedule(keras.callbacks.Callback):
         self._epoch = epoch - self.first_epoch(stage)
         if stage is not self._active:
             self._active = stage
+            own = self.model.loss
+            self.model.matching_loss = matching_loss(stage.loss) if stage.loss else own
             self.model.configure_step(
                 trains_encoders=stage.trains_encoders,
                 is_adversarial=stage.is_adversarial,

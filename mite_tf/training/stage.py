@@ -35,6 +35,8 @@ class Stage:
         decay: Their course after that: `constant`; `cosine` down to `final_rate_factor`; or `step`,
             to it at half of the stage.
         final_rate_factor: Learning rate at the end, as a multiple of the peak.
+        loss: Matching loss of this stage by its name, such as `pooled-triplet`, with the default
+            arguments of its class; the one that the model was compiled with if empty.
         hardest_share: Share of the hardest negative in the triplet loss, beside the sum over all:
             a number, or points (epoch in the stage, value).
         adversarial_weight: Weight of the adversarial loss: a number, or points.
@@ -66,6 +68,7 @@ class Stage:
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     decay: Literal["constant", "cosine", "step"] = "cosine"
     final_rate_factor: Share = 0.0
+    loss: Literal["", "triplet", "pooled-triplet", "infonce", "siglip"] = ""
     hardest_share: Course = 1.0
     adversarial_weight: Course = 0.0
     batch_size: Annotated[int, Field(ge=2)] = 128

@@ -148,3 +148,21 @@ def test_averaging_every_few_steps_ends_where_averaging_each_step_does():
             averaging.on_train_batch_end(step)
     with often.lent(), seldom.lent():
         assert float(fast[0]) == pytest.approx(float(slow[0]), abs=0.01)
+
+
+def test_a_stage_may_have_a_loss_of_its_own(make_fit):
+    model, fit = make_fit()
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append((model.matching_loss.name, logs["loss"]))
+    )
+    stages = [
+        Stage(name="align", epochs=1),
+        Stage(name="pooled", epochs=1, loss="pooled-triplet"),
+        Stage(name="again", epochs=1),
+    ]
+    fit(epochs=3, callbacks=[StageSchedule(stages), look])
+    names, losses = zip(*seen, strict=True)
+    assert names == ("bidirectional_triplet", "pooled_triplet", "bidirectional_triplet")
+    assert losses[1] > 2 * losses[2]  # of three kinds of pairs, where the other one has two
+    assert model.loss is model.matching_loss
