@@ -31,6 +31,8 @@ _AT_ONCE, _AT_ALL = 0.1, 0.2
 # So often they are looked at; so many more may begin until then; so many may be slow. What was
 # freed is given back at most so often; what is held for so long is held at rest.
 _LOOK, _FRESH, _SLOW, _TRIM, _LEARN = 0.05, 4, 1000, 0.5, 3.0
+# `M_MMAP_THRESHOLD` of glibc, and bytes of a block from which on it is mapped by itself.
+_M_MMAP_THRESHOLD, _BLOCK = -3, 1 << 20
 
 
 # no example: it lives on the event loop of a server; see `start_server`.
@@ -226,6 +228,16 @@ def _give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def give_back_at_once() -> None:
+    """Has the C library give large blocks back when they are freed, where it can be told so.
+
+    Left alone, glibc keeps blocks of up to 32 MB, once it has seen one of that size freed.
+    """
+    tune = getattr(ctypes.CDLL(None), "mallopt", None)
+    if tune is not None:
+        tune(_M_MMAP_THRESHOLD, _BLOCK)
 
 
 def _resident() -> int:

@@ -20,7 +20,7 @@ from mite_tf.errors import MiteError
 from mite_tf.serving.server.connections import raise_file_limit
 from mite_tf.serving.server.grpc_server import GrpcServer
 from mite_tf.serving.server.http_server import HttpServer
-from mite_tf.serving.server.intake import Intake
+from mite_tf.serving.server.intake import Intake, give_back_at_once
 from mite_tf.serving.server.logs import logged_to_stderr
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
@@ -62,6 +62,7 @@ def serve(
     settings = ServerOptions(export=Path(export), **options)
     raise_file_limit()
     sys.setswitchinterval(_SWITCH)
+    give_back_at_once()
     ended = threading.Event()
     with logged_to_stderr(log_level), _told_by_signals() as told:
         asyncio.run(_serve(settings, told, ended))

@@ -123,3 +123,19 @@ def test_many_calls_of_one_asyncio_client_get_their_own_answers(server, stubs, e
             return await asyncio.gather(*map(one, captions))
 
     close(np.stack(asyncio.run(ask())), expected)
+
+
+FREED = """
+from mite_tf.serving.server.intake import _resident, give_back_at_once
+give_back_at_once()
+bytearray(24 << 20)  # from now on, glibc would keep blocks of this size
+before = _resident()
+large, small = [bytearray(16 << 20) for _ in range(4)], bytearray(100_000)
+del large
+print(_resident() - before)
+"""
+
+
+def test_large_blocks_are_given_back_when_they_are_freed():
+    done = subprocess.run([sys.executable, "-c", FREED], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 4 << 20
