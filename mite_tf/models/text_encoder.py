@@ -1,12 +1,14 @@
-"""Token ids to a sentence embedding: bag of words, recurrent or Transformer."""
+"""Token ids to a sentence embedding: bag of words, recurrent, Transformer or pretrained."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from mite_tf.models.hub_encoder import hub_encoder
 from mite_tf.models.packed_gru import PackedGRU
 from mite_tf.models.pooling import pooling_layer
 from mite_tf.models.projection import project
@@ -184,8 +186,9 @@ class PositionEmbedding(keras.layers.Layer):
         return {**super().get_config(), "max_length": self.max_length}
 
 
-TEXT_ENCODERS = {
+TEXT_ENCODERS: dict[str, Callable[..., keras.Model]] = {
     "bag-of-words": bag_of_words_encoder,
     "recurrent": recurrent_encoder,
     "transformer": transformer_encoder,
+    "hub": hub_encoder,  # of a backbone in place of a vocabulary
 }
