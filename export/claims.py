@@ -47,7 +47,7 @@ def space_of(
         image: Hash of the image encoder.
         text: Hash of the text encoder.
         preprocessing: As in the manifest.
-        tokenizer: `max_length`, `lower_case` and `strip_accents`, as in the manifest.
+        tokenizer: `kind`, `max_length`, `lower_case` and `strip_accents`, as in the manifest.
         vocabulary: Words by their ids.
     """
     # Without an orientation that is ignored, which earlier versions did without saying so.
@@ -55,6 +55,8 @@ def space_of(
         key: value for key, value in preprocessing.items() if (key, value) != _IGNORED
     }
     kept = {key: tokenizer[key] for key in ("max_length", "lower_case", "strip_accents")}
+    if tokenizer["kind"] != "wordpiece":  # the only one of earlier versions
+        kept["kind"] = tokenizer["kind"]
     whole = {
         "image": image, "text": text, "preprocessing": deciding, "vocabulary": list(vocabulary),
         **kept,

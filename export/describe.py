@@ -22,8 +22,8 @@ from mite_tf.files import write_text
 from mite_tf.models import backbone_warnings
 from mite_tf.retrieval import HubCorrection
 
-_PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "tf2onnx", "onnx", "onnxruntime",
-             "tokenizers", "numpy")  # fmt: skip
+_PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "keras-hub", "tf2onnx", "onnx",
+             "onnxruntime", "tokenizers", "numpy")  # fmt: skip
 
 
 def describe(
@@ -38,10 +38,11 @@ def describe(
     hubs: HubCorrection | None = None,
 ) -> Manifest:
     """Gathers all that the manifest says but files and verification, which come last."""
-    tokenizer, preprocessing = encoders.tokenizer, encoders.preprocessing
+    preprocessing = encoders.preprocessing
     described = describe_encoders(encoders, formats)
-    if about.text_encoder:
-        described["text"]["kind"] = about.text_encoder
+    for key, value in (("kind", about.text_encoder), ("backbone", about.text_backbone)):
+        if value:
+            described["text"][key] = value
     training: dict[str, Any] = {"data": about.data} if about.data else {}
     if about.stage:
         training |= {key: getattr(about, key) for key in ("stage", "epoch", "selected_by")}
@@ -57,14 +58,7 @@ def describe(
         image=described["image"],
         text=described["text"],
         preprocessing=None if preprocessing is None else preprocessing.to_dict(),
-        tokenizer={
-            "kind": "wordpiece",
-            "vocabulary_size": len(tokenizer.vocabulary),
-            "max_length": tokenizer.max_length,
-            "lower_case": tokenizer.lower_case,
-            "strip_accents": tokenizer.strip_accents,
-            "captions_compared": captions_compared,
-        },
+        tokenizer={**_tokenizer(encoders), "captions_compared": captions_compared},
         training=training,
         metrics=dict(about.metrics),
         recall=recall,
@@ -75,6 +69,17 @@ def describe(
         space=embedding_space(encoders),
         hubs=described_hubs(hubs) if hubs else None,
     )
+
+
+def _tokenizer(encoders: Encoders) -> dict[str, Any]:
+    tokenizer = encoders.tokenizer
+    return {
+        "kind": tokenizer.kind,
+        "vocabulary_size": len(tokenizer.vocabulary),
+        "max_length": tokenizer.max_length,
+        "lower_case": tokenizer.lower_case,
+        "strip_accents": tokenizer.strip_accents,
+    }
 
 
 def describe_encoders(encoders: Encoders, formats: Collection[str] = ()) -> dict[str, Any]:
@@ -119,13 +124,13 @@ def embedding_space(encoders: Encoders) -> str:
 
     The form does not matter: SavedModel, ONNX and int8 of one export share a space.
     """
-    tokenizer, preprocessing = encoders.tokenizer, encoders.preprocessing
+    preprocessing = encoders.preprocessing
     return space_of(
         image=fingerprint_of_model(encoders.image_encoder),
         text=fingerprint_of_model(encoders.text_encoder),
         preprocessing=None if preprocessing is None else preprocessing.to_dict(),
-        tokenizer=vars(tokenizer),
-        vocabulary=tokenizer.vocabulary,
+        tokenizer=_tokenizer(encoders),
+        vocabulary=encoders.tokenizer.vocabulary,
     )
 
 

@@ -34,7 +34,8 @@ class ExportedFrom:
 
     Stage and epoch (from 1) of the training, the measure that chose the epoch, the training's data
     (`fingerprint`, and numbers of `images` and `captions` by split), what the epoch scored on the
-    dev split, and the kind of the text encoder, such as `transformer`.
+    dev split, the kind of the text encoder, such as `transformer`, and the name of the pretrained
+    network that it is built on, if any.
     """
 
     stage: str = ""
@@ -43,6 +44,7 @@ class ExportedFrom:
     data: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     text_encoder: str = ""
+    text_backbone: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,7 +59,7 @@ class _Preprocessing(_Values):
 
 
 class _Tokenizer(_Values):
-    kind: Literal["wordpiece"]
+    kind: Literal["wordpiece", "bert"]
     vocabulary_size: Annotated[int, Field(strict=True, ge=2, le=10_000_000)]
     max_length: Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
     lower_case: _Flag

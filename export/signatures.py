@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from mite_tf.data.images import Preprocessing, pixels_of, preprocess
+from mite_tf.models import TextEncoder
 from mite_tf.text import WordPieceTokenizer
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def sized_ids(ids: tf.Tensor, max_length: int) -> tf.Tensor:
 
 def vocabulary_size(encoder: keras.Model) -> int:
     """Returns how many token ids a text encoder knows."""
+    if isinstance(encoder, TextEncoder):
+        return encoder.backbone.vocabulary_size
     return next(
         layer.input_dim for layer in encoder.layers if isinstance(layer, keras.layers.Embedding)
     )

@@ -114,7 +114,8 @@ def export(
         say("Writing the tokenizer and the cases to verify with")
         tokenizer_json(encoders.tokenizer).save(str(folder / "tokenizer.json"))
         captions = [] if table is None else table.captions
-        check_ids(folder / "tokenizer.json", encoders.tokenizer, captions)
+        words = encoders.tokenizer.vocabulary
+        check_ids(folder / "tokenizer.json", encoders.tokenizer, [*captions, *words])
         write_golden(folder, encoders)
         if hubs is not None:
             hubs.replace(space=embedding_space(encoders)).save(folder / HUBS)

@@ -15,15 +15,18 @@ from pydantic import TypeAdapter
 
 from mite_tf.data import CaptionedImages
 from mite_tf.data.batches import pixel_batches
+from mite_tf.data.feature_cache import text_features, text_graph
 from mite_tf.data.images import Preprocessing
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings
-from mite_tf.models import MITE, ImageEncoder
+from mite_tf.extras import from_extra
+from mite_tf.models import MITE, ImageEncoder, TextEncoder
 from mite_tf.models.text_encoder import PositionEmbedding
 from mite_tf.reading import read_object, reading
-from mite_tf.text import WordPieceTokenizer, read_vocabulary, write_vocabulary
+from mite_tf.text import BertTokenizer, WordPieceTokenizer, read_vocabulary, write_vocabulary
 
+_TOKENIZERS = {kind.kind: kind for kind in (WordPieceTokenizer, BertTokenizer)}
 Progress = Callable[[int, int], None]
 _BRING_BACK = "Bring the folder back from a copy, or train anew."
 
@@ -51,7 +54,15 @@ class Encoders:
         self.preprocessing = preprocessing
         head = image_encoder.head
         self._embed_features = _graph(head, tf.TensorSpec((None, *head.input_shape[1:])))
-        self._embed_ids = _graph(text_encoder, tf.TensorSpec((None, None), tf.int32))
+        if isinstance(text_encoder, TextEncoder):
+            self._text_features = text_graph(text_encoder.backbone)
+            shape = (None, text_encoder.backbone.output_shape[-1])
+            self._embed_texts = tf.function(
+                lambda ids, features: text_encoder.embed(ids, features, training=False),
+                input_signature=[tf.TensorSpec((None, None), tf.int32), tf.TensorSpec(shape)],
+            )
+        else:
+            self._embed_ids = _graph(text_encoder, tf.TensorSpec((None, None), tf.int32))
         if image_encoder.backbone is not None:
             shape = (None, *image_encoder.input_shape[1:])
             self._embed_pixels = _graph(image_encoder, tf.TensorSpec(shape))
@@ -117,9 +128,24 @@ class Encoders:
         """Embeds texts; returns float32 `[N, D]`, unit norm."""
         return self.embed_ids(self.tokenizer.table(texts).ids)
 
-    def embed_ids(self, token_ids: np.ndarray) -> np.ndarray:
-        """Embeds token ids `[N, L]`, padded with 0; returns float32 `[N, D]`."""
-        return self._in_blocks(self._embed_ids, token_ids, np.int32)
+    def embed_ids(self, token_ids: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
+        """Embeds token ids `[N, L]`, padded with 0; returns float32 `[N, D]`.
+
+        `features` `[N, C]` are those of a pretrained text backbone where they are known.
+        """
+        if not isinstance(self.text_encoder, TextEncoder):
+            return self._in_blocks(self._embed_ids, token_ids, np.int32)
+        ids = np.asarray(token_ids, np.int32)
+        if features is None:
+            if not len(ids):
+                return self._none()
+            features = np.concatenate(list(text_features(self._text_features, ids)))
+        known = features
+        return self._in_blocks(
+            lambda rows: self._embed_texts(ids[rows], known[rows].astype(np.float32)),
+            np.arange(len(ids)),
+            np.int32,
+        )
 
     def _in_blocks(self, network: Any, rows: np.ndarray, dtype: Any) -> np.ndarray:
         blocks = [
@@ -153,7 +179,7 @@ class Encoders:
         write_vocabulary(folder / "vocabulary.txt", self.tokenizer.vocabulary)
         of_text = {
             name: getattr(self.tokenizer, name)
-            for name in ("max_length", "lower_case", "strip_accents")
+            for name in ("kind", "max_length", "lower_case", "strip_accents")
         }
         of_images = self.preprocessing and self.preprocessing.to_dict()
         settings = {"tokenizer": of_text, "preprocessing": of_images}
@@ -169,15 +195,19 @@ class Encoders:
         folder = Path(folder)
         if not folder.is_dir():
             raise MiteError(f"{folder}: holds no readable encoders: it is no folder.")
-        image = _load_model(folder / "image_encoder.keras", ImageEncoder)
-        text = _load_model(folder / "text_encoder.keras", keras.Model)
-        vocabulary = read_vocabulary(folder / "vocabulary.txt")
         file, what = folder / "encoders.json", "the settings of encoders"
         settings = read_object(file, what, _BRING_BACK)
         with reading(file, what, _BRING_BACK):
-            tokenizer = WordPieceTokenizer.from_config(
-                {"vocabulary": vocabulary, **_of_text(settings["tokenizer"])}
-            )
+            of_text = _of_text(settings["tokenizer"])
+            kind = _TOKENIZERS[of_text.pop("kind", "wordpiece")]
+        if kind is BertTokenizer:
+            with from_extra("hub", f"The text encoder of {folder}"):
+                import keras_hub  # noqa: F401  (its layers are in the file)
+        image = _load_model(folder / "image_encoder.keras", ImageEncoder)
+        text = _load_model(folder / "text_encoder.keras", keras.Model)
+        vocabulary = read_vocabulary(folder / "vocabulary.txt", kind.first)
+        with reading(file, what, _BRING_BACK):
+            tokenizer = kind.from_config({"vocabulary": vocabulary, **of_text})
             preprocessing = _of_images(settings["preprocessing"], image)
         with reading(folder / "text_encoder.keras", "the text encoder of its folder", _BRING_BACK):
             _check_text_encoder(text, image, tokenizer)
@@ -198,7 +228,7 @@ def _of_text(settings: dict[str, Any]) -> dict[str, Any]:
     flags.append(settings.get("strip_accents", True))
     if type(length) is not int or not all(isinstance(each, bool) for each in flags):
         raise ValueError(f"its tokenizer is {settings}")
-    return settings
+    return dict(settings)
 
 
 def _of_images(values: dict[str, Any] | None, encoder: ImageEncoder) -> Preprocessing | None:
@@ -228,14 +258,18 @@ def _check_text_encoder(
     sizes = [model.output_shape[-1] for model in (image, text)]
     if sizes[0] != sizes[1] or len(text.inputs) != 1:
         raise ValueError(f"the image encoder gives {sizes[0]} numbers, and it {sizes[1]}")
+    if isinstance(text, TextEncoder) != isinstance(tokenizer, BertTokenizer):
+        raise ValueError("it is not the kind that the tokenizer in encoders.json is for")
+    if isinstance(text, TextEncoder):
+        known = {text.backbone.vocabulary_size}
+    else:
+        embeddings = [each for each in text.layers if isinstance(each, keras.layers.Embedding)]
+        known = {each.input_dim for each in embeddings}
+    if known - {len(tokenizer.vocabulary)}:
+        raise ValueError(
+            f"it knows {max(known)} words, and vocabulary.txt holds {len(tokenizer.vocabulary)}"
+        )
     for layer in text.layers:
-        if isinstance(layer, keras.layers.Embedding) and layer.input_dim != len(
-            tokenizer.vocabulary
-        ):
-            raise ValueError(
-                f"it knows {layer.input_dim} words, and vocabulary.txt holds "
-                f"{len(tokenizer.vocabulary)}"
-            )
         if isinstance(layer, PositionEmbedding) and layer.max_length < tokenizer.max_length:
             raise ValueError(
                 f"it takes {layer.max_length} words, and max_length is {tokenizer.max_length}"

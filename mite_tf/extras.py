@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import distributions
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -29,6 +30,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "tomli_w",
     ),
     "notebooks": ("ipykernel",),
+    "hub": ("keras_hub", "safetensors"),  # pretrained text encoders
     "umap": ("umap",),  # a second way to draw both modalities
     "client": ("grpc", "google.protobuf"),  # asks a server
     "serving": (  # the local server, load tests
@@ -112,6 +114,37 @@ def from_extra(extra: str, what: str) -> Iterator[None]:
         if name == "mite_tf" or (isinstance(error, MissingPackage) and not listed):
             raise
         raise _missing_package(what, extra, listed or [name]) from error
+
+
+@contextmanager
+def loading_preset(preset: str) -> Iterator[Any]:
+    """Gives KerasHub to load a pretrained network with, and says why it cannot be loaded.
+
+    Args:
+        preset: What is loaded: a preset, a handle or a folder.
+
+    Raises:
+        MissingPackage: If KerasHub is not installed.
+        MiteError: If the block raises anything.
+
+    Example:
+        >>> with loading_preset("minilm"):
+        ...     raise ValueError("Unknown preset")
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: minilm: KerasHub cannot load this as a text network: ...
+    """
+    with from_extra("hub", f"The pretrained network {preset!r}"):
+        import keras_hub
+        import safetensors  # noqa: F401  (KerasHub reads folders of Hugging Face by it)
+    try:
+        yield keras_hub
+    except Exception as error:  # of KerasHub, hubs, networks of computers: no class in common
+        told = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+        raise MiteError(
+            f"{preset}: KerasHub cannot load this as a text network: {told[:200].rstrip('.:')}. A "
+            "preset of KerasHub or a handle such as hf://sentence-transformers/all-MiniLM-L6-v2 is "
+            "fetched, which needs the internet; a folder needs config.json, weights and vocabulary."
+        ) from error
 
 
 def install_hint(extra: str) -> str:

@@ -35,6 +35,8 @@ _REFERENCE = 1e-4
 # Other ids give another embedding altogether.
 _SAME_IDS = 1e-6
 _RANDOM_CAPTIONS = 1000
+# Of a vocabulary; a larger one is asked every second word, or third, and so on.
+_MOST_WORDS = 10_000
 # Letters before the entries of a vocabulary that stand within words.
 _BEGINNINGS = 3
 _RECORD = "assets.extra/mite_tf.json"
@@ -181,7 +183,7 @@ def _words_in_graph(version: Version, tokenizer: Any) -> Iterator[Check]:
 
 
 def _words(tokenizer: Any) -> list[str]:
-    """Texts that hold each entry of a vocabulary, those within words behind some beginning."""
+    """Texts that hold the entries of a vocabulary, those within words behind some beginning."""
     numbers = tokenizer.get_vocab()
     within = {
         word.removeprefix("##"): number for word, number in numbers.items() if word[:2] == "##"
@@ -193,7 +195,7 @@ def _words(tokenizer: Any) -> list[str]:
             if within[text[1:]] in encoding.ids:
                 texts.append(text)
                 del within[text[1:]]
-    return texts
+    return texts[:: 1 + len(texts) // _MOST_WORDS]
 
 
 def _savedmodels(version: Version, golden: Golden) -> Iterator[Check]:

@@ -43,7 +43,9 @@ class PairBatches:
         captions_per_image: Captions taken of each image of a batch.
         smallest_crop: Smallest share of the area that a random crop of pixels keeps.
         flip: Whether pixels are mirrored at random.
+        text_features: float array `[C, F]`, of each caption; none by default.
         unpaired_token_ids: int32 array `[T, L]` of captions that have no image here.
+        unpaired_text_features: float array `[T, F]`, of each of them, where the others have some.
         unpaired_features: float array `[U, views, ...]` of images that have no captions here.
         unpaired_paths: Files of such images, where there are no features.
         seed: Seed of order, views, augmentation and what is unpaired.
@@ -74,7 +76,9 @@ class PairBatches:
         captions_per_image: int = 1,
         smallest_crop: float = 1.0,
         flip: bool = False,
+        text_features: np.ndarray | None = None,
         unpaired_token_ids: np.ndarray | None = None,
+        unpaired_text_features: np.ndarray | None = None,
         unpaired_features: np.ndarray | None = None,
         unpaired_paths: Sequence[Path] = (),
         seed: int = 0,
@@ -88,7 +92,9 @@ class PairBatches:
         self.features = features
         self.paths = paths
         self._names = [os.fsencode(path) for path in paths or ()]  # AutoGraph warns of it
+        self.text_features = text_features
         self.unpaired_token_ids = unpaired_token_ids
+        self.unpaired_text_features = unpaired_text_features
         self.unpaired_features = unpaired_features
         self._unpaired_names = [os.fsencode(path) for path in unpaired_paths]
         self.preprocessing = preprocessing
@@ -157,6 +163,9 @@ class PairBatches:
         features, ids = self.features, self.token_ids
         if features is None:
             features = np.zeros((1, 1, 0), np.float32)
+        texts = self.text_features
+        if texts is None:
+            texts = np.zeros((len(ids), 0), np.float32)
         at_once = self.batch_size * math.prod(features.shape[2:]) * features.itemsize
         at_once = max(1, min(_STEPS_AT_ONCE, _BYTES_AT_ONCE // max(1, at_once)))
 
@@ -173,12 +182,13 @@ class PairBatches:
                 found = features[images[rows] if self.features is not None else 0 * view, view]
                 yield (
                     *(found, images[rows], seeds[rows], of_images - of_images[0]),
-                    *(ids[captions[places]], owner[places], of_captions - of_captions[0]),
+                    *(ids[captions[places]], texts[captions[places]], owner[places]),
+                    of_captions - of_captions[0],
                 )
 
         @tf.autograph.experimental.do_not_convert
         def cut(*arrays: tf.Tensor) -> tf.data.Dataset:
-            *of_images, image_ends, token_ids, owner, caption_ends = arrays
+            *of_images, image_ends, token_ids, texts, owner, caption_ends = arrays
 
             @tf.autograph.experimental.do_not_convert
             def batch(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -186,7 +196,8 @@ class PairBatches:
                 places = slice(caption_ends[step], caption_ends[step + 1])
                 own = token_ids[places]
                 longest = tf.maximum(tf.reduce_max(tf.math.count_nonzero(own, axis=1)), 1)
-                return *(each[rows] for each in of_images), own[:, :longest], owner[places]
+                of_captions = own[:, :longest], texts[places], owner[places]
+                return *(each[rows] for each in of_images), *of_captions
 
             return tf.data.Dataset.range(tf.size(image_ends, tf.int64) - 1).map(batch)
 
@@ -194,7 +205,8 @@ class PairBatches:
         signature = (
             tf.TensorSpec((None, *features.shape[2:]), features.dtype),
             *(rows, tf.TensorSpec((None, 2), tf.int32), rows),
-            *(tf.TensorSpec((None, ids.shape[1]), tf.int32), rows, rows),
+            tf.TensorSpec((None, ids.shape[1]), tf.int32),
+            *(tf.TensorSpec((None, texts.shape[1]), texts.dtype), rows, rows),
         )
         steps = self.steps - first_step
         dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
@@ -226,8 +238,13 @@ class PairBatches:
         more = dict(batch)
         if self.unpaired_token_ids is not None:
             count = tf.shape(batch["token_ids"])[0]
-            ids = tf.numpy_function(self._drawn_captions, (count, place), tf.int32)
+            ids, texts = tf.numpy_function(
+                self._drawn_captions, (count, place), (tf.int32, tf.float32)
+            )
             more["unpaired_token_ids"] = tf.ensure_shape(ids, (None, None))
+            if self.unpaired_text_features is not None:
+                shape = (None, self.unpaired_text_features.shape[1])
+                more["unpaired_text_features"] = tf.ensure_shape(texts, shape)
         features, names = self.unpaired_features, self._unpaired_names
         if features is not None or names:
             count = tf.shape(batch["image_id"])[0]
@@ -242,11 +259,12 @@ class PairBatches:
                 more["unpaired_features"] = self._features(features, rows, seeds)
         return more
 
-    def _drawn_captions(self, count: int, place: np.ndarray) -> np.ndarray:
-        table = self.unpaired_token_ids
+    def _drawn_captions(self, count: int, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        table, texts = self.unpaired_token_ids, self.unpaired_text_features
         assert table is not None
         rows, _ = self._drawn(len(table), count, place, _CAPTIONS)
-        return _trimmed(table[rows]).astype(np.int32)
+        found = np.zeros(0, np.float32) if texts is None else texts[rows].astype(np.float32)
+        return _trimmed(table[rows]).astype(np.int32), found
 
     def _drawn(
         self, total: int, count: int, place: np.ndarray, kind: int
@@ -257,9 +275,11 @@ class PairBatches:
         return rows, random.integers(0, 2**31 - 1, (len(rows), 2), np.int32)
 
     def _batch(
-        self, features: Any, images: Any, seeds: Any, token_ids: Any, owner: Any
+        self, features: Any, images: Any, seeds: Any, token_ids: Any, texts: Any, owner: Any
     ) -> dict[str, Any]:
         batch = {"image_id": images, "token_ids": token_ids, "caption_image_id": owner}
+        if self.text_features is not None:
+            batch["text_features"] = tf.cast(texts, tf.float32)
         if self.features is None:
             return {"pixels": self._pixels(self._names, images, seeds), **batch}
         return {"features": tf.cast(features, tf.float32), **batch}

@@ -18,7 +18,7 @@ from mite_tf.models.arguments import (
 from mite_tf.models.fused_adamw import FusedAdamW
 from mite_tf.models.image_encoder import ImageEncoder
 from mite_tf.models.learning_rates import with_shared_learning_rate
-from mite_tf.models.objectives import match, play, with_unpaired
+from mite_tf.models.objectives import embed_texts, match, play, with_unpaired
 from mite_tf.models.word_average import set_packed
 
 
@@ -33,11 +33,11 @@ class MITE(keras.Model):
     | --- | --- | --- |
     | `pixels` or `features` | float32 `[I, H, W, 3]` in 0-255, or what the head takes | images |
     | `image_id` | int64 `[I]` | one id per image of the batch |
-    | `token_ids` | int32 `[N, L]`, padded with 0 | captions |
+    | `token_ids`, with `text_features` | int32 `[N, L]`, padded with 0; float32 `[N, F]` | texts |
     | `caption_image_id` | int64 `[N]` | the image that each caption belongs to |
     | `sample_weight` | float32 `[N]`, if at all | weights in the matching loss |
-    | `unpaired_features` or `unpaired_pixels` | as above `[U, ...]`, if at all | more images, |
-    | `unpaired_token_ids` | int32 `[T, L]`, if at all | more captions, for the adversary alone |
+    | `unpaired_features` or `unpaired_pixels` | as above `[U, ...]`, if at all | more images, for |
+    | `unpaired_token_ids`, with `unpaired_text_features` | as above | the adversary; texts too |
 
     `train_step` updates the discriminator `discriminator_steps` times, then takes the gradient of
     `matching loss + adversarial_weight * adversarial loss`, judged by the updated discriminator,
@@ -218,7 +218,7 @@ class MITE(keras.Model):
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> tuple[Any, Any]:
         """Returns the embeddings of the batch's images `[I, D]` and captions `[N, D]`."""
         images = self.embed_images(inputs, training=training)
-        return images, self.text_encoder(inputs["token_ids"], training=training)
+        return images, embed_texts(self.text_encoder, inputs, training=training)
 
     def embed_images(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
         """Returns image embeddings `[I, D]` from `features` or `pixels`."""

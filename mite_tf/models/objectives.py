@@ -104,9 +104,21 @@ def with_unpaired(
     if more.keys() & {"features", "pixels"}:
         images = tf.concat([images, model.embed_images(more, training=training)], axis=0)
     if "token_ids" in more:
-        more_captions = model.text_encoder(more["token_ids"], training=training)
+        more_captions = embed_texts(model.text_encoder, more, training=training)
         captions = tf.concat([captions, more_captions], axis=0)
     return images, captions
+
+
+def embed_texts(text_encoder: Any, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+    """Returns text embeddings `[N, D]` from `token_ids`, with `text_features` where they are known.
+
+    Example:
+        >>> embed_texts(lambda ids, training: ids * 1.0, {"token_ids": tf.constant([[2.0]])})
+        <tf.Tensor: shape=(1, 1), dtype=float32, numpy=array([[2.]], dtype=float32)>
+    """
+    if "text_features" in inputs:
+        return text_encoder.embed(inputs["token_ids"], inputs["text_features"], training=training)
+    return text_encoder(inputs["token_ids"], training=training)
 
 
 def play(

@@ -8,7 +8,7 @@ import keras
 
 
 def project(
-    vector: Any, embedding_size: int, hidden_size: int, dropout: float, standardize: bool = False
+    vectors: Any, embedding_size: int, hidden_size: int, dropout: float, standardize: bool = False
 ) -> Any:
     """Adds a residual projection and unit normalisation to a functional model.
 
@@ -17,7 +17,8 @@ def project(
     network starts small beside it.
 
     Args:
-        vector: Keras tensor `[N, C]`.
+        vectors: Keras tensor `[N, C]`, or a list of such; each of these is projected by itself,
+            and the projections are added before the norm.
         embedding_size: Size D of the embedding.
         hidden_size: Width of the network; 0 leaves the linear path alone.
         dropout: Share of inputs dropped, before the projection and inside the network.
@@ -33,16 +34,30 @@ def project(
         >>> project(vector, embedding_size=256, hidden_size=0, dropout=0.2).shape
         (None, 256)
     """
-    vector = keras.layers.Dropout(dropout, name="projection_dropout")(vector)
-    embedding = keras.layers.Dense(embedding_size, name="projection")(vector)
-    if hidden_size:
-        hidden = keras.layers.Dense(hidden_size, activation="relu", name="residual_hidden")(vector)
-        hidden = keras.layers.Dropout(dropout, name="residual_dropout")(hidden)
-        residual = keras.layers.Dense(embedding_size, name="residual")(hidden)
-        embedding = keras.layers.Add(name="residual_sum")([embedding, residual])
+    parts = vectors if isinstance(vectors, list) else [vectors]
+    projected = [
+        _projected(vector, embedding_size, hidden_size, dropout, f"_{number}" if number else "")
+        for number, vector in enumerate(parts)
+    ]
+    embedding = keras.layers.Add(name="sum")(projected) if len(parts) > 1 else projected[0]
     if standardize:
         embedding = keras.layers.BatchNormalization(
             momentum=0.95, center=False, scale=False, name="standardize"
         )(embedding)
     # float32 whatever the policy: cosine similarities of nearby pairs differ in the last digits.
     return keras.layers.UnitNormalization(name="embedding", dtype="float32")(embedding)
+
+
+def _projected(
+    vector: Any, embedding_size: int, hidden_size: int, dropout: float, suffix: str
+) -> Any:
+    vector = keras.layers.Dropout(dropout, name=f"projection_dropout{suffix}")(vector)
+    embedding = keras.layers.Dense(embedding_size, name=f"projection{suffix}")(vector)
+    if hidden_size:
+        hidden = keras.layers.Dense(
+            hidden_size, activation="relu", name=f"residual_hidden{suffix}"
+        )(vector)
+        hidden = keras.layers.Dropout(dropout, name=f"residual_dropout{suffix}")(hidden)
+        residual = keras.layers.Dense(embedding_size, name=f"residual{suffix}")(hidden)
+        embedding = keras.layers.Add(name=f"residual_sum{suffix}")([embedding, residual])
+    return embedding

@@ -1,16 +1,18 @@
-"""Token ids to a sentence embedding: bag of words, recurrent or Transformer."""
+"""Token ids to a sentence embedding: bag of words, recurrent, Transformer or pretrained."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from mite_tf.models.hub_encoder import hub_encoder
 from mite_tf.models.packed_gru import PackedGRU
 from mite_tf.models.pooling import pooling_layer
 from mite_tf.models.projection import project
-from mite_tf.models.word_average import WordAverage
+from mite_tf.models.word_average import embedded_words, pooled_words
 
 
 def bag_of_words_encoder(
@@ -47,14 +49,8 @@ def bag_of_words_encoder(
         >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
         TensorShape([1, 64])
     """
-    if pooling == "average":
-        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        pooled = WordAverage(vocabulary_size, word_size, word_dropout=word_dropout, name="words")(
-            token_ids
-        )
-    else:
-        token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
-        pooled = pooling_layer(pooling, name="pooling")(words, mask=mask)
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    pooled = pooled_words(token_ids, vocabulary_size, word_size, pooling, word_dropout)
     embedding = project(pooled, embedding_size, hidden_size, dropout, standardize)
     return keras.Model(token_ids, embedding, name=name)
 
@@ -81,7 +77,8 @@ def recurrent_encoder(
         >>> encoder(keras.ops.convert_to_tensor([[5, 8, 0]])).shape
         TensorShape([1, 64])
     """
-    token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    words, mask = embedded_words(token_ids, vocabulary_size, word_size, word_dropout)
     words = keras.layers.Dropout(dropout, name="word_vector_dropout")(words)
     states = keras.layers.Bidirectional(
         PackedGRU(embedding_size, return_sequences=True, name="gru"), merge_mode="ave", name="gru"
@@ -125,7 +122,8 @@ def transformer_encoder(
             "`word_size` must be a multiple of `heads`. "
             f"Received: word_size={word_size}, heads={heads}"
         )
-    token_ids, words, mask = _words(vocabulary_size, word_size, word_dropout)
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    words, mask = embedded_words(token_ids, vocabulary_size, word_size, word_dropout)
     x = PositionEmbedding(max_length, name="position")(words)
     for number in range(layers):
         x = _transformer_block(x, mask, heads=heads, dropout=dropout, name=f"block_{number}")
@@ -133,18 +131,6 @@ def transformer_encoder(
     pooled = pooling_layer(pooling, name="pooling")(x, mask=mask)
     embedding = project(pooled, embedding_size, hidden_size, dropout, standardize)
     return keras.Model(token_ids, embedding, name=name)
-
-
-def _words(vocabulary_size: int, word_size: int, word_dropout: float) -> tuple[Any, Any, Any]:
-    """Input, word vectors `[N, L, word_size]` and the mask `[N, L]` of what is not padding."""
-    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    mask = ops.not_equal(token_ids, 0)
-    words = keras.layers.Embedding(vocabulary_size, word_size, name="words")(token_ids)
-    # One decision for all coordinates of a word.
-    words = keras.layers.Dropout(word_dropout, noise_shape=(None, None, 1), name="word_dropout")(
-        words
-    )
-    return token_ids, words, mask
 
 
 def _transformer_block(x: Any, mask: Any, *, heads: int, dropout: float, name: str) -> Any:
@@ -191,8 +177,9 @@ class PositionEmbedding(keras.layers.Layer):
         return {**super().get_config(), "max_length": self.max_length}
 
 
-TEXT_ENCODERS = {
+TEXT_ENCODERS: dict[str, Callable[..., keras.Model]] = {
     "bag-of-words": bag_of_words_encoder,
     "recurrent": recurrent_encoder,
     "transformer": transformer_encoder,
+    "hub": hub_encoder,  # of a backbone in place of a vocabulary
 }

@@ -1,4 +1,4 @@
-"""The average of the word vectors of a sentence."""
+"""Word vectors of a sentence, and one of them all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+
+from mite_tf.models.pooling import pooling_layer
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")
@@ -82,6 +84,50 @@ class WordAverage(keras.layers.Embedding):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "word_dropout": self.word_dropout}
+
+
+def pooled_words(
+    token_ids: Any, vocabulary_size: int, word_size: int, pooling: str, word_dropout: float
+) -> Any:
+    """Adds word vectors, dropout of whole words and their pooling to a functional model.
+
+    Args:
+        token_ids: Keras tensor `[N, L]`, int32, padded with 0.
+        vocabulary_size: Number of token ids.
+        word_size: Size C of a word vector.
+        pooling: `average`, `max` or `generalized`.
+        word_dropout: Share of words left out in training.
+
+    Returns:
+        Keras tensor `[N, C]`.
+
+    Example:
+        >>> pooled_words(keras.Input((None,), dtype="int32"), 9, 4, "max", 0.1).shape
+        (None, 4)
+    """
+    if pooling == "average":
+        average = WordAverage(vocabulary_size, word_size, word_dropout=word_dropout, name="words")
+        return average(token_ids)
+    words, mask = embedded_words(token_ids, vocabulary_size, word_size, word_dropout)
+    return pooling_layer(pooling, name="pooling")(words, mask=mask)
+
+
+def embedded_words(
+    token_ids: Any, vocabulary_size: int, word_size: int, word_dropout: float
+) -> tuple[Any, Any]:
+    """Adds word vectors `[N, L, C]` to a functional model; returns the mask `[N, L]` too.
+
+    Example:
+        >>> words, mask = embedded_words(keras.Input((None,), dtype="int32"), 9, 4, 0.1)
+        >>> words.shape, mask.shape
+        ((None, None, 4), (None, None))
+    """
+    words = keras.layers.Embedding(vocabulary_size, word_size, name="words")(token_ids)
+    # One decision for all coordinates of a word.
+    words = keras.layers.Dropout(word_dropout, noise_shape=(None, None, 1), name="word_dropout")(
+        words
+    )
+    return words, ops.not_equal(token_ids, 0)
 
 
 def set_packed(model: keras.Model, is_packed: bool) -> None:

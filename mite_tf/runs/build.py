@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,7 +13,9 @@ from mite_tf.models import (
     MITE,
     FusedAdamW,
     ImageEncoder,
+    TextBackbone,
     backbone_warnings,
+    hub_encoder,
     image_head,
     is_untrained,
     load_backbone,
@@ -23,7 +26,12 @@ from mite_tf.runs.config import Config
 
 
 def build_model(
-    config: Config, vocabulary_size: int, feature_shape: tuple[int, ...] | None = None
+    config: Config,
+    vocabulary_size: int,
+    feature_shape: tuple[int, ...] | None = None,
+    *,
+    text_backbone: TextBackbone | None = None,
+    words: Sequence[int] = (),
 ) -> MITE:
     """Builds and compiles the model that a configuration describes; the same from every call.
 
@@ -31,6 +39,8 @@ def build_model(
         config: The configuration, whose seed is set.
         vocabulary_size: Number of token ids.
         feature_shape: Shape of one image's features where they come precomputed.
+        text_backbone: That of the text encoder `hub`; it stays as it is.
+        words: Token ids that this encoder may have a bag of words of.
 
     Raises:
         MiteError: If the backbone or a loss cannot be built as configured.
@@ -58,9 +68,14 @@ def build_model(
     name = arguments.pop("name")
     if name == "transformer":
         arguments["max_length"] = config.tokenizer.max_length
+    if text_backbone is not None:
+        text_backbone.trainable = False
+        text_encoder: keras.Model = hub_encoder(text_backbone, words, **arguments)
+    else:
+        text_encoder = TEXT_ENCODERS[name](vocabulary_size, **arguments)
     mite = MITE(
         ImageEncoder(backbone, head),
-        TEXT_ENCODERS[name](vocabulary_size, **arguments),
+        text_encoder,
         modality_discriminator(config.embedding.size, **config.discriminator),
         name="mite",
     )

@@ -72,6 +72,19 @@ class BackboneConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class TextBackboneConfig:
+    """The pretrained network that the text encoder `hub` is built on; see `load_text_backbone`.
+
+    Args:
+        name: A preset of KerasHub, a handle, or a folder.
+        pooling: How the vectors of its tokens become one, as it was trained.
+    """
+
+    name: str = ""
+    pooling: Literal["mean", "cls"] = "mean"
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class OptimizerConfig:
     """AdamW, which trains the encoders; `clip_norm` holds for the discriminator too."""
 
@@ -136,6 +149,7 @@ class Config:
     tokenizer: TokenizerConfig = TokenizerConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     backbone: BackboneConfig = BackboneConfig()
+    text_backbone: TextBackboneConfig = TextBackboneConfig()
     image_head: Annotated[dict[str, Any], ARGUMENTS["image_head"]] = field(default_factory=dict)
     text_encoder: Annotated[dict[str, Any], ARGUMENTS["text_encoder"]] = field(default_factory=dict)
     discriminator: Annotated[dict[str, Any], ARGUMENTS["discriminator"]] = field(

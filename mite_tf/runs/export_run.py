@@ -87,6 +87,7 @@ def export_run(
             data={key: folder.info["data"][key] for key in ("fingerprint", "images", "captions")},
             metrics={key: value for key, value in row.items() if key not in ("epoch", "stage")},
             text_encoder=config.text_encoder["name"],
+            text_backbone=config.text_backbone.name,
         ),
         hubs=hubs,
         quiet=quiet,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 
 from mite_tf.data import CaptionedImages, Unpaired
 from mite_tf.data.batches import PairBatches, steps_per_epoch
-from mite_tf.data.feature_cache import FeatureCache
+from mite_tf.data.feature_cache import FeatureCache, TextFeatureCache
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.evaluation import Embeddings
+from mite_tf.models import TextEncoder
 from mite_tf.progress import progress, say
 from mite_tf.runs.config import Config
 from mite_tf.text import TokenTable
@@ -61,6 +63,7 @@ class StageInputs:
         if stage is self._stage:
             return
         self._stage = stage
+        self._dev_texts = self._text_features(self.dev_ids)
         self._dev_features: np.ndarray | None = None
         features = None
         settings = self.config.training
@@ -84,6 +87,7 @@ class StageInputs:
             captions_per_image=stage.captions_per_image,
             smallest_crop=stage.smallest_crop,
             flip=stage.flip,
+            text_features=self._text_features(self.train_ids),
             **self._unpaired(stage, views),
             seed=settings.seed,
         )
@@ -100,6 +104,7 @@ class StageInputs:
         found: dict[str, Any] = {}
         if self.unpaired.captions:
             found["unpaired_token_ids"] = self._unpaired_ids.ids
+            found["unpaired_text_features"] = self._text_features(self._unpaired_ids)
         if self.unpaired.image_ids:
             if self.precomputed is not None:  # in a table of its own: names may be those of train
                 apart = PrecomputedFeatures(self.precomputed.path)
@@ -127,9 +132,28 @@ class StageInputs:
     def _cache(self) -> FeatureCache:
         preprocessing = self.encoders.preprocessing
         assert preprocessing is not None
-        tell = (lambda sentence: None) if self.quiet else say
         backbone = self.encoders.image_encoder.backbone
-        return FeatureCache(self.feature_cache, backbone, preprocessing, tell=tell)
+        return FeatureCache(self.feature_cache, backbone, preprocessing, tell=self._tell)
+
+    def _tell(self, sentence: str) -> None:
+        if not self.quiet:
+            say(sentence)
+
+    def _text_features(self, table: TokenTable) -> np.ndarray | None:
+        """Features of captions under a pretrained text backbone; None without one."""
+        if self._text_cache is None:
+            return None
+        with progress("Features of the text backbone", "captions", quiet=self.quiet) as report:
+            return self._text_cache.features(
+                table.ids, on_progress=self._interruption.between(report)
+            )
+
+    @cached_property
+    def _text_cache(self) -> TextFeatureCache | None:
+        encoder = self.encoders.text_encoder
+        if not isinstance(encoder, TextEncoder):
+            return None
+        return TextFeatureCache(self.feature_cache, encoder.backbone, tell=self._tell)
 
     def _held_features(self) -> np.ndarray | None:
         """Features of train, one view, if the cache has them for the backbone as it is now."""
@@ -158,7 +182,9 @@ class StageInputs:
                     [self.train.paths[row] for row in images],
                     on_progress=self._interruption.between(report),
                 )
-        return found, self.encoders.embed_ids(self.train_ids.ids[captions])
+        texts = self._text_features(self.train_ids)
+        of_captions = None if texts is None else texts[captions]
+        return found, self.encoders.embed_ids(self.train_ids.ids[captions], of_captions)
 
     def embed_dev(self) -> Embeddings:
         """Embeds dev with the encoders as they stand."""
@@ -166,5 +192,5 @@ class StageInputs:
             images = self.encoders.embed_images(self.dev.paths)
         else:
             images = self.encoders.embed_features(self._dev_features)
-        captions = self.encoders.embed_ids(self.dev_ids.ids)
+        captions = self.encoders.embed_ids(self.dev_ids.ids, self._dev_texts)
         return Embeddings(images, captions, self.dev.caption_image)

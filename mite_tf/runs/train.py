@@ -29,6 +29,7 @@ from mite_tf.runs.data import check_same_data, describe, unpaired_data, usable_d
 from mite_tf.runs.fit import fit_stages
 from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.inputs import StageInputs
+from mite_tf.runs.pretrained import check_text_backbone, pretrained_text
 from mite_tf.runs.run import Run
 from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
 from mite_tf.text.words import MANY_UNKNOWN
@@ -96,6 +97,7 @@ def train(
         started = _check_place(folder, resume)
         settings = _settings(folder if started else None, config, overrides)
         check_stages(settings)
+        check_text_backbone(settings)
         table = usable_data(data, settings, format, root, skip_bad, quiet)
         own = folder.info["data"] if started else {}
         unpaired = unpaired_data(
@@ -113,32 +115,36 @@ def train(
         if beginning is not None and not started:
             check_beginning(settings, info["data"], RunFolder(beginning))
         learned_from, text = table.split("train"), settings.tokenizer
-        if started:
-            vocabulary = read_vocabulary(folder.vocabulary)
+        captions = [*learned_from.captions, *unpaired.captions]
+        earlier = [RunFolder(each).path for each in (folder, beginning) if each is not None]
+        pretrained = pretrained_text(settings, *earlier)
+        if pretrained:
+            tokenizer: WordPieceTokenizer = pretrained.tokenizer
         else:
-            vocabulary = learn_vocabulary(
-                [*learned_from.captions, *unpaired.captions],
-                size=text.vocabulary_size,
-                minimum_count=text.minimum_count,
-                lower_case=text.lower_case,
-                strip_accents=text.strip_accents,
+            flags = {"lower_case": text.lower_case, "strip_accents": text.strip_accents}
+            vocabulary = (
+                read_vocabulary(folder.vocabulary)
+                if started
+                else learn_vocabulary(
+                    captions, size=text.vocabulary_size, minimum_count=text.minimum_count, **flags
+                )
             )
+            tokenizer = WordPieceTokenizer(vocabulary, max_length=text.max_length, **flags)
         with _reproducible(settings.training.seed), Interruption() as interruption:
             features = None
             if settings.backbone.name == "features":
                 features = PrecomputedFeatures(settings.backbone.features)
                 for split in ("train", "dev"):
                     features.of(table.split(split).image_ids)  # raises where some are missing
-            model = build_model(settings, len(vocabulary), features.shape if features else None)
+            model = build_model(
+                settings,
+                len(tokenizer.vocabulary),
+                features.shape if features else None,
+                **(pretrained.arguments(captions, text) if pretrained else {}),
+            )
             if not started and not quiet:
                 for sentence in warnings_before(settings, model.image_encoder.backbone):
                     say(f"Warning: {sentence}", "yellow")
-            tokenizer = WordPieceTokenizer(
-                vocabulary,
-                max_length=text.max_length,
-                lower_case=text.lower_case,
-                strip_accents=text.strip_accents,
-            )
             inputs = StageInputs(
                 learned_from,
                 table.split("dev"),
@@ -156,13 +162,19 @@ def train(
                     f"tokenizer.max_length={tokenizer.max_length} tokens and were cut."
                 )
             if not quiet:
-                _tell_unknown(inputs.train_ids.unknown, inputs.dev_ids.unknown)
+                _tell_unknown(
+                    inputs.train_ids.unknown, inputs.dev_ids.unknown, pretrained is not None
+                )
             if not started:  # only now, when nothing that was asked for is wrong
                 with writing(folder.path):
                     folder.path.parent.mkdir(parents=True, exist_ok=True)
                 alone.hold()
                 folder.start(
-                    settings, vocabulary, info, RunFolder(beginning) if beginning else None
+                    settings,
+                    tokenizer.vocabulary,
+                    info,
+                    RunFolder(beginning) if beginning else None,
+                    pretrained,
                 )
                 alone.hold()
             try:
@@ -208,13 +220,16 @@ def _has_stepped(model: MITE) -> bool:
     return any(int(each.iterations) for each in optimizers)
 
 
-def _tell_unknown(train: float, dev: float) -> None:
+def _tell_unknown(train: float, dev: float, pretrained: bool = False) -> None:
     """Says how much of the captions the vocabulary lacks, and warns if it is much."""
     say(f"Unknown words: {train:.1%} of the tokens of train, {dev:.1%} of dev.")
     if max(train, dev) > MANY_UNKNOWN:
+        language = "dev in a language that train has"
+        if pretrained:
+            language = "dev and train in a language that the text backbone knows"
         say(
             "Warning: an unknown word says nothing, and captions that differ in such words alone "
-            "are the same. Are the captions of dev in a language that train has?"
+            f"are the same. Are the captions of {language}?"
         )
 
 

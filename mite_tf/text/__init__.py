@@ -17,6 +17,7 @@ from mite_tf.extras import from_extra
 from mite_tf.text.words import split_words
 
 if TYPE_CHECKING:
+    from mite_tf.text.bert_tokenizer import BertTokenizer, load_bert_tokenizer
     from mite_tf.text.tokenizer import (
         PADDING,
         UNKNOWN,
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 __all__ = [
     "PADDING",
     "UNKNOWN",
+    "BertTokenizer",
     "TokenTable",
     "WordPieceTokenizer",
     "learn_vocabulary",
+    "load_bert_tokenizer",
     "read_vocabulary",
     "split_words",
     "write_vocabulary",
@@ -44,7 +47,8 @@ if not TYPE_CHECKING:  # a name that is not listed is an error for a type checke
     def __getattr__(name: str) -> Any:
         if name in __all__:
             with from_extra("tensorflow", f"mite_tf.text.{name}"):
-                return getattr(import_module("mite_tf.text.tokenizer"), name)
+                module = "bert_tokenizer" if "bert" in name.lower() else "tokenizer"
+                return getattr(import_module(f"mite_tf.text.{module}"), name)
         raise AttributeError(f"module 'mite_tf.text' has no attribute {name!r}")
 
 

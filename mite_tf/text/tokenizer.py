@@ -33,15 +33,29 @@ _WHOLE = rf"[^ ]{{{LONGEST_WORD}}}"
 
 
 class TokenTable(NamedTuple):
-    """Token ids of many captions, and how many of the captions had to be cut."""
+    """Token ids of many captions, how many of these had to be cut, and how much is unknown."""
 
     ids: np.ndarray  # int32 [captions, longest], padded with 0 on the right
     truncated: int
+    unknown: float  # share of the tokens that stand for an unknown word
 
-    @property
-    def unknown(self) -> float:
-        """Share of the tokens that stand for an unknown word."""
-        return float((self.ids == 1).sum() / max(1, (self.ids > 0).sum()))
+
+def split_in_graph(texts: Any, lower_case: bool, strip_accents: bool) -> tf.RaggedTensor:
+    """Splits texts `[N]` into words `[N, (W)]`, inside the graph."""
+    replace = tf.strings.regex_replace
+    texts = replace(normalize_in_graph(texts, lower_case, strip_accents), _SPACES, " ")
+    texts = replace(replace(texts, _MARKS_ON_NOTHING, r"\1"), _ALONE, r" \0 ")
+    return tf.strings.split(replace(texts, _WHOLE, r"\0 "))
+
+
+def normalize_in_graph(texts: Any, lower_case: bool, strip_accents: bool) -> tf.Tensor:
+    """Brings texts into one form, inside the graph; bytes that are no UTF-8 become U+FFFD."""
+    texts = tf.strings.unicode_transcode(tf.convert_to_tensor(texts, tf.string), "UTF-8", "UTF-8")
+    texts = tensorflow_text.normalize_utf8(texts, "NFD")
+    if lower_case:
+        texts = tensorflow_text.case_fold_utf8(texts)  # compatibility forms, too
+    texts = tensorflow_text.normalize_utf8(tf.strings.regex_replace(texts, _LEFT_OUT, ""), "NFKD")
+    return tf.strings.regex_replace(texts, r"\p{Mn}", "") if strip_accents else texts
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")
@@ -74,6 +88,13 @@ class WordPieceTokenizer(keras.layers.Layer):
         [[2, 3, 4, 5], [3, 0, 0, 0]]
     """
 
+    kind = "wordpiece"
+    first: tuple[str, ...] = (PADDING, UNKNOWN)  # of every vocabulary
+    ends: tuple[str, ...] = ()  # that stand around the words of every text
+    longest_word = LONGEST_WORD
+    normalize = staticmethod(normalize_in_graph)
+    split = staticmethod(split_in_graph)
+
     def __init__(
         self,
         vocabulary: Sequence[str],
@@ -83,13 +104,16 @@ class WordPieceTokenizer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if list(vocabulary[:2]) != [PADDING, UNKNOWN]:
+        if tuple(vocabulary[: len(self.first)]) != self.first:
             raise ValueError(
-                f"A vocabulary starts with {PADDING!r} and {UNKNOWN!r}. "
+                f"A vocabulary starts with {' and '.join(map(repr, self.first))}. "
                 f"Received: vocabulary[:2]={list(vocabulary[:2])}"
             )
-        if max_length < 1:
-            raise ValueError(f"`max_length` must be at least 1. Received: max_length={max_length}")
+        if max_length < 1 + len(self.ends):
+            raise ValueError(
+                f"`max_length` must be at least {1 + len(self.ends)}. "
+                f"Received: max_length={max_length}"
+            )
         self.vocabulary = list(vocabulary)
         self.max_length = max_length
         self.lower_case = lower_case
@@ -97,7 +121,7 @@ class WordPieceTokenizer(keras.layers.Layer):
         with tf.init_scope():
             self._wordpiece = tensorflow_text.FastWordpieceTokenizer(
                 self.vocabulary,
-                max_bytes_per_word=4 * LONGEST_WORD,
+                max_bytes_per_word=4 * self.longest_word,
                 token_out_type=tf.int32,
                 unknown_token=UNKNOWN,
                 no_pretokenization=True,
@@ -105,11 +129,14 @@ class WordPieceTokenizer(keras.layers.Layer):
 
     def ragged(self, inputs: Any) -> tf.RaggedTensor:
         """Returns the ids of each text `[N, (L)]`, neither cut nor padded."""
-        words = split_in_graph(inputs, self.lower_case, self.strip_accents)
+        words = self.split(inputs, self.lower_case, self.strip_accents)
         return self._wordpiece.tokenize(words).merge_dims(-2, -1)
 
     def call(self, inputs: Any) -> tf.Tensor:
-        return self.ragged(inputs)[:, : self.max_length].to_tensor(0)
+        return self._cut(self.ragged(inputs)).to_tensor(0)
+
+    def _cut(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+        return ids[:, : self.max_length]
 
     def table(self, captions: Sequence[str], block: int = 65_536) -> TokenTable:
         """Tokenizes many captions, `block` of them at a time, for training and evaluation."""
@@ -117,12 +144,15 @@ class WordPieceTokenizer(keras.layers.Layer):
         ids = tf.concat([self.ragged(captions[start : start + block]) for start in starts], 0)
         lengths = ids.row_lengths().numpy()
         longest = int(lengths.clip(1, self.max_length).max(initial=1))
-        table = ids[:, : self.max_length].to_tensor(0, shape=(None, longest)).numpy()
-        return TokenTable(table, int((lengths > self.max_length).sum()))
+        table = self._cut(ids).to_tensor(0, shape=(None, longest)).numpy()
+        words = int((table > 0).sum()) - len(self.ends) * len(table)
+        unknown = float((table == self.vocabulary.index(UNKNOWN)).sum() / max(1, words))
+        return TokenTable(table, int((lengths > self.max_length).sum()), unknown)
 
     def knows(self, texts: Sequence[str]) -> np.ndarray:
         """Returns for each text whether any of its words is known: bool `[N]`."""
-        return np.asarray((self.table(texts).ids > 1).any(axis=1))
+        nothing = [self.vocabulary.index(each) for each in (PADDING, UNKNOWN, *self.ends)]
+        return np.asarray(np.isin(self.table(texts).ids, nothing, invert=True).any(axis=1))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -137,24 +167,6 @@ class WordPieceTokenizer(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> WordPieceTokenizer:
         """Makes a layer; one saved before there was `strip_accents` did so where it folded case."""
         return cls(**{"strip_accents": config.get("lower_case", True), **config})
-
-
-def split_in_graph(texts: Any, lower_case: bool, strip_accents: bool) -> tf.RaggedTensor:
-    """Splits texts `[N]` into words `[N, (W)]`, inside the graph."""
-    replace = tf.strings.regex_replace
-    texts = replace(normalize_in_graph(texts, lower_case, strip_accents), _SPACES, " ")
-    texts = replace(replace(texts, _MARKS_ON_NOTHING, r"\1"), _ALONE, r" \0 ")
-    return tf.strings.split(replace(texts, _WHOLE, r"\0 "))
-
-
-def normalize_in_graph(texts: Any, lower_case: bool, strip_accents: bool) -> tf.Tensor:
-    """Brings texts into one form, inside the graph; bytes that are no UTF-8 become U+FFFD."""
-    texts = tf.strings.unicode_transcode(tf.convert_to_tensor(texts, tf.string), "UTF-8", "UTF-8")
-    texts = tensorflow_text.normalize_utf8(texts, "NFD")
-    if lower_case:
-        texts = tensorflow_text.case_fold_utf8(texts)  # compatibility forms, too
-    texts = tensorflow_text.normalize_utf8(tf.strings.regex_replace(texts, _LEFT_OUT, ""), "NFKD")
-    return tf.strings.regex_replace(texts, r"\p{Mn}", "") if strip_accents else texts
 
 
 def learn_vocabulary(
@@ -213,16 +225,16 @@ def write_vocabulary(path: str | Path, vocabulary: Sequence[str]) -> None:
     Path(path).write_text("".join(f"{entry}\n" for entry in vocabulary), encoding="utf-8")
 
 
-def read_vocabulary(path: str | Path) -> list[str]:
-    """Reads what `write_vocabulary` wrote.
+def read_vocabulary(path: str | Path, first: Sequence[str] = WordPieceTokenizer.first) -> list[str]:
+    """Reads what `write_vocabulary` wrote, whose `first` entries are known.
 
     Raises:
         MiteError: If the file is no such vocabulary, or not all of one.
     """
     with reading(path, "a vocabulary", "Bring it back from a copy."):
         *entries, rest = Path(path).read_text(encoding="utf-8").split("\n")
-        if entries[:2] != [PADDING, UNKNOWN]:
-            raise ValueError(f"its first lines are not {PADDING} and {UNKNOWN}")
+        if entries[: len(first)] != list(first):
+            raise ValueError(f"its first lines are not {' and '.join(first)}")
         if rest or "" in entries:
             raise ValueError("its last line is cut off, or one is empty")
         if len(set(entries)) < len(entries):

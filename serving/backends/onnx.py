@@ -19,7 +19,7 @@ from mite_tf.serving.backends.backend import Backend, Rows
 # Words and characters that are remembered, about 10 MB each at most, and the greatest length of a
 # word: no text fills the memory.
 _WORDS, _LENGTH, _CHARACTERS = 1 << 15, 16, 1 << 16
-_BETWEEN = "\ue000"  # for private use: no normaliser changes it
+_BETWEEN = "\U000f0000"  # for private use: no normaliser changes it
 
 
 # no example: made by `open_backend` from an export folder.
@@ -53,7 +53,8 @@ class OnnxBackend(Backend):
 
     def unknown(self, rows: Rows) -> list[int]:
         ids = self._words.ids(rows.values) if self._words else np.ones((0, 1))
-        return np.flatnonzero(~(ids > 1).any(axis=1)).tolist()
+        nothing = self._words.nothing if self._words else []
+        return np.flatnonzero(np.isin(ids, nothing).all(axis=1)).tolist()
 
     def _long_text(self, text: str) -> Any:
         # Here and not in the call, which others wait for, too.
@@ -79,22 +80,28 @@ class _Words:
     """Cuts texts into token ids, as `tokenizers` does with the same file, but remembers words.
 
     The normaliser of an export is some hundred replacements, each of which reads the whole text;
-    that takes longer than a small encoder. But between two decompositions it maps every character
+    that takes longer than a small encoder. But between decompositions it maps every character
     by itself, and words are cut without regard to each other, so both can be remembered.
     """
 
     def __init__(self, data: bytes, max_length: int) -> None:
         try:
             tokenizer = Tokenizer.from_str(data.decode())
-            normalizer = loads(data)["normalizer"]
+            described = loads(data)
+            unknown = described["model"]["vocab"][described["model"]["unk_token"]]
         except Exception as error:  # tokenizers raises Exception itself
             raise MiteError(f"tokenizer.json cannot be read: {error}") from error
-        self._max_length = max_length
-        self._normalize = _normalizer(tokenizer, normalizer)
+        self._normalize = _normalizer(tokenizer, described["normalizer"])
         tokenizer.normalizer = None
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        self._cut: Callable[[str], Sequence[int]] = lambda word: tokenizer.encode(word).ids
+        ends = tokenizer.encode("").ids  # around every text of a BERT; else none
+        self._first, self._last = ends[:1], ends[1:]
+        self._room = max_length - len(self._last)
+        self.nothing = [0, unknown, *ends]  # ids that say nothing of a text
+        self._cut: Callable[[str], Sequence[int]] = lambda word: (
+            tokenizer.encode(word, add_special_tokens=False).ids
+        )
         self._remembered = lru_cache(_WORDS)(self._cut)
 
     def ids(self, texts: Sequence[str | list[int]]) -> np.ndarray:
@@ -110,13 +117,13 @@ class _Words:
 
     def row(self, text: str) -> list[int]:
         """Returns the ids of one text, at most `max_length`."""
-        row: list[int] = []
+        row: list[int] = [*self._first]
         for word in self._normalize(text).split(" "):
             if word:
                 row += self._remembered(word) if len(word) <= _LENGTH else self._cut(word)
-                if len(row) >= self._max_length:
-                    return row[: self._max_length]
-        return row
+                if len(row) >= self._room:
+                    break
+        return [*row[: self._room], *self._last]
 
 
 def _normalizer(tokenizer: Any, described: Any) -> Callable[[str], str]:
@@ -127,11 +134,11 @@ def _normalizer(tokenizer: Any, described: Any) -> Callable[[str], str]:
     normalize = tokenizer.normalizer.normalize_str
     if normalize(_BETWEEN) != _BETWEEN:
         return normalize
-    if set(kinds) == {"Replace"}:
-        return _by_character(normalize)
-    if kinds[0] == kinds[-1] == "NFD" and set(kinds[1:-1]) <= {"Replace"}:
-        decompose, mapped = normalizers.NFD().normalize_str, _by_character(normalize)
-        return lambda text: decompose(mapped(decompose(text)))
+    begins, ends = kinds[0] == "NFD", len(kinds) > 1 and kinds[-1] == "NFD"
+    if set(kinds[begins : len(kinds) - ends]) <= {"Replace"}:
+        mapped, decompose = _by_character(normalize), normalizers.NFD().normalize_str
+        before, after = (decompose if each else str for each in (begins, ends))
+        return lambda text: after(mapped(before(text)))
     return normalize
 
 

@@ -166,3 +166,21 @@ def test_what_is_unpaired_depends_on_seed_epoch_and_step_alone():
 def test_unpaired_images_come_as_the_paired_ones_do():
     with pytest.raises(ValueError, match="as features, or as paths"):
         unpaired_batches(unpaired_paths=["a.png"])
+
+
+def test_features_of_captions_come_with_their_captions():
+    """Caption c has the feature 100 + c, the unpaired caption t, of token 1000 + t, 2000 + t."""
+    pairs = unpaired_batches(
+        text_features=100 + np.arange(60, dtype=np.float16)[:, None],
+        unpaired_text_features=2000 + np.arange(25, dtype=np.float16)[:, None],
+    )
+    seen = set()
+    for batch in as_numpy(pairs.dataset(0)):
+        captions = batch["text_features"][:, 0] - 100
+        np.testing.assert_array_equal(captions // 5, batch["caption_image_id"])
+        np.testing.assert_array_equal(
+            batch["unpaired_text_features"][:, 0], 1000 + batch["unpaired_token_ids"][:, 0]
+        )
+        assert batch["text_features"].dtype == batch["unpaired_text_features"].dtype == np.float32
+        seen |= set(captions)
+    assert seen == set(range(60))

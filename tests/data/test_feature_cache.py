@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mite_tf.data.feature_cache import FeatureCache, fingerprint_of_model
+from mite_tf.data.feature_cache import FeatureCache, TextFeatureCache, fingerprint_of_model
 from mite_tf.data.images import Preprocessing
 from mite_tf.errors import MiteError
 from mite_tf.files import locked
@@ -219,3 +219,52 @@ def test_an_undecodable_image_says_what_to_do(tmp_path, backbone, paths):
     paths[80].write_bytes(b"not an image at all")
     with pytest.raises(MiteError, match="mite data check"):
         FeatureCache(tmp_path / "cache", backbone, SIZE).features(paths)
+
+
+class TestCaptions:
+    @pytest.fixture
+    def backbone(self):
+        """Gives the sum of the ids, and how many columns it has seen, padding among them."""
+        ids = keras.Input((None,), dtype="int32")
+        total = keras.ops.sum(ids, axis=1, keepdims=True)
+        columns = keras.ops.sum(keras.ops.ones_like(ids), axis=1, keepdims=True)
+        both = keras.ops.concatenate([total, columns], axis=1)
+        return keras.Model(ids, keras.ops.cast(both, "float32"))
+
+    @pytest.fixture
+    def ids(self):
+        random = np.random.default_rng(0)
+        lengths = random.integers(0, 13, 1500)
+        return np.where(np.arange(12) < lengths[:, None], random.integers(1, 9, (1500, 12)), 0)
+
+    def test_features_lie_in_order_and_hardly_any_padding_is_computed(
+        self, tmp_path, backbone, ids
+    ):
+        features = TextFeatureCache(tmp_path, backbone).features(ids)
+        np.testing.assert_array_equal(features[:, 0], ids.sum(1))
+        padding = features[:, 1] - np.maximum((ids > 0).sum(1), 1)
+        assert (features.dtype, padding.min()) == (np.float16, 0)
+        assert padding.mean() < 0.6  # in the order of the captions it is 6
+
+    def test_an_interrupted_pass_goes_on_where_it_was(self, tmp_path, backbone, ids):
+        done = []
+
+        def stop(rows, total):
+            done.append(rows)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            TextFeatureCache(tmp_path, backbone).features(ids, on_progress=stop)
+        cache = TextFeatureCache(tmp_path, backbone)
+        features = cache.features(ids, on_progress=lambda rows, total: done.append(rows))
+        np.testing.assert_array_equal(features[:, 0], ids.sum(1))
+        assert done == [1024, 1500]
+
+    def test_computed_again_when_captions_or_backbone_change(self, tmp_path, backbone, ids):
+        TextFeatureCache(tmp_path, backbone).features(ids)
+        TextFeatureCache(tmp_path, backbone).features(ids)
+        assert len(list(tmp_path.glob("*.npy"))) == 1
+        ids[7, 0] += 1
+        assert TextFeatureCache(tmp_path, backbone).features(ids)[7, 0] == ids[7].sum()
+        other = keras.Model(backbone.input, backbone.output[:, :1] + 1)
+        assert TextFeatureCache(tmp_path, other).features(ids)[7, 0] == ids[7].sum() + 1

@@ -5,23 +5,26 @@ from hypothesis import strategies as st
 from mite_tf.errors import MiteError
 from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
 from mite_tf.export.verification.cases import captions, random_captions
-from mite_tf.text import WordPieceTokenizer
+from mite_tf.text import BertTokenizer, WordPieceTokenizer
 
 LATIN = ["a", "##a", "b", "##s", "ss", "dog", "run", "##ner", "1", "##2", ".", "!", "-", "[",
          "\\", "^"]  # fmt: skip
 OTHERS = ["é", "e", "##\u0301", "##\u0323", "и", "##\u0306", "σ", "中", "國", "ᄒ", "##ᅡ", "##ᆫ",
           "ア", "ハ", "##\u3099", "²", "İ", "##ª", "🇸", "##🇪", "ก",
           "##\u0e34", "##\u0e48", "##ɐ"]  # fmt: skip
-VOCABULARY = ["[PAD]", "[UNK]", *LATIN, *OTHERS]
-# By whether case is folded and marks are dropped.
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LATIN, *OTHERS]
+# By whether it is that of a BERT, whether case is folded and whether marks are dropped.
 LAYERS = {
-    how: WordPieceTokenizer(VOCABULARY, max_length=500, lower_case=how[0], strip_accents=how[1])
+    (bert, *how): (BertTokenizer if bert else WordPieceTokenizer)(
+        VOCABULARY, max_length=500, lower_case=how[0], strip_accents=how[1]
+    )
+    for bert in (False, True)
     for how in ((True, False), (True, True), (False, False))
 }
 TOKENIZERS = {how: tokenizer_json(layer) for how, layer in LAYERS.items()}
 
 
-def assert_same_ids(texts, how=(True, False)):
+def assert_same_ids(texts, how=(False, True, False)):
     found = [
         encoding.ids[: sum(encoding.attention_mask)]
         for encoding in TOKENIZERS[how].encode_batch(texts)
@@ -45,25 +48,31 @@ def test_same_ids_for_any_text_and_for_what_the_vocabulary_knows(texts, how):
 
 @pytest.mark.parametrize("letter", ["a", "и", "中", "ก", "e\u0301", "ก\u0e34\u0e48", "🐕", "ﬁ"])
 def test_words_are_cut_at_the_same_length(letter):
-    assert_same_ids([letter * count for count in range(30, 140)])
+    for how in LAYERS:
+        assert_same_ids([letter * count for count in range(30, 140)], how)
 
 
-def test_same_ids_for_the_cases_of_verification():
-    assert_same_ids([*captions(48).values(), *random_captions(500)])
+@pytest.mark.parametrize("how", LAYERS)
+def test_same_ids_for_the_cases_of_verification(how):
+    assert_same_ids([*captions(48).values(), *random_captions(500)], how)
 
 
 @pytest.mark.slow
-def test_same_ids_for_every_character():
+@pytest.mark.parametrize("how", [(False, True, False), (True, True, True), (True, False, False)])
+def test_same_ids_for_every_character(how):
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
     for start in range(0, len(characters), 50_000):
         some = characters[start : start + 50_000]
-        assert_same_ids([f"a{c}a .{c}a e{c}\u0323" for c in some])
+        assert_same_ids([f"a{c}a .{c}a e{c}\u0323" for c in some], how)
 
 
 def test_cuts_and_pads_like_the_graph():
     layer = WordPieceTokenizer(["[PAD]", "[UNK]", "a"], max_length=3)
     found = tokenizer_json(layer).encode_batch(["a a a a a", "a", ""])
     assert [encoding.ids for encoding in found] == [[2, 2, 2], [2, 0, 0], [0, 0, 0]]
+    layer = BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"], max_length=4)
+    found = tokenizer_json(layer).encode_batch(["a a a a a", "a", ""])
+    assert [encoding.ids for encoding in found] == [[2, 4, 4, 3], [2, 4, 3, 0], [2, 3, 0, 0]]
 
 
 def test_a_file_of_another_vocabulary_is_told(tmp_path):

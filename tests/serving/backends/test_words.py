@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from mite_tf.errors import MiteError
+from mite_tf.export.tokenizer_json import tokenizer_json
 from mite_tf.serving.backends import open_backend
 from mite_tf.serving.backends.onnx import _Words
+from mite_tf.text import BertTokenizer
 from mite_tf.text.words import beginning
 from tests.serving.stubs import close
 
@@ -120,3 +122,28 @@ def test_other_normalizers(both):
 def test_nonsense_is_refused():
     with pytest.raises(MiteError, match=r"tokenizer\.json cannot be read"):
         _Words(b"{}", 12)
+
+
+class TestBert:
+    VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", *"adgo.", "##o", "##g", "dog", "犬", "e", "é")
+
+    @pytest.fixture(scope="class", params=[True, False])
+    @classmethod
+    def both(cls, request):
+        layer = BertTokenizer(
+            cls.VOCABULARY, 9, lower_case=request.param, strip_accents=request.param
+        )
+        tokenizer = tokenizer_json(layer)
+        words = _Words(tokenizer.to_str().encode(), 9)
+        tokenizer.no_padding()
+        return tokenizer, words
+
+    @settings(deadline=None)
+    @given(captions=st.lists(st.text(max_size=30) | st.text(NASTY, max_size=60), min_size=1))
+    def test_any_text_is_between_both_ends(self, both, captions):
+        same(both, captions)
+
+    def test_what_says_nothing_of_a_text(self, both):
+        ids = both[1].ids(["dog", "", "zebra [SEP]", "dog " * 20])
+        assert np.isin(ids, both[1].nothing).all(axis=1).tolist() == [False, True, True, False]
+        assert ids[3].tolist() == [2, *[11] * 7, 3]

@@ -1,0 +1,112 @@
+"""The pretrained text backbone of a run: loaded by KerasHub, and kept in the run for later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from mite_tf.errors import MiteError
+from mite_tf.extras import from_extra
+from mite_tf.files import write_text
+from mite_tf.models import TextBackbone, load_text_backbone
+from mite_tf.reading import read_object, reading
+from mite_tf.runs.config import Config, TokenizerConfig
+from mite_tf.text import BertTokenizer, load_bert_tokenizer
+
+_FOLDER, _MODEL, _TOKENIZER = "text_backbone", "backbone.keras", "tokenizer.json"
+_BRING_BACK = "Bring it back from a copy, or train anew in another folder."
+
+
+class PretrainedText(NamedTuple):
+    """A text backbone and the tokenizer that it was trained with."""
+
+    backbone: TextBackbone
+    tokenizer: BertTokenizer
+
+    def save(self, run: str | Path) -> None:
+        """Writes both into the folder of a run, which needs the preset no more."""
+        folder = Path(run) / _FOLDER
+        folder.mkdir()
+        self.backbone.save(folder / _MODEL)
+        write_text(folder / _TOKENIZER, json.dumps(self.tokenizer.get_config()))
+
+    def arguments(self, captions: Sequence[str], settings: TokenizerConfig) -> dict[str, Any]:
+        """Returns what `build_model` takes: the backbone, and the words that captions have.
+
+        These are token ids, the most frequent first, each as often as `settings.minimum_count`
+        says and no more of them than `settings.vocabulary_size`.
+        """
+        ids, nothing = (self.tokenizer.table(each).ids.ravel() for each in (captions, [""]))
+        counts = np.bincount(ids, minlength=len(self.tokenizer.vocabulary))
+        counts[[0, *nothing]] = 0  # padding and both ends
+        frequent = np.argsort(-counts, kind="stable")[: settings.vocabulary_size]
+        words = frequent[counts[frequent] >= settings.minimum_count]
+        return {"text_backbone": self.backbone, "words": words.tolist()}
+
+
+def check_text_backbone(config: Config) -> None:
+    """Refuses a configuration that names no text backbone where one is needed, or one for nothing.
+
+    Example:
+        >>> check_text_backbone(Config(text_encoder={"name": "hub"}, stages=()))
+        Traceback (most recent call last):
+        mite_tf.errors.MiteError: text_encoder.name is 'hub', so name the network in ...
+    """
+    preset, kind = config.text_backbone.name, config.text_encoder.get("name")
+    if kind == "hub" and not preset:
+        raise MiteError(
+            "text_encoder.name is 'hub', so name the network in text_backbone.name: a preset of "
+            "KerasHub, a handle such as hf://sentence-transformers/all-MiniLM-L6-v2, or a folder."
+        )
+    if preset and kind != "hub":
+        raise MiteError(
+            f"text_backbone.name is {preset!r}, but text_encoder.name is {kind!r}, which has no "
+            "backbone. Set text_encoder.name to hub."
+        )
+
+
+def pretrained_text(config: Config, *runs: Path) -> PretrainedText | None:
+    """Returns what the text encoder `hub` is built on; None for the others.
+
+    Args:
+        config: The configuration.
+        *runs: Folders of runs that may hold it already: the first that does is taken.
+
+    Raises:
+        MiteError: If it cannot be loaded, or the configuration does not fit it.
+    """
+    preset = config.text_backbone.name
+    if not preset:
+        return None
+    for folder in (run / _FOLDER for run in runs):
+        if folder.is_dir():
+            return _load(folder)
+    backbone = load_text_backbone(preset, config.text_backbone.pooling)
+    length, most = config.tokenizer.max_length, backbone.max_length
+    if most is not None and length > most:
+        raise MiteError(
+            f"tokenizer.max_length is {length}, and {preset} takes {most} tokens. Lower it."
+        )
+    tokenizer = load_bert_tokenizer(preset, length, size=backbone.vocabulary_size)
+    if len(tokenizer.vocabulary) != backbone.vocabulary_size:
+        raise MiteError(
+            f"{preset}: its tokenizer has {len(tokenizer.vocabulary)} entries, and the network "
+            f"knows {backbone.vocabulary_size}. Name a folder where both are of one network."
+        )
+    return PretrainedText(backbone, tokenizer)
+
+
+def _load(folder: Path) -> PretrainedText:
+    with from_extra("hub", f"The text backbone in {folder}"):
+        import keras_hub  # noqa: F401  (its layers are in the file)
+    settings = read_object(folder / _TOKENIZER, "the tokenizer of a run", _BRING_BACK)
+    with reading(folder / _MODEL, "the text backbone of a run", _BRING_BACK):
+        backbone = keras.saving.load_model(folder / _MODEL, compile=False)
+        if not isinstance(backbone, TextBackbone):
+            raise ValueError(f"{_MODEL} holds a {type(backbone).__name__}")
+        return PretrainedText(backbone, BertTokenizer.from_config(settings))

@@ -1,0 +1,95 @@
+"""A text encoder on a pretrained backbone."""
+
+import keras
+import numpy as np
+import pytest
+
+from mite_tf.errors import MiteError
+from mite_tf.models import (
+    MITE,
+    ImageEncoder,
+    TextBackbone,
+    hub_encoder,
+    image_head,
+    load_text_backbone,
+    modality_discriminator,
+)
+from tests.tiny_bert import write_tiny_bert
+
+keras_hub = pytest.importorskip("keras_hub")
+IDS = np.array([[2, 9, 7, 3, 0, 0], [2, 3, 0, 0, 0, 0], [2, 6, 7, 8, 9, 3]], np.int32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_tiny_bert(tmp_path_factory.mktemp("hub") / "bert", "abcdef", layers=2)
+
+
+@pytest.fixture
+def backbone(folder):
+    return load_text_backbone(str(folder))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_features_are_the_pooled_vectors_of_the_network(folder, pooling):
+    network = keras_hub.models.BertBackbone.from_preset(str(folder))
+    mask = (IDS > 0).astype(np.int32)
+    vectors = network({"token_ids": IDS, "padding_mask": mask, "segment_ids": 0 * IDS})
+    vectors = np.array(vectors["sequence_output"])
+    mean = (vectors * mask[:, :, None]).sum(1) / mask.sum(1)[:, None]
+    found = load_text_backbone(str(folder), pooling)(IDS, training=True)
+    np.testing.assert_allclose(found, mean if pooling == "mean" else vectors[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("bag_of_words", [False, True])
+def test_known_features_and_padding_change_no_embedding(backbone, bag_of_words):
+    encoder = hub_encoder(backbone, [6, 9], bag_of_words=bag_of_words, embedding_size=4)
+    embeddings = np.array(encoder(IDS))
+    np.testing.assert_allclose(embeddings, encoder.embed(IDS, backbone(IDS)), atol=1e-6)
+    np.testing.assert_allclose(embeddings[:2], encoder(IDS[:2, :4]), atol=1e-6)
+    # The bag tells texts apart that have the same features.
+    same = np.array(encoder.embed(IDS, np.ones((3, 8), np.float32)))
+    assert np.allclose(same[0], same[2], atol=1e-3) != bag_of_words
+
+
+def test_saved_and_loaded_is_the_same(backbone, tmp_path):
+    encoder = hub_encoder(backbone, [7, 9], bag_of_words=True, embedding_size=4)
+    encoder.save(tmp_path / "encoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_array_equal(loaded(IDS), encoder(IDS))
+    assert (loaded.backbone.vocabulary_size, loaded.backbone.max_length) == (11, 64)
+
+
+def test_training_takes_features_and_leaves_the_backbone_alone(backbone):
+    keras.utils.set_random_seed(0)
+    backbone.trainable = False
+    model = MITE(
+        ImageEncoder(None, image_head((5,), embedding_size=4)),
+        hub_encoder(backbone, [7, 9], bag_of_words=True, embedding_size=4),
+        modality_discriminator(4, hidden_sizes=(4,)),
+    )
+    model.compile(keras.optimizers.AdamW(1e-2))
+    random = np.random.default_rng(0)
+    batch = {
+        "features": random.random((3, 5), np.float32), "image_id": np.arange(3),
+        "token_ids": IDS, "caption_image_id": np.arange(3),
+    }  # fmt: skip
+    before, heads = backbone.get_weights(), model.text_encoder.head.get_weights()
+    known = {**batch, "text_features": np.array(backbone(IDS))}
+    plain, cached = (model.test_step(each)["loss"] for each in (batch, known))
+    assert float(plain) == pytest.approx(float(cached), abs=1e-5)
+    model.train_step(known)
+    for old, new in zip(before, backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert any(
+        not np.array_equal(old, new)
+        for old, new in zip(heads, model.text_encoder.head.get_weights(), strict=True)
+    )
+
+
+def test_what_is_no_text_network_is_refused(tmp_path):
+    with pytest.raises(MiteError, match=r"nowhere: KerasHub cannot load .* Unknown preset"):
+        load_text_backbone("nowhere")
+    pixels = keras.Input((8, 8, 3))
+    with pytest.raises(ValueError, match="takes token_ids and padding_mask"):
+        TextBackbone(keras.Model(pixels, keras.layers.Flatten()(pixels)))

@@ -1,0 +1,137 @@
+"""Training on a pretrained text backbone, which the run goes on with when its folder is gone."""
+
+import shutil
+import sys
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from mite_tf.errors import MiteError
+from mite_tf.models import TextEncoder
+from mite_tf.runs import evaluate, train
+from mite_tf.runs.export_run import export_run
+from mite_tf.runs.pretrained import pretrained_text
+from tests.tiny_bert import write_tiny_bert
+
+WORDS = ["a", "red", "green", "blue", "square", "something", "number", *"0123456"]
+
+
+@pytest.fixture
+def bert(tmp_path):
+    pytest.importorskip("keras_hub")
+    return write_tiny_bert(tmp_path / "bert", WORDS)
+
+
+@pytest.fixture
+def config(bert, make_config):
+    return make_config(**{
+        "text_encoder.name": "hub", "text_encoder.bag_of_words": True,
+        "text_backbone.name": str(bert), "tokenizer.minimum_count": 10, "tokenizer.max_length": 9,
+        "stages.align.epochs": 2, "stages.finetune.epochs": 0, "stages.classify.epochs": 0,
+        "stages.adversarial.epochs": 0, "stages.align.inputs": "features",
+        "stages.align.backbone_share": 0.0, "training.probe_every": 0,
+    })  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_run_resumes_when_the_folder_is_gone(table, tmp_path, bert, config):
+    class Stop(Exception):
+        pass
+
+    class Stopping(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise Stop
+
+    whole = train(table, tmp_path / "whole", config=config, quiet=True)
+    with pytest.raises(Stop):
+        train(table, tmp_path / "run", config=config, callbacks=[Stopping()], quiet=True)
+    shutil.rmtree(bert)
+    resumed = train(table, tmp_path / "run", resume=True, quiet=True)
+    losses = [[row["matching_loss"] for row in run.history()] for run in (whole, resumed)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 2
+
+
+def test_a_run_evaluates_when_the_folder_is_gone(table, tmp_path, bert, config):
+    run = train(table, tmp_path / "run", config=config, quiet=True)
+    shutil.rmtree(bert)
+    history = run.history()
+    encoders = run.encoders()
+    encoder, ids = encoders.text_encoder, encoders.tokenizer.table(table.captions).ids
+    assert isinstance(encoder, TextEncoder)
+    features = encoder.backbone(ids)
+    np.testing.assert_allclose(
+        encoders.embed_text(table.captions), encoder.embed(ids, features), atol=1e-5
+    )
+    # Of the numbers, which stand in some seven captions each, none is frequent enough.
+    known = [
+        encoders.tokenizer.vocabulary[each] for each in encoder.head.get_layer("known_words").words
+    ]
+    assert sorted(known) == sorted(WORDS[:7])
+    kept = int(run.best().name.partition("-")[0])
+    found = evaluate(run, table, quiet=True).rsum  # of pixels, not of features in float16
+    assert found == pytest.approx(history[kept - 1]["rsum"], abs=20)  # one of 12 images is 8
+    assert run.hubs() is not None
+
+
+@pytest.mark.slow
+def test_captions_of_many_languages_find_their_pictures(table, tmp_path, config):
+    said = {
+        "red": ["Ein rotes Quadrat", "สี่เหลี่ยมสีแดง", "赤い四角"],
+        "green": ["Ein grünes Quadrat", "สี่เหลี่ยมสีเขียว", "緑の四角"],
+        "blue": ["Ein blaues Quadrat", "สี่เหลี่ยมสีน้ำเงิน", "青い四角"],
+    }
+    letters = sorted({letter for captions in said.values() for letter in "".join(captions).lower()})
+    bert = write_tiny_bert(
+        tmp_path / "many", [*letters, *(f"##{each}" for each in letters)], strip_accents=False
+    )
+    rows = [replace(row, captions=tuple(list(said.values())[n % 3])) for n, row in enumerate(table)]
+    run = train(
+        replace(table, rows=tuple(rows)), tmp_path / "run", quiet=True,
+        config=config.with_overrides({
+            "text_backbone.name": str(bert), "tokenizer.max_length": 24,
+                "stages.align.epochs": 30, "training.averaging": 0.0,
+            }),
+    )  # fmt: skip
+    encoders = run.encoders()
+    images = encoders.embed_images(table.split("dev").paths)
+    for number, captions in enumerate(said.values()):
+        assert set((images @ encoders.embed_text(captions).T).argmax(axis=0) % 3) == {number}
+
+
+@pytest.mark.slow
+def test_its_export_is_verified_with_the_folder_gone(captions_file, table, tmp_path, bert, config):
+    run = train(captions_file, tmp_path / "run", config=config, quiet=True, root=table.root)
+    shutil.rmtree(bert)
+    manifest = export_run(run, tmp_path / "export", int8=True, quiet=True)
+    assert manifest.tokenizer["kind"] == "bert"
+    assert manifest.tokenizer["captions_compared"] == 120
+    assert manifest.text["backbone"] == str(bert)
+    assert manifest.recall["onnx"] == manifest.recall["keras"]
+    assert str(bert) in (tmp_path / "export" / "MODEL_CARD.md").read_text()
+
+
+def test_what_a_hub_encoder_needs_is_told_before_the_data_is_looked_at(tmp_path, make_config):
+    hub = {"text_encoder.name": "hub"}
+    with pytest.raises(MiteError, match=r"name the network in text_backbone\.name"):
+        train("nowhere", tmp_path / "run", config=make_config(**hub))
+    with pytest.raises(MiteError, match="'bag-of-words', which has no backbone"):
+        train("nowhere", tmp_path / "run", config=make_config(**{"text_backbone.name": "bert"}))
+
+
+def test_a_network_that_does_not_fit_is_refused(bert, config):
+    long = config.with_overrides({"tokenizer.max_length": 65})
+    with pytest.raises(MiteError, match=r"max_length is 65, and .* takes 64 tokens"):
+        pretrained_text(long)
+    vocabulary = bert / "vocab.txt"
+    vocabulary.write_text(vocabulary.read_text() + "more\n")
+    with pytest.raises(MiteError, match="has 20 entries, and the network knows 19"):
+        pretrained_text(config)
+
+
+def test_without_keras_hub_the_command_that_installs_it_is_told(config, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    with pytest.raises(MiteError, match=r"needs keras_hub, which is not installed.*\[hub\]"):
+        pretrained_text(config)
