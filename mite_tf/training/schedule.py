@@ -19,8 +19,8 @@ class StageSchedule(keras.callbacks.Callback):
     Epochs count over all stages. At the first epoch of a stage the callback sets what the
     training step updates and by which loss, which makes a new graph; before every batch it
     assigns the learning rates, the weight of the adversarial loss and the share of hardest
-    negatives, which are variables and make none. Where another callback has changed the learning rate of the encoders
-    by a factor in between, as `ReduceLROnPlateau` does, all rates keep that factor.
+    negatives, which are variables and make none. Where another callback has changed the learning
+    rate of the encoders by a factor in between, as `ReduceLROnPlateau` does, all rates keep it.
 
     Args:
         stages: The stages, in order; those of 0 epochs are left out.
