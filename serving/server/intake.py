@@ -234,6 +234,9 @@ def give_back_at_once() -> None:
     """Has the C library give large blocks back when they are freed, where it can be told so.
 
     Left alone, glibc keeps blocks of up to 32 MB, once it has seen one of that size freed.
+
+    Example:
+        >>> give_back_at_once()
     """
     tune = getattr(ctypes.CDLL(None), "mallopt", None)
     if tune is not None:
