@@ -28,13 +28,16 @@ _HOMES = {
         "FusedAdamW",
         "GeneralizedPooling",
         "ImageEncoder",
+        "KnownWords",
         "MaxPooling",
         "PackedGRU",
         "PositionEmbedding",
         "PowerNormalization",
+        "TextBackbone",
+        "TextEncoder",
         "WordAverage",
     ),
-    "mite_tf.text": ("WordPieceTokenizer",),
+    "mite_tf.text": ("BertTokenizer", "WordPieceTokenizer"),
     "mite_tf.training": ("Stage",),
 }
 

@@ -8,7 +8,12 @@ with from_extra("tensorflow", "mite_tf.models"):
     from mite_tf.models.backbones import file_backbone, load_backbone, small_cnn, write_backbone
     from mite_tf.models.discriminator import modality_discriminator
     from mite_tf.models.fused_adamw import FusedAdamW
-    from mite_tf.models.hub_encoder import KnownWords, TextEncoder, hub_encoder, text_head
+    from mite_tf.models.hub_encoder import (
+        KnownWords,
+        TextEncoder,
+        hub_encoder,
+        text_head,
+    )
     from mite_tf.models.image_encoder import ImageEncoder, PowerNormalization, image_head
     from mite_tf.models.learning_rates import SharedLearningRate, set_learning_rates
     from mite_tf.models.mite import MITE

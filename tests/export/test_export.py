@@ -48,7 +48,8 @@ class TestFolder:
         }  # fmt: skip
         assert manifest.training["data"]["images"] == {"train": 96, "dev": 24, "test": 4}
         assert manifest.training["stage"] == "adversarial"
-        assert manifest.metrics["rsum"] == pytest.approx(manifest.recall["keras"]["rsum"])
+        # Word vectors are summed in another way here, so that a tie may end otherwise.
+        assert manifest.metrics["rsum"] == pytest.approx(manifest.recall["keras"]["rsum"], abs=2)
         assert len(manifest.image["encoder"]) == 64
         data = manifest.training["data"]
         assert manifest.tokenizer["captions_compared"] == sum(data["captions"].values()) > 500
