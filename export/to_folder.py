@@ -33,7 +33,7 @@ from mite_tf.export.savedmodel import write_savedmodels
 from mite_tf.export.tokenizer_json import check_ids, tokenizer_json
 from mite_tf.export.verification.golden import write_golden
 from mite_tf.export.versions import published_when_whole
-from mite_tf.models.word_average import portable
+from mite_tf.models.word_average import packing
 from mite_tf.progress import say as say_line
 from mite_tf.retrieval import HubCorrection
 
@@ -110,7 +110,9 @@ def export(
     if measured is not None and encoders.preprocessing is None and features is None:
         raise MiteError("These encoders start at features: give features= of the table's images.")
     say = (lambda _: None) if quiet else say_line
-    with published_when_whole(out, say=say) as (folder, number), portable(encoders.text_encoder):
+    # Served by operations that every runtime knows.
+    portable = packing(encoders.text_encoder, False)
+    with published_when_whole(out, say=say) as (folder, number), portable:
         say("Writing the tokenizer and the cases to verify with")
         tokenizer_json(encoders.tokenizer).save(str(folder / "tokenizer.json"))
         captions = [] if table is None else table.captions

@@ -23,6 +23,7 @@ from mite_tf.evaluation import Embeddings
 from mite_tf.extras import from_extra
 from mite_tf.models import MITE, ImageEncoder, TextEncoder
 from mite_tf.models.text_encoder import PositionEmbedding
+from mite_tf.models.word_average import packing
 from mite_tf.reading import read_object, reading
 from mite_tf.text import BertTokenizer, WordPieceTokenizer, read_vocabulary, write_vocabulary
 
@@ -57,10 +58,10 @@ class Encoders:
         if isinstance(text_encoder, TextEncoder):
             self._text_features = text_graph(text_encoder.backbone)
             shape = (None, text_encoder.backbone.output_shape[-1])
-            self._embed_texts = tf.function(
-                lambda ids, features: text_encoder.embed(ids, features, training=False),
-                input_signature=[tf.TensorSpec((None, None), tf.int32), tf.TensorSpec(shape)],
-            )
+            self._embed_texts = _graph(
+                text_encoder, tf.TensorSpec((None, None), tf.int32), tf.TensorSpec(shape),
+                call=text_encoder.embed,
+            )  # fmt: skip
         else:
             self._embed_ids = _graph(text_encoder, tf.TensorSpec((None, None), tf.int32))
         if image_encoder.backbone is not None:
@@ -276,7 +277,11 @@ def _check_text_encoder(
             )
 
 
-def _graph(model: keras.Model, specification: tf.TensorSpec) -> Any:
-    return tf.function(
-        lambda inputs: model(inputs, training=False), input_signature=[specification]
-    )
+def _graph(model: keras.Model, *specifications: tf.TensorSpec, call: Any = None) -> Any:
+    """The same numbers to the bit from a model that was compiled and from its file."""
+
+    def embed(*inputs: tf.Tensor) -> tf.Tensor:
+        with packing(model, True):
+            return (call or model)(*inputs, training=False)
+
+    return tf.function(embed, input_signature=specifications)

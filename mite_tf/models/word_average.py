@@ -37,7 +37,7 @@ class WordAverage(keras.layers.Embedding):
 
     Attributes:
         is_packed: Whether it takes the fast way, which neither XLA nor ONNX knows, so that it is
-            off until a `MITE` is compiled; see `set_packed` and `portable`.
+            off until a `MITE` is compiled; see `set_packed` and `packing`.
 
     Example:
         >>> layer = WordAverage(9, 4)
@@ -145,20 +145,22 @@ def set_packed(model: keras.Model, is_packed: bool) -> None:
 
 
 @contextmanager
-def portable(model: keras.Model) -> Iterator[None]:
-    """Has the layers of a model compute in ways that every runtime knows, while the block runs.
+def packing(model: keras.Model, is_packed: bool) -> Iterator[None]:
+    """Sets `is_packed` as `set_packed` does, while the block runs.
 
     Example:
         >>> model = keras.Sequential([WordAverage(9, 4)])
-        >>> set_packed(model, True)
-        >>> with portable(model):
+        >>> with packing(model, True):
         ...     print(model.layers[0].is_packed)
+        True
+        >>> model.layers[0].is_packed
         False
     """
-    fast = [layer for layer in model._flatten_layers() if getattr(layer, "is_packed", False)]
-    set_packed(model, False)
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "is_packed")]
+    before = [layer.is_packed for layer in layers]
+    set_packed(model, is_packed)
     try:
         yield
     finally:
-        for layer in fast:
-            layer.is_packed = True
+        for layer, was in zip(layers, before, strict=True):
+            layer.is_packed = was

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from mite_tf.models import AveragePooling, WordAverage
-from mite_tf.models.word_average import portable, set_packed
+from mite_tf.models.word_average import packing, set_packed
 
 IDS = tf.constant([[5, 8, 5, 0], [3, 0, 0, 0], [0, 0, 0, 0], [1, 0, 2, 8]])
 
@@ -59,7 +59,7 @@ def test_it_is_portable_in_a_file_and_in_a_block():
     copy = keras.Sequential.from_config(model.get_config())
     assert not copy.layers[0].is_packed
     assert copy.layers[0].word_dropout == 0.5
-    with portable(model):
+    with packing(model, False):
         assert not any("Sparse" in kind for kind in operations(model))
     assert any("Sparse" in kind for kind in operations(model))
 
