@@ -3,8 +3,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mite_tf.models import AveragePooling, WordAverage
+from mite_tf.encoders import Encoders
+from mite_tf.models import (
+    AveragePooling,
+    ImageEncoder,
+    WordAverage,
+    bag_of_words_encoder,
+    image_head,
+)
 from mite_tf.models.word_average import packing, set_packed
+from mite_tf.text import WordPieceTokenizer
 
 IDS = tf.constant([[5, 8, 5, 0], [3, 0, 0, 0], [0, 0, 0, 0], [1, 0, 2, 8]])
 
@@ -67,3 +75,16 @@ def test_it_is_portable_in_a_file_and_in_a_block():
 def operations(model):
     graph = tf.function(model).get_concrete_function(IDS).graph
     return {each.type for each in graph.get_operations()}
+
+
+def test_a_compiled_text_encoder_embeds_as_its_file_does():
+    ids = np.random.default_rng(0).integers(0, 40, (20, 30)).astype(np.int32)
+    tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", *(f"w{number}" for number in range(38))])
+    text = bag_of_words_encoder(40, word_size=64, embedding_size=64, hidden_size=64)
+    image = ImageEncoder(None, image_head((8,), embedding_size=64))
+    found = []
+    for is_packed in (False, True):
+        set_packed(text, is_packed)
+        found.append(Encoders(image, text, tokenizer, None).embed_ids(ids))
+    np.testing.assert_array_equal(*found)
+    assert text.get_layer("words").is_packed
