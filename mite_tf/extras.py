@@ -44,6 +44,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "uvicorn",
     ),
     "onnx": ("onnx", "onnxruntime", "tf2onnx", "tokenizers"),
+    "search": ("faiss", "fsspec", "pyarrow", "onnxruntime", "tokenizers"),  # collections
+    "milvus": ("pymilvus", "milvus_lite"),
+    "page": ("gradio",),  # the search page
+    "ray": ("ray",),  # embeds on several machines
     "litert": ("ai_edge_litert",),
     "openvino": ("openvino",),
 }

@@ -1,0 +1,1 @@
+"""Collections of pictures and texts: embedded in bulk, indexed, searched."""
