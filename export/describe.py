@@ -66,6 +66,7 @@ def describe(
         formats=formats,
         versions=versions,
         warnings=backbone_warnings(encoders.image_encoder.backbone),
+        nested_sizes=[*about.nested_sizes],
         space=embedding_space(encoders),
         hubs=described_hubs(hubs) if hubs else None,
     )

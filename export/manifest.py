@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -34,8 +34,9 @@ class ExportedFrom:
 
     Stage and epoch (from 1) of the training, the measure that chose the epoch, the training's data
     (`fingerprint`, and numbers of `images` and `captions` by split), what the epoch scored on the
-    dev split, the kind of the text encoder, such as `transformer`, and the name of the pretrained
-    network that it is built on, if any.
+    dev split, the kind of the text encoder, such as `transformer`, the name of the pretrained
+    network that it is built on, if any, and how many of the first values of an embedding were
+    trained to be one as well.
     """
 
     stage: str = ""
@@ -45,6 +46,7 @@ class ExportedFrom:
     metrics: dict[str, float] = field(default_factory=dict)
     text_encoder: str = ""
     text_backbone: str = ""
+    nested_sizes: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,8 @@ class Manifest:
         formats: What was exported: `savedmodel`, `onnx`, `int8`, `litert`, `openvino`.
         versions: Versions of the packages that wrote it.
         warnings: What is rarely meant so about the backbone, a sentence each.
+        nested_sizes: How many of the first values of an embedding are one as well, once they are
+            scaled to length 1.
         space: Hash of all that decides an embedding; only those of equal spaces compare.
         hubs: What `hubs.npz` holds: `weight`, `neighbours`, and how many `images` and `captions`;
             None without it.
@@ -88,6 +92,7 @@ class Manifest:
     formats: list[str]
     versions: dict[str, str]
     warnings: list[str] = field(default_factory=list)
+    nested_sizes: list[int] = field(default_factory=list)
     space: str = ""
     hubs: dict[str, Any] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)

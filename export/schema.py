@@ -95,6 +95,7 @@ class _Whole(_Values):
     formats: list[Literal["savedmodel", "onnx", "int8", "litert", "openvino"]]
     versions: dict[_Text, _Text]
     warnings: list[Annotated[str, Field(strict=True)]] = []
+    nested_sizes: list[_Width] = []
     space: Literal[""] | _Hash = ""
     hubs: _Hubs | None = None
     files: dict[str, _File] = {}
@@ -118,6 +119,7 @@ def faults_of(values: Mapping[str, Any]) -> list[str]:
         f"{what}: {why}"
         for what, why, wrong in (
             ("embedding_size", "not that of the outputs", _other_size(whole)),
+            ("nested_sizes", "not below embedding_size", _wide(whole)),
             ("preprocessing.value_range", "not 0 to 255", _other_range(whole.preprocessing)),
             ("formats", "named twice", len({*whole.formats}) < len(whole.formats)),
         )
@@ -145,6 +147,10 @@ def _few(names: Iterable[str], joint: str = ", ") -> str:
 def _other_size(whole: _Whole) -> bool:
     outputs = [each.output for each in (whole.image, whole.text) if each.output]
     return any(each.shape[1] != whole.embedding_size for each in outputs)
+
+
+def _wide(whole: _Whole) -> bool:
+    return max(whole.nested_sizes, default=0) >= whole.embedding_size
 
 
 def _other_range(preprocessing: _Preprocessing | None) -> bool:

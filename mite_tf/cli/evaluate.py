@@ -47,6 +47,12 @@ def add(verbs: Verbs) -> None:
         choices=("pca", "umap"),
         help="how the page draws both modalities (default pca; umap needs the extra umap)",
     )
+    evaluate.add_argument(
+        "--dimensions",
+        type=int,
+        metavar="N",
+        help="compare by the first N values of each embedding, as with embedding.nested_sizes",
+    )
     add_source(evaluate)
 
 
@@ -57,7 +63,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from mite_tf.reports import print_table, protocol_table
     from mite_tf.runs import evaluate
 
-    given = chosen(options, "split stage protocol format root html projection")
+    given = chosen(options, "split stage protocol format root html projection dimensions")
     evaluation = evaluate(options.run, options.data, **given)
     if isinstance(evaluation, ProtocolScores):
         table = protocol_table(evaluation)

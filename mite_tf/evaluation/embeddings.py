@@ -22,6 +22,23 @@ class Embeddings(NamedTuple):
     captions: NDArray
     caption_image: NDArray
 
+    def first(self, dimensions: int) -> "Embeddings":
+        """Returns the first values of each embedding, which whoever compares them scales anew.
+
+        Raises:
+            MiteError: If there are fewer of them.
+
+        Example:
+            >>> Embeddings(np.eye(3), np.eye(3), np.arange(3)).first(2).images.shape
+            (3, 2)
+        """
+        size = self.images.shape[1]
+        if not 1 <= dimensions <= size:
+            raise MiteError(f"Embeddings have {size} dimensions; {dimensions} were asked for.")
+        return self._replace(
+            images=self.images[:, :dimensions], captions=self.captions[:, :dimensions]
+        )
+
 
 def unit_embeddings(
     image_embeddings: ArrayLike, caption_embeddings: ArrayLike, caption_image: ArrayLike

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import keras
 
+from mite_tf.errors import invalid_argument
 from mite_tf.losses import BidirectionalTriplet, MatchingLoss, matching_loss
 
 
@@ -31,6 +33,22 @@ def matching_loss_of(loss: MatchingLoss | str | None) -> MatchingLoss:
             f"Received: loss={loss!r}"
         )
     return loss
+
+
+def nested_sizes_below(size: int, nested: Sequence[int]) -> tuple[int, ...]:
+    """Returns the sizes that are to be embeddings within one of `size` values.
+
+    Raises:
+        ValueError: If one is not between 1 and `size` - 1, or they do not rise.
+
+    Example:
+        >>> nested_sizes_below(512, [64, 128])
+        (64, 128)
+    """
+    sizes = [0, *nested, size]
+    if any(below >= above for below, above in pairwise(sizes)):
+        raise invalid_argument("nested_sizes", nested, f"rising sizes between 1 and {size - 1}")
+    return tuple(nested)
 
 
 def refuse_compile_arguments(arguments: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from mite_tf.losses import AdversarialLoss, FlippedLabels, MatchingLoss
 from mite_tf.models.arguments import (
     batch_with_weights,
     matching_loss_of,
+    nested_sizes_below,
     refuse_compile_arguments,
     unpack,
 )
@@ -107,6 +109,7 @@ class MITE(keras.Model):
         adversarial_loss: AdversarialLoss | None = None,
         discriminator_optimizer: Any = None,
         backbone_optimizer: Any = None,
+        nested_sizes: Sequence[int] = (),
         jit_compile: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -119,17 +122,21 @@ class MITE(keras.Model):
             adversarial_loss: `AdversarialLoss`; `FlippedLabels()` by default.
             discriminator_optimizer: By default Adam 1e-4 with beta_1 0.5, as since DCGAN.
             backbone_optimizer: That of the backbone; a copy of `optimizer` by default.
+            nested_sizes: How many of the first values of an embedding are to be one as well, as in
+                Matryoshka representation learning, see `match`.
             jit_compile: Whether XLA compiles the step: up to twelve times slower on a CPU, and
                 without the check that a caption's image is there.
             **kwargs: `run_eagerly`, `steps_per_execution` and `auto_scale_loss` of
                 `keras.Model.compile`.
 
         Raises:
-            ValueError: If `loss` is not a matching loss, `metrics`, `weighted_metrics` or
-                `loss_weights` are given, or the policy is `mixed_float16`: use `mixed_bfloat16`.
+            ValueError: If `loss` is not a matching loss, a size is not below D, `metrics`,
+                `weighted_metrics` or `loss_weights` are given, or the policy is `mixed_float16`:
+                use `mixed_bfloat16`.
         """
         refuse_compile_arguments(kwargs)
         loss = matching_loss_of(loss)
+        self.nested_sizes = nested_sizes_below(self.text_encoder.output_shape[-1], nested_sizes)
         super().compile(optimizer=optimizer or FusedAdamW(), jit_compile=jit_compile, **kwargs)
         self.loss = self.matching_loss = loss
         self.adversarial_loss = adversarial_loss or FlippedLabels()
@@ -236,7 +243,7 @@ class MITE(keras.Model):
             judged = with_unpaired(self, batch, judged, self.trains_encoders and not twice)
             with tape.stop_recording():
                 played = self._train_discriminator(judged)
-            matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
+            matching, measures = self._match(batch, embeddings, caption_weights)
             adversarial, defeat = play(self.adversarial_loss, self.discriminator, judged)
             adversarial = self.adversarial_weight.value * adversarial
             if not self.is_adversarial:
@@ -257,12 +264,15 @@ class MITE(keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         batch, caption_weights = unpack(data)
         embeddings = self(batch, training=False)
-        matching, measures = match(self.matching_loss, batch, embeddings, caption_weights)
+        matching, measures = self._match(batch, embeddings, caption_weights)
         judged = with_unpaired(self, batch, embeddings, False)
         adversarial, defeat = play(self.adversarial_loss, self.discriminator, judged)
         penalty = tf.add_n(self.losses) if self.losses else 0.0
         adversarial = self._unless_off(self.adversarial_weight.value * adversarial)
         return self._logged(loss=matching + adversarial + penalty, **measures, **defeat)
+
+    def _match(self, batch: Any, embeddings: Any, caption_weights: Any) -> Any:
+        return match(self.matching_loss, batch, embeddings, caption_weights, self.nested_sizes)
 
     def _train_discriminator(self, embeddings: Any) -> dict[str, Any]:
         """Updates the discriminator on embeddings as they are; returns its mean loss, if any."""
@@ -316,7 +326,8 @@ class MITE(keras.Model):
     def get_compile_config(self) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in _COMPILED}
         config = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
-        return {**config, "step": {name: getattr(self, name) for name in _STEP}}
+        step = {name: getattr(self, name) for name in _STEP}
+        return {**config, "nested_sizes": self.nested_sizes, "step": step}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         settings = keras.saving.deserialize_keras_object(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from mite_tf.losses.adversarial import modality_logits
 # Image embeddings `[I, D]` and caption embeddings `[N, D]`.
 Embeddings = tuple[tf.Tensor, tf.Tensor]
 Measures = dict[str, tf.Tensor]
+_Arranged = tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]
 
 
 def match(
@@ -21,20 +22,28 @@ def match(
     batch: Mapping[str, tf.Tensor],
     embeddings: Embeddings,
     caption_weights: tf.Tensor | None = None,
+    nested_sizes: Sequence[int] = (),
 ) -> tuple[tf.Tensor, Measures]:
     """Computes the matching loss of each caption with its image.
+
+    With nested sizes the loss is the mean of that of whole embeddings and those of their first
+    values, scaled to length 1, so that a part of an embedding is one too.
 
     Args:
         loss: The loss.
         batch: A batch, of which `image_id` `[I]` and `caption_image_id` `[N]` are read.
         embeddings: Those of the images and the captions.
         caption_weights: Weights of the captions, `[N]`.
+        nested_sizes: How many of the first values are an embedding as well, each below D.
 
     Returns:
         The loss, a scalar, and by name the loss and what the similarities say of the embeddings.
 
     Raises:
         InvalidArgumentError: If the image of a caption is not in the batch.
+
+    Reference:
+        Kusupati et al., Matryoshka Representation Learning, NeurIPS 2022, arXiv:2205.13147.
 
     Example:
         >>> from mite_tf.losses import BidirectionalTriplet
@@ -44,13 +53,17 @@ def match(
         >>> float(value), float(measures["similarity_gap"])
         (0.0, 1.0)
     """
-    images, captions = embeddings
     ids = batch["caption_image_id"]
     rows = _rows_of_images(ids, batch["image_id"])
-    similarities = tf.matmul(tf.gather(images, rows), captions, transpose_b=True)
-    pairs = ids, similarities, caption_weights
+    pairs = _in_pairs(batch, embeddings, rows, caption_weights)
     taken = _in_one_list(batch, embeddings, rows, caption_weights) if loss.pools else pairs
-    value = loss(*taken)
+    similarities = pairs[1]
+    values = [loss(*taken)]
+    for size in nested_sizes:
+        images, captions = (keras.ops.normalize(each[:, :size]) for each in embeddings)
+        arranged = _in_one_list if loss.pools else _in_pairs
+        values.append(loss(*arranged(batch, (images, captions), rows, caption_weights)))
+    value = tf.add_n(values) / len(values)
     alike = tf.fill(tf.shape(taken[1]), tf.reduce_mean(similarities))
     return value, {
         "matching_loss": value,
@@ -61,12 +74,24 @@ def match(
     }
 
 
+def _in_pairs(
+    batch: Mapping[str, tf.Tensor],
+    embeddings: Embeddings,
+    rows: tf.Tensor,
+    caption_weights: tf.Tensor | None,
+) -> _Arranged:
+    """Image ids, similarities and weights of each caption and its image."""
+    images, captions = embeddings
+    similarities = tf.matmul(tf.gather(images, rows), captions, transpose_b=True)
+    return batch["caption_image_id"], similarities, caption_weights
+
+
 def _in_one_list(
     batch: Mapping[str, tf.Tensor],
     embeddings: Embeddings,
     rows: tf.Tensor,
     caption_weights: tf.Tensor | None,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+) -> _Arranged:
     """Image ids, similarities and weights of all images and captions together."""
     ids = tf.concat([batch["image_id"], batch["caption_image_id"]], axis=0)
     items = tf.concat(embeddings, axis=0)

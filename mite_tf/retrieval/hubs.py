@@ -174,6 +174,16 @@ class HubCorrection:
         halves = self.images.astype(np.float16), self.captions.astype(np.float16)
         return HubCorrection(*halves, **kept | changed)
 
+    def first(self, dimensions: int) -> HubCorrection:
+        """Returns the correction for the first values of the same embeddings.
+
+        Example:
+            >>> HubCorrection(np.eye(3), np.eye(3)).first(2).images.shape
+            (3, 2)
+        """
+        kept = {"weight": self.weight, "neighbours": self.neighbours, "space": self.space}
+        return HubCorrection(self.images[:, :dimensions], self.captions[:, :dimensions], **kept)
+
     def save(self, path: str | Path) -> None:
         """Writes bank and constants to one `.npz` file, whole or not at all.
 

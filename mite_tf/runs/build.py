@@ -93,6 +93,7 @@ def build_model(
             global_clipnorm=config.optimizer.clip_norm,
         ),
         loss=matching,
+        nested_sizes=config.embedding.nested_sizes,
         adversarial_loss=adversarial,
     )
     return mite

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, field, replace
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,10 +41,25 @@ class TokenizerConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class EmbeddingConfig:
-    """What both encoders share: the size of the embeddings, and whether `project` standardises."""
+    """What both encoders share.
+
+    Args:
+        size: Size of the embeddings.
+        standardize: Whether `project` standardises them.
+        nested_sizes: How many of the first values are to be an embedding as well, for collections
+            too large for whole ones; see `MITE.compile`.
+    """
 
     size: Annotated[int, Field(ge=2)] = 512
     standardize: bool = False
+    nested_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+
+    def __post_init__(self) -> None:
+        sizes = [*self.nested_sizes, self.size]
+        if any(below >= above for below, above in pairwise(sizes)):
+            raise ValueError(
+                f"nested_sizes have to rise and stay below {self.size}, the size of the embeddings"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -69,6 +69,7 @@ def evaluate(
     root: str | Path | None = ...,
     html: str | Path | None = ...,
     projection: str = ...,
+    dimensions: int | None = ...,
     quiet: bool = ...,
 ) -> Evaluation: ...
 @overload
@@ -83,6 +84,7 @@ def evaluate(
     root: str | Path | None = ...,
     html: str | Path | None = ...,
     projection: str = ...,
+    dimensions: int | None = ...,
     quiet: bool = ...,
 ) -> ProtocolScores: ...
 def evaluate(
@@ -96,6 +98,7 @@ def evaluate(
     root: str | Path | None = None,
     html: str | Path | None = None,
     projection: str = "pca",
+    dimensions: int | None = None,
     quiet: bool = False,
 ) -> Evaluation | ProtocolScores:
     """Measures retrieval in both directions and invariance; or what another protocol measures.
@@ -117,6 +120,7 @@ def evaluate(
         html: Page to write, with tables and plots. For encoders from a stage with adversary, or
             after it, it shows those from before beside them.
         projection: How the page draws both modalities in two dimensions, `pca` or `umap`.
+        dimensions: Compare by so many of the first values of each embedding; by all by default.
         quiet: Whether to show no progress.
 
     Raises:
@@ -128,7 +132,9 @@ def evaluate(
     whole = table_of(folder, data, None, format, root)
     table = whole.split(split)
     if protocol in PROTOCOLS:
-        result = protocol_scores(folder, after, whole, table, [protocol], quiet=quiet)[protocol]
+        result = protocol_scores(
+            folder, after, whole, table, [protocol], dimensions=dimensions, quiet=quiet
+        )[protocol]
         if result.left_out:
             raise MiteError(result.left_out)
         if html:
@@ -136,6 +142,9 @@ def evaluate(
             details = {"run": str(folder.path), "data": place, "split": split, "stage": after}
             title = f"{folder.path.name} on {split}, {protocol}"
             words = ["mite", "evaluate", str(folder.path), "--data", place, "--split", split]
+            if dimensions is not None:
+                details["dimensions"] = str(dimensions)
+                words += ["--dimensions", str(dimensions)]
             write_protocol_report(
                 html,
                 title=title,
@@ -155,9 +164,14 @@ def evaluate(
         encoders = folder.encoders(name)
         embeddings[name] = embed_table(folder, encoders, table, quiet=quiet)
         hubs = hubs_for(folder, name, encoders, whole, quiet=quiet)
+        if dimensions is not None:
+            embeddings[name] = embeddings[name].first(dimensions)
+            hubs = hubs and hubs.first(dimensions)
         evaluations[name] = evaluate_embeddings(*embeddings[name], protocol=protocol, hubs=hubs)
     if html:
         told = {"run": folder.path, "data": data, "split": split, "protocol": protocol}
+        if dimensions is not None:
+            told["dimensions"] = dimensions
         if folder.warnings_file.exists():
             told["warnings"] = folder.warnings()
         titles = {name: f"after {name}" for name in stages}
@@ -181,17 +195,20 @@ def protocol_scores(
     protocols: Sequence[str] = PROTOCOLS,
     *,
     embeddings: Embeddings | None = None,
+    dimensions: int | None = None,
     quiet: bool = False,
 ) -> dict[str, ProtocolScores]:
     """Measures the encoders of a stage by protocols beyond recall, see `measure_protocols`.
 
     `whole` are all the captioned images at hand, `table` those to measure on, and `embeddings`
-    what the encoders make of them, made now if None.
+    what the encoders make of them, made now if None; `dimensions` as for `evaluate`.
     """
     encoders = run.encoders(stage)
     if embeddings is None:
         embeddings = embed_table(run, encoders, table, quiet=quiet)
     bank = hubs_for(run, stage, encoders, whole, quiet=quiet)
+    if dimensions is not None:
+        embeddings, bank = embeddings.first(dimensions), bank and bank.first(dimensions)
     return measure_protocols(embeddings, protocols, texts=table.captions, bank=bank)
 
 

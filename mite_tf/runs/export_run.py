@@ -88,6 +88,7 @@ def export_run(
             metrics={key: value for key, value in row.items() if key not in ("epoch", "stage")},
             text_encoder=config.text_encoder["name"],
             text_backbone=config.text_backbone.name,
+            nested_sizes=config.embedding.nested_sizes,
         ),
         hubs=hubs,
         quiet=quiet,

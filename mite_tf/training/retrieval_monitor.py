@@ -91,10 +91,12 @@ class RetrievalMonitor(keras.callbacks.Callback):
         images, captions, owner = embeddings
         order = np.random.default_rng(0).permutation(len(captions))
         blocks = [order[row : row + _PAIRS] for row in range(0, len(order), _PAIRS)]
-        losses = []
+        losses, nested = [], getattr(self.model, "nested_sizes", ())
         for block in blocks:
             rows = np.unique(owner[block])
             ids = {"image_id": rows, "caption_image_id": owner[block]}
-            value, _ = match(self.model.matching_loss, ids, (images[rows], captions[block]))
+            value, _ = match(
+                self.model.matching_loss, ids, (images[rows], captions[block]), None, nested
+            )
             losses.append(float(value))
         return float(np.average(losses, weights=[len(block) for block in blocks]))

@@ -48,6 +48,8 @@ def test_odd_paths_are_told(tmp_path):
         ({"metrics": {"rsum": float("nan")}}, "NaN is no JSON"),
         ({"formats": ["onnx", "tflite"]}, "formats.1: "),
         ({"formats": ["onnx", "onnx"]}, "formats: named twice"),
+        ({"nested_sizes": [0]}, "nested_sizes.0: .*greater than or equal to 1"),
+        ({"nested_sizes": [1]}, "nested_sizes: not below embedding_size"),
         ({"files": {"a": {"sha256": "0" * 63, "bytes": 1}}}, "files.a.sha256: "),
         ({"files": {"a": {"sha256": "0" * 64, "bytes": -1}}}, "files.a.bytes: "),
         ({"files": {"a//b": {}}}, "outside of the export: a//b"),

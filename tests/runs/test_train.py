@@ -11,6 +11,7 @@ from PIL import Image
 from mite_tf.data import CaptionedImages
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError, UnknownWordsWarning
+from mite_tf.evaluation import evaluate_embeddings
 from mite_tf.runs import Run, build_model, embed, evaluate, load_config, search, train
 from mite_tf.training import Checkpoint, read_values
 from tests.runs.resuming import CtrlC, assert_same_state
@@ -142,6 +143,15 @@ class TestUse:
         assert embeddings.images.shape == (12, 16)
         assert embeddings.captions.shape == (24, 16)
         np.testing.assert_allclose(np.linalg.norm(embeddings.images, axis=1), 1, atol=1e-6)
+
+    def test_a_part_of_the_embeddings_is_measured_by_itself(self, run, table):
+        images, captions, rows = embed(run.path, table, split="dev", quiet=True)
+        part = evaluate(run.path, table, dimensions=3, quiet=True)
+        assert part.rsum == evaluate_embeddings(images[:, :3], captions[:, :3], rows).rsum
+        assert part.corrected is not None
+        assert part.rsum != run.evaluate(table, quiet=True).rsum
+        with pytest.raises(MiteError, match="Embeddings have 16 dimensions; 17 were asked for"):
+            evaluate(run.path, table, dimensions=17, quiet=True)
 
     def test_errors_say_what_to_do(self, run, table, tmp_path):
         with pytest.raises(MiteError, match="either a text or an image"):
