@@ -17,6 +17,7 @@ from mite_tf.cli import (
     backbone,
     data,
     demo,
+    embed,
     evaluate,
     export,
     loadtest,
@@ -148,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         "  mite export runs/first --out exports/first  SavedModel and ONNX, verified\n"
         "  mite serve exports/first                    a server for one machine\n"
         "  mite loadtest localhost:8500 --clients 32   throughput and latency of a server\n"
+        "  mite embed exports/first --images photos --out embeddings\n"
         "\n`mite VERB --help` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -164,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         verify,
         serve,
         loadtest,
+        embed,
         demo,
     ):
         verb.add(verbs)
