@@ -43,6 +43,7 @@ VERBS = [
     "verify",
     "serve",
     "loadtest",
+    "ui",
     "demo",
 ]
 

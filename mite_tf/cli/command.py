@@ -24,6 +24,7 @@ from mite_tf.cli import (
     serve,
     study,
     train,
+    ui,
     verify,
 )
 from mite_tf.errors import MiteError, printable
@@ -164,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         verify,
         serve,
         loadtest,
+        ui,
         demo,
     ):
         verb.add(verbs)
