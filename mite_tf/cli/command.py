@@ -17,8 +17,11 @@ from mite_tf.cli import (
     backbone,
     data,
     demo,
+    duplicates,
     evaluate,
     export,
+    filter,
+    index,
     loadtest,
     search,
     serve,
@@ -145,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
         "  mite train photos --config flickr8k --run runs/first\n"
         "  mite evaluate runs/first --data photos --split test\n"
         '  mite search runs/first --data photos "a dog leaps into the water"\n'
+        "  mite index photos.embeddings --out photos.index --export exports/first\n"
+        '  mite search photos.index "a dog leaps into the water"\n'
         "  mite study photos --variants baseline,mite --seeds 5 --out studies/first\n"
         "  mite export runs/first --out exports/first  SavedModel and ONNX, verified\n"
         "  mite serve exports/first                    a server for one machine\n"
@@ -159,7 +164,10 @@ def _parser() -> argparse.ArgumentParser:
         backbone,
         train,
         evaluate,
+        index,
         search,
+        filter,
+        duplicates,
         study,
         export,
         verify,

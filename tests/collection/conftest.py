@@ -1,0 +1,1 @@
+from tests.serving.conftest import export, export_folder  # noqa: F401
