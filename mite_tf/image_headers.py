@@ -16,6 +16,9 @@ from PIL import Image
 from mite_tf.errors import MiteError
 from mite_tf.orientation import MOST_STEPS
 
+_DECODED = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"}
+_TOLD = {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff"}  # found, then refused
+IMAGE_SUFFIXES = frozenset(_DECODED | _TOLD)
 _MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF",
           b"GIF89a": "GIF", b"BM": "BMP", b"RIFF": "WEBP"}  # fmt: skip
 # Sizes of the header that tell a BMP's kind; the first 40 bytes are the same in all of these.

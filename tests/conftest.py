@@ -1,5 +1,6 @@
 """What tests of all rooms use."""
 
+import shutil
 import subprocess
 import sys
 
@@ -25,3 +26,25 @@ def run_python():
         )  # fmt: skip
 
     return run_script
+
+
+@pytest.fixture(scope="session")
+def export(tmp_path_factory):
+    """Version 1 of a bag-of-words text encoder and a tiny CNN of 32 pixels; never changed."""
+    from tests.serving.exports import Export, Keras, make_encoders, write_export  # TensorFlow
+
+    encoders = make_encoders(word_size=16, hidden_size=16)
+    path = tmp_path_factory.mktemp("serving") / "export"
+    write_export(path, encoders)
+    return Export(path, Keras(encoders))
+
+
+@pytest.fixture(scope="session")
+def export_with_bank(export, tmp_path_factory):
+    """Folder of that export, with the hash of its space and a bank of hub correction."""
+    from tests.serving.exports import add_bank
+
+    path = tmp_path_factory.mktemp("with bank") / "export"
+    shutil.copytree(export.path, path)
+    add_bank(path)
+    return path

@@ -47,6 +47,7 @@ VERBS = [
     "serve",
     "loadtest",
     "ui",
+    "embed",
     "demo",
 ]
 

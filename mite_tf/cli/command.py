@@ -18,6 +18,7 @@ from mite_tf.cli import (
     data,
     demo,
     duplicates,
+    embed,
     evaluate,
     export,
     filter,
@@ -154,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         "  mite export runs/first --out exports/first  SavedModel and ONNX, verified\n"
         "  mite serve exports/first                    a server for one machine\n"
         "  mite loadtest localhost:8500 --clients 32   throughput and latency of a server\n"
+        "  mite embed exports/first --images photos --out embeddings\n"
         "\n`mite VERB --help` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -164,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         backbone,
         train,
         evaluate,
+        embed,
         index,
         search,
         filter,

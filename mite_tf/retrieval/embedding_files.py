@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ SUMMARY = "embeddings.json"
 # Changes when a reader of older folders would misunderstand.
 _FORMAT = 1
 _AGAIN = "Embed again with `mite embed`."
-_SPACE = b"mite_tf.space"
+_SPACE, _SKIPPED = b"mite_tf.space", b"mite_tf.skipped"
 _TYPES = ("float32", "float16")
 
 
@@ -54,11 +55,13 @@ def write_shard(
     *,
     space: str,
     dtype: Literal["float32", "float16"] = "float32",
+    skipped: Mapping[str, str] | None = None,
 ) -> None:
     """Writes rows to one Parquet file, whole or not at all; equal rows give equal bytes.
 
     Columns are `id`, `modality`, `path`, `text`, `embedding` (a list of fixed size of `dtype`),
-    `image_bias` and `text_bias`; the hash of the space stands in the metadata of the schema.
+    `image_bias` and `text_bias`; the hash of the space stands in the metadata of the schema, and
+    there too what was `skipped`: the reason by the id.
 
     Raises:
         MissingPackage: If pyarrow is not installed.
@@ -83,12 +86,37 @@ def write_shard(
         [(name, pyarrow.string()) for name in ("id", "modality", "path", "text")]
         + [("embedding", pyarrow.list_(of_floats, vectors.shape[1]))]
         + [(name, pyarrow.float32()) for name in ("image_bias", "text_bias")],
-        metadata={_SPACE: space},
+        metadata={_SPACE: space, **({_SKIPPED: json.dumps(skipped)} if skipped else {})},
     )
     table = pyarrow.Table.from_arrays([*texts, embedding, *biases], schema=schema)
     with written_beside(path, "wb") as file:
         # Embeddings hardly compress, and plain columns are read without a copy.
         pyarrow.parquet.write_table(table, file, compression="none", use_dictionary=["modality"])
+
+
+class ShardFacts(NamedTuple):
+    """What a file of embeddings holds: rows of each modality, and what was skipped, by id."""
+
+    rows: Mapping[str, int]
+    skipped: Mapping[str, str]
+
+
+def shard_facts(path: str | Path) -> ShardFacts:
+    """Reads what a file of embeddings holds, without its embeddings.
+
+    Raises:
+        MissingPackage: If pyarrow is not installed.
+        MiteError: If it is missing or damaged.
+    """
+    with from_extra("search", "A file of embeddings"):
+        import pyarrow.parquet
+    with reading(path, "a shard of embeddings", _AGAIN):
+        table = pyarrow.parquet.read_table(path, columns=["modality"])
+        metadata = table.schema.metadata or {}
+        return ShardFacts(
+            Counter(table.column("modality").to_pylist()),
+            json.loads(metadata.get(_SKIPPED, b"{}")),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

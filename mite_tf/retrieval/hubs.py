@@ -120,6 +120,20 @@ class HubCorrection:
             found[start : start + _ITEMS] = -np.sort(near, axis=1)
         return found
 
+    def centre(self, *, queries: Modality) -> np.float64:
+        """Computes the number at which biases are centred: their mean over the bank's other side.
+
+        Args:
+            queries: Modality of the queries.
+
+        Example:
+            >>> hubs = HubCorrection(np.eye(2), np.eye(2), weight=0.5, neighbours=2)
+            >>> float(hubs.centre(queries="caption"))
+            0.25
+        """
+        others = self.captions if queries == "image" else self.images
+        return self.bias(others[:_CENTRED], queries=queries).mean(dtype=np.float64)
+
     def extended_items(self, items: ArrayLike, *, queries: Modality) -> NDArray[np.float32]:
         """Puts the bias of items into one more dimension, for any index by inner product.
 
@@ -142,9 +156,7 @@ class HubCorrection:
             >>> hubs.extended_items([[2.0, 0.0]], queries="caption").tolist()
             [[1.0, 0.0, 0.0]]
         """
-        others = self.captions if queries == "image" else self.images
-        centre = self.bias(others[:_CENTRED], queries=queries).mean(dtype=np.float64)
-        bias = self.bias(items, queries=queries) - centre
+        bias = self.bias(items, queries=queries) - self.centre(queries=queries)
         units = unit_rows(items, name="items", allow_zero=True)
         return np.column_stack([units, bias]).astype(np.float32)
 

@@ -52,8 +52,7 @@ BAD: list[tuple[str, str, Any, str]] = [
 def make_exports(folder: Path) -> tuple[list[bytes], list[Any]]:
     """Writes two exports, `0` and `1`; gives image files and the embeddings of each export."""
     from mite_tf.export.verification.cases import images
-    from tests.serving.conftest import Keras
-    from tests.serving.exports import make_encoders, write_export
+    from tests.serving.exports import Keras, make_encoders, write_export
 
     files = [data for name, data in images().items() if name != "huge.jpg"]
     answers = []

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from mite_tf.data.images import Preprocessing
+from mite_tf.data.images import Preprocessing, decode_image, preprocess
 from mite_tf.encoders import Encoders
-from mite_tf.export.manifest import Manifest, describe_files
+from mite_tf.export.claims import described_hubs, space_of
+from mite_tf.export.manifest import HUBS, Manifest, describe_files, read_manifest
 from mite_tf.export.onnx.convert import write_onnx
 from mite_tf.export.savedmodel import write_savedmodels
 from mite_tf.export.signatures import signatures_of
@@ -18,11 +23,35 @@ from mite_tf.export.tokenizer_json import tokenizer_json
 from mite_tf.export.versions import published_when_whole
 from mite_tf.models import ImageEncoder, image_head, small_cnn
 from mite_tf.models.text_encoder import TEXT_ENCODERS
+from mite_tf.retrieval import HubCorrection
 from mite_tf.text import WordPieceTokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 VOCABULARY = ["[PAD]", "[UNK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), ".", ","]
 VOCABULARY += ["a", "dog", "dogs", "run", "runs", "red", "green", "circle", "square", "left"][1:]
+
+
+class Keras:
+    """What the Keras encoders of an export give: the truth of every test."""
+
+    def __init__(self, encoders):
+        self.encoders = encoders
+
+    def text(self, captions):
+        ids = self.encoders.tokenizer(tf.constant(list(captions)))
+        return keras.ops.convert_to_numpy(self.encoders.text_encoder(ids, training=False))
+
+    def images(self, files):
+        pixels = [preprocess(decode_image(tf.constant(each)), self.encoders.preprocessing)
+                  for each in files]  # fmt: skip
+        return keras.ops.convert_to_numpy(
+            self.encoders.image_encoder(np.stack(pixels), training=False)
+        )
+
+
+class Export(NamedTuple):
+    path: Path
+    keras: Keras
 
 
 def make_encoders(
@@ -124,3 +153,21 @@ def write_export(folder: str | Path, encoders: Encoders, *, kind: str = "bag-of-
         )
         manifest.write(staging)
     return manifest
+
+
+def add_bank(folder: Path, *, rows: int = 40, seed: int = 0) -> None:
+    """Gives an export what its manifest may have: the hash of its space, and hubs of noise."""
+    manifest = read_manifest(folder)
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    space = space_of(
+        image=manifest.image["encoder"],
+        text=manifest.text["encoder"],
+        preprocessing=manifest.preprocessing,
+        tokenizer=manifest.tokenizer,
+        vocabulary=sorted(vocabulary, key=vocabulary.__getitem__),
+    )
+    noise = np.random.default_rng(seed).normal(size=(2, rows, manifest.embedding_size))
+    hubs = HubCorrection(*noise, neighbours=5, space=space)
+    hubs.save(folder / HUBS)
+    known = {"space": space, "hubs": described_hubs(hubs), "files": describe_files(folder)}
+    replace(manifest, **known).write(folder)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mite_tf.data.collector import Collector
 from mite_tf.data.formats.source_files import (
-    IMAGE_SUFFIXES,
     Text,
     read_text,
     visible,
@@ -15,6 +14,7 @@ from mite_tf.data.formats.source_files import (
 )
 from mite_tf.data.problem import Place, quote
 from mite_tf.data.splits import STANDARD, split_in_name
+from mite_tf.image_headers import IMAGE_SUFFIXES
 
 _LINE = re.compile(r"(?P<image>.+?)#(?P<number>\d+)\t(?P<caption>.*)", re.DOTALL)
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mite_tf.data.collector import Collector
-from mite_tf.data.formats.source_files import IMAGE_SUFFIXES, read_text, visible
+from mite_tf.data.formats.source_files import read_text, visible
 from mite_tf.data.problem import Place
 from mite_tf.data.splits import STANDARD, canonical_split
+from mite_tf.image_headers import IMAGE_SUFFIXES
 
 
 def find_pairs(path: Path) -> list[Path]:

@@ -10,10 +10,6 @@ from mite_tf.data.problem import Place, shown
 from mite_tf.files import GIT_LFS, is_hidden, is_pointer
 from mite_tf.reading import must_be_file
 
-_DECODED = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp"}
-_TOLD = {".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff"}  # found, then refused
-IMAGE_SUFFIXES = frozenset(_DECODED | _TOLD)
-
 _BOM = b"\xef\xbb\xbf"
 
 

@@ -20,8 +20,7 @@ from mite_tf.serving.server import start_server
 from mite_tf.serving.server.models import _look
 from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.server import run_server
-from tests.serving.conftest import Keras
-from tests.serving.exports import make_encoders, write_export
+from tests.serving.exports import Keras, make_encoders, write_export
 from tests.serving.server.under_test import (
     CAPTIONS,
     asking,
