@@ -27,15 +27,6 @@ _HINT = "Type a sentence, drop a picture, or both. Every result leads onward."
 _SHOW = [("Pictures and texts", "both"), ("Pictures", "image"), ("Texts", "text")]
 
 
-class _Picture(gr.Image):
-    """A picture that is handed on as it was dropped: what decodes it has its own bounds."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else payload.path
-
-
 def build_page(searches: Searches, about: str) -> gr.Blocks:
     """Builds the page of an index; `about` is Markdown for its last tab."""
     count = len(searches.index)
@@ -70,7 +61,7 @@ def build_page(searches: Searches, about: str) -> gr.Blocks:
                                 True, label="Take off what is near to everything (hub correction)"
                             )
                     with gr.Column(scale=2, min_width=240):
-                        picture = _Picture(
+                        picture = gr.Image(
                             label="Picture",
                             sources=["upload", "clipboard"],
                             type="filepath",
@@ -78,6 +69,9 @@ def build_page(searches: Searches, about: str) -> gr.Blocks:
                             buttons=[],
                             elem_id="mite-picture",
                         )
+                        # As it was dropped: what decodes it has its own bounds. (Of a subclass
+                        # Gradio would write a stub file beside this one.)
+                        picture.preprocess = lambda dropped: dropped and dropped.path
                 results = _html(results_html([], str, note=_HINT), _ONWARD, "mite-results")
             with gr.Tab("Map", id="map") as map_tab:
                 points = _html("", _ONWARD + _HOVER, "mite-points")

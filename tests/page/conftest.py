@@ -16,7 +16,6 @@ from mite_tf.collection.index_embeddings import index_embeddings
 from mite_tf.export.manifest import read_manifest
 from mite_tf.retrieval.embedding_files import EmbeddedRows, EmbeddingFolder, write_shard
 from mite_tf.serving import EmbeddingClient
-from tests.serving.conftest import export  # noqa: F401
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 200)}
 # One that a page must not take for its own.
@@ -37,7 +36,7 @@ class Collection(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def collection(export, tmp_path_factory):  # noqa: F811
+def collection(export, tmp_path_factory):
     """Twelve pictures and five texts; the index knows its export."""
     folder = tmp_path_factory.mktemp("collection")
     random = np.random.default_rng(0)
