@@ -24,7 +24,7 @@ class Found(NamedTuple):
 
 
 def recognize(path: str | Path) -> Found:
-    """Says what lies at a path: a run, an export, a study, data, or part of one of these.
+    """Says what lies at a path: a run, an export, an index, data, or part of one of these.
 
     Example:
         >>> recognize("nowhere").what
@@ -64,17 +64,22 @@ def wrong_kind(path: str | Path, wanted: str, instead: str) -> MiteError:
 
 
 def _made_here(folder: Path) -> Found | None:
-    """A run, an export or a study."""
+    """A run, an export, a study, embeddings or an index."""
     if (folder / "run.json").is_file() and (folder / "config.toml").is_file():
         export = f"`mite export {folder} --out DIR` makes an export of it"
         return Found("run", "a run folder", f"`mite evaluate` and `mite search` take it; {export}.")
-    if _is_export(folder / "manifest.json"):
+    if _says(folder / "manifest.json", b'"mite_tf_export"'):
         use = "`mite verify` and `mite serve` take it; evaluate and search with its run."
         return Found("export", "an export", use)
     if (folder / "embeddings.json").is_file():
         return Found("embeddings", "a folder of embeddings", "`mite index` takes it.")
     if (folder / "study.json").is_file() and (folder / "config.toml").is_file():
         return Found("study", "a study", f"Its runs are {folder}/runs/VARIANT/seed-K.")
+    if _says(folder / "embeddings.json", b'"mite_tf_embeddings"'):
+        use = f"`mite index {folder} --out INDEX` makes an index of them."
+        return Found("embeddings", "a folder of embeddings", use)
+    if _says(folder / "index.json", b'"mite_tf_index"') or _is_milvus(folder):
+        return Found("index", "an index", "`mite search`, `mite filter` and `mite ui` take it.")
     return None
 
 
@@ -86,12 +91,17 @@ def _shelf(folder: Path) -> Found | None:
     return Found("shelf", f"a folder with {', '.join(inside[:5])} in it", "Name one of these.")
 
 
-def _is_export(manifest: Path) -> bool:
-    if not manifest.is_file():  # a pipe would be waited for
+def _says(file: Path, name: bytes) -> bool:
+    """Returns whether a file is there that holds a name of ours."""
+    if not file.is_file():  # a pipe would be waited for
         return False
-    with suppress(OSError), manifest.open("rb") as file:
-        return b'"mite_tf_export"' in file.read(1 << 16)
+    with suppress(OSError), file.open("rb") as opened:
+        return name in opened.read(1 << 16)
     return False
+
+
+def _is_milvus(folder: Path) -> bool:
+    return folder.suffix == ".db" and (folder / "collections").is_dir()
 
 
 def _file(path: Path) -> Found:

@@ -57,7 +57,18 @@ def test_wheel_holds_code_and_all_files_that_it_reads(tmp_path):
     )  # fmt: skip
     [wheel] = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    read = {".py", ".typed", ".toml", ".html", ".jinja", ".json", ".binpb", ".config"}
+    read = {
+        ".py",
+        ".typed",
+        ".toml",
+        ".html",
+        ".jinja",
+        ".json",
+        ".binpb",
+        ".config",
+        ".css",
+        ".js",
+    }
     for folder, installed in FOLDERS.items():
         for path in (ROOT / folder).rglob("*.*"):
             if path.suffix in read and path.parent.name != "labels":  # a kustomization reads those

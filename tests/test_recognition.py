@@ -24,6 +24,9 @@ def places(tmp_path, monkeypatch):
         "nested": {"train/a.txt": "a dog"},
         "other": {"a.bin": ""},
         "runs": {"first/run.json": "{}", "first/config.toml": ""},
+        "embeddings": {"embeddings.json": json.dumps({"mite_tf_embeddings": 1})},
+        "index": {"index.json": json.dumps({"mite_tf_index": 1})},
+        "milvus.db": {"collections/mite/schema.json": "{}"},
         "": {"notes.csv": "a", "net.keras": "", "own.toml": "", "plain": ""},
     }
     for folder, contents in files.items():
@@ -40,6 +43,7 @@ KINDS = {
     "export/manifest.json": "part", "study": "study",
     "study/runs": "part", "study/runs/mite": "shelf", "data": "data", "nested": "data",
     "other": "folder", "runs": "shelf", "empty": "empty", "nowhere": "nothing", "a.png": "image",
+    "embeddings": "embeddings", "index": "index", "milvus.db": "index", "index/index.json": "part",
     "notes.csv": "captions", "net.keras": "model", "own.toml": "configuration", "plain": "file",
     "x" * 5000: "nothing", "a\0b": "nothing",
 }  # fmt: skip
@@ -50,6 +54,8 @@ def test_each_kind_is_known(places):
 
 
 IN_PLACE_OF = {
+    "embeddings": ["index PATH --out new"],
+    "index": ["search PATH dog", "filter PATH dog -k 1", "duplicates PATH"],
     "run": ["evaluate PATH --data data", "search PATH --data data dog", "export PATH --out new"],
     "export": ["verify PATH", "serve PATH --port 0 --http-port -1"],
     "data": ["train PATH --run new", "study PATH --out new", "data check PATH"],
@@ -61,7 +67,8 @@ IN_PLACE_OF = {
 def test_every_verb_says_what_it_was_given_instead(places, kind, capsys):
     wrong = [path for path, what in KINDS.items() if len(path) < 50 and "\0" not in path]
     fits = {
-        "run": ("run", "part"), "export": ("export",),
+        "run": ("run", "part"), "export": ("export",), "embeddings": ("embeddings", "nothing"),
+        "index": ("index", "nothing"),
         "data": tuple({*KINDS.values()} - {"run", "export", "study", "image", "model", "nothing"}),
         "out": ("nothing", "empty", "run", "study"),
     }[kind]  # fmt: skip

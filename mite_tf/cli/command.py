@@ -17,14 +17,18 @@ from mite_tf.cli import (
     backbone,
     data,
     demo,
+    duplicates,
     embed,
     evaluate,
     export,
+    filter,
+    index,
     loadtest,
     search,
     serve,
     study,
     train,
+    ui,
     verify,
 )
 from mite_tf.errors import MiteError, printable
@@ -145,6 +149,8 @@ def _parser() -> argparse.ArgumentParser:
         "  mite train photos --config flickr8k --run runs/first\n"
         "  mite evaluate runs/first --data photos --split test\n"
         '  mite search runs/first --data photos "a dog leaps into the water"\n'
+        "  mite index photos.embeddings --out photos.index --export exports/first\n"
+        '  mite search photos.index "a dog leaps into the water"\n'
         "  mite study photos --variants baseline,mite --seeds 5 --out studies/first\n"
         "  mite export runs/first --out exports/first  SavedModel and ONNX, verified\n"
         "  mite serve exports/first                    a server for one machine\n"
@@ -160,13 +166,17 @@ def _parser() -> argparse.ArgumentParser:
         backbone,
         train,
         evaluate,
+        embed,
+        index,
         search,
+        filter,
+        duplicates,
         study,
         export,
         verify,
         serve,
         loadtest,
-        embed,
+        ui,
         demo,
     ):
         verb.add(verbs)

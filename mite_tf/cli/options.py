@@ -46,7 +46,7 @@ def tell_written(*paths: str | None) -> None:
         say(f"Written: {path}")
 
 
-def add_source(verb: argparse.ArgumentParser) -> None:
+def add_source(verb: argparse._ActionsContainer) -> None:
     """Adds how captioned images are read."""
     verb.add_argument("--format", choices=_FORMATS, help="format of the data; looked up by default")
     verb.add_argument("--root", metavar="DIR", help="folder that image paths are relative to")

@@ -21,10 +21,11 @@ def add(verbs: Verbs) -> None:
         verbs,
         "serve",
         _serve,
-        "answer TensorFlow Serving's gRPC and REST from an export, on this machine",
+        "answer TensorFlow Serving's gRPC and REST, OpenAI's embeddings, and searches of an index",
         "mite serve exports/first --port 8500 --http-port 8501\n"
         "  mite serve exports/first --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem\n"
-        "  mite serve exports/first --batching-parameters-file batching.config",
+        "  mite serve exports/first --batching-parameters-file batching.config\n"
+        "  mite serve exports/first --index photos.index",
     )
     option = verb.add_argument
     option("export", help="export folder; newer versions in it are taken up")
@@ -38,6 +39,11 @@ def add(verbs: Verbs) -> None:
         default=8501,
         metavar="PORT",
         help="of REST and metrics (default 8501; -1 for none)",
+    )
+    option(
+        "--index",
+        metavar="INDEX",
+        help="answer /search of HTTP from this index, made by `mite index`",
     )
     option(
         "--backend",
@@ -89,7 +95,7 @@ def _serve(options: argparse.Namespace) -> None:
         tls=_tls(options),
         max_message_bytes=options.max_message_mib << 20,
         max_image_pixels=options.max_image_megapixels * 1_000_000,
-        **chosen(options, "host port backend log_level"),
+        **chosen(options, "host port index backend log_level"),
     )
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from mite_tf.errors import MiteError, printable
 from mite_tf.files import write_text
+from mite_tf.image_headers import Header
 from mite_tf.orientation import orientation_of, upright
 from mite_tf.reports.figures import to_png
 
@@ -61,10 +62,7 @@ def _shown(value: Any) -> Any:
 
 
 def thumbnail_uri(path: str | Path) -> str:
-    """Reads an image and returns it, made small, as a `data:` address for an HTML page.
-
-    Its longest side is 320 pixels at most. It is turned upright as its EXIF says, and transparency
-    becomes white.
+    """Reads an image file and returns it as `thumbnail_of` does.
 
     Raises:
         MiteError: If the file is missing or is not an image.
@@ -77,13 +75,33 @@ def thumbnail_uri(path: str | Path) -> str:
         'data:image/jpeg;base64,/9j/'
     """
     try:
-        data = Path(path).read_bytes()
+        return thumbnail_of(Path(path).read_bytes())
+    except OSError as error:
+        raise MiteError(f"{path} cannot be read as an image: {error}") from error
+    except MiteError as error:
+        raise MiteError(f"{path} {error}") from error
+
+
+def thumbnail_of(data: bytes, side: int = _SIDE) -> str:
+    """Returns an image, made small, as a `data:` address for an HTML page.
+
+    It is turned upright as its EXIF says, and transparency becomes white.
+
+    Args:
+        data: The bytes of an image file.
+        side: Pixels of its longest side, at most.
+
+    Raises:
+        MiteError: If the bytes are no image, or a gigantic one; the sentence lacks its subject.
+    """
+    try:
         with Image.open(io.BytesIO(data)) as opened:
-            opened.draft("RGB", (2 * _SIDE, 2 * _SIDE))  # lets JPEG decode fewer pixels
+            opened.draft("RGB", (2 * side, 2 * side))  # lets JPEG decode fewer pixels
+            Header(*opened.size).check()
             image = opened.convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MiteError(f"{path} cannot be read as an image: {error}") from error
-    image.thumbnail((_SIDE, _SIDE))
+        raise MiteError(f"cannot be read as an image: {error}") from error
+    image.thumbnail((side, side))
     image = Image.fromarray(np.ascontiguousarray(upright(np.asarray(image), orientation_of(data))))
     opaque = Image.new("RGB", image.size, "white")
     opaque.paste(image, mask=image)

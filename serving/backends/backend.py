@@ -14,7 +14,7 @@ from mite_tf.errors import MiteError
 from mite_tf.export.manifest import Manifest
 from mite_tf.export.pixels import pixels_of, resized
 from mite_tf.image_headers import MOST_PIXELS, Header, ImageFileError, header_of
-from mite_tf.text.words import beginning
+from mite_tf.text.words import beginning, split_words
 
 MODELS = ("image", "text")
 MAX_IMAGE_PIXELS = MOST_PIXELS
@@ -63,6 +63,8 @@ class Backend(ABC):
     def __init__(self, manifest: Manifest, model: str, max_image_pixels: int) -> None:
         self.name = model
         self.version = manifest.version
+        self.space = manifest.space
+        self.export, self.created = manifest.name, manifest.created
         self.embedding_size = manifest.embedding_size
         described: Mapping[str, Any] = manifest.image if model == "image" else manifest.text
         self.signatures = {
@@ -81,6 +83,11 @@ class Backend(ABC):
     def unknown(self, rows: Rows) -> list[int]:
         """Returns the numbers of the texts that hold no known word, where the backend can tell."""
         return []
+
+    def tokens(self, array: np.ndarray) -> int:
+        """Returns how many tokens of texts, given as `bytes`, are read: words by default."""
+        texts = self.prepare("serving_default", array).values
+        return sum(min(len(split_words(text)), self._max_length) for text in texts)
 
     @abstractmethod
     def close(self) -> None:

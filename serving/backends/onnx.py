@@ -56,6 +56,12 @@ class OnnxBackend(Backend):
         nothing = self._words.nothing if self._words else []
         return np.flatnonzero(np.isin(ids, nothing).all(axis=1)).tolist()
 
+    def tokens(self, array: np.ndarray) -> int:
+        texts = self.prepare("serving_default", array).values
+        words = self._words
+        assert words is not None  # texts are asked of the text encoder
+        return sum(len(each if isinstance(each, list) else words.row(each)) for each in texts)
+
     def _long_text(self, text: str) -> Any:
         # Here and not in the call, which others wait for, too.
         return self._words.row(text) if self._words else text

@@ -1,4 +1,4 @@
-"""The HTTP side of a server: TensorFlow Serving's REST forms, and its metrics page."""
+"""The HTTP side of a server: TensorFlow Serving's REST forms and metrics, OpenAI's, and search."""
 
 from __future__ import annotations
 
@@ -27,10 +27,19 @@ from mite_tf.serving.server.intake import Intake
 from mite_tf.serving.server.json_tensors import count_values, parse_request, to_input, to_json
 from mite_tf.serving.server.lanes import LIGHT
 from mite_tf.serving.server.metrics import Metrics
+from mite_tf.serving.server.mixed_inputs import embed_inputs
 from mite_tf.serving.server.model_version import ModelVersion
 from mite_tf.serving.server.models import Models
+from mite_tf.serving.server.openai_api import (
+    check_dimensions,
+    parse_embeddings,
+    to_answer,
+    to_error,
+    to_models,
+)
 from mite_tf.serving.server.options import ServerOptions
 from mite_tf.serving.server.outcomes import Refusal, invalid, recorded, stopping
+from mite_tf.serving.server.search_api import SearchApi, parse_search
 from mite_tf.serving.server.service import embed, find_signature, model_metadata, model_status
 from mite_tf.serving.wire import messages
 
@@ -66,9 +75,15 @@ class HttpServer:
     """Listens for HTTP, or HTTPS; a taken port is an error."""
 
     def __init__(
-        self, options: ServerOptions, models: Models, metrics: Metrics, intake: Intake
+        self,
+        options: ServerOptions,
+        models: Models,
+        metrics: Metrics,
+        intake: Intake,
+        search: SearchApi | None = None,
     ) -> None:
         self._models = models
+        self._search = search
         self._metrics = metrics
         self._intake = intake
         self._most_bytes = options.max_message_bytes
@@ -77,6 +92,13 @@ class HttpServer:
         show = self._route(_STATUS, "", self._show)
         routes = [
             Route(_METRICS, self._show_metrics, methods=["GET"]),
+            Route("/search", self._named("search", self._find, _plain_error), methods=["POST"]),
+            Route(
+                "/v1/embeddings",
+                self._named("embeddings", self._embed, to_error),
+                methods=["POST"],
+            ),
+            Route("/v1/models", self._named("models", self._list, to_error), methods=["GET"]),
             # TensorFlow Serving does not mind whether it is a small v.
             *(Route(f"/{v}1/{{path:path}}", predict, methods=["POST"]) for v in "vV"),
             *(Route(f"/{v}1/{{path:path}}", show, methods=["GET"]) for v in "vV"),
@@ -149,10 +171,54 @@ class HttpServer:
                         )
                     return await answer(request, found)
             except Refusal as refusal:
-                status = getattr(refusal, "status", _HTTP[refusal.code])
-                return JSONResponse({"error": str(refusal)}, status)
+                return _plain_error(refusal, _status_of(refusal))
 
         return route
+
+    def _named(
+        self,
+        name: str,
+        answer: Callable[[Request], Awaitable[Response]],
+        error: Callable[[Refusal, int], Response],
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Returns the route of a path that names no model, with its own form of errors."""
+
+        async def route(request: Request) -> Response:
+            try:
+                with recorded(self._metrics, model=name, api=name, entry="REST"):
+                    return await answer(request)
+            except Refusal as refusal:
+                return error(refusal, _status_of(refusal))
+
+        return route
+
+    async def _parsed(self, request: Request, parse: Callable[[bytes], Any]) -> Any:
+        """Receives a body and reads it, within the bounds of all bodies."""
+        take = request.scope["mite.take"]
+        body = await receive(request, self._intake, take, self._most_bytes)
+        read = self._models.lanes.read
+        values = await read(len(body), count_values, body)
+        return await read(len(body), parse, body, values=values)
+
+    async def _find(self, request: Request) -> Response:
+        if self._search is None:
+            raise Refusal(StatusCode.NOT_FOUND, "There is no index: serve with --index INDEX.")
+        query = await self._parsed(request, parse_search)
+        text = await _while_wanted(request, self._search.answer(query))
+        return Response(text, media_type="application/json")
+
+    async def _embed(self, request: Request) -> Response:
+        question = await self._parsed(request, parse_embeddings)
+        check_dimensions(question, self._models.find(messages.ModelSpec(name="text")).backend)
+        answer = embed_inputs(self._models, question.inputs)
+        vectors, tokens, version = await _while_wanted(request, answer)
+        export = version.backend.export
+        read = self._models.lanes.read
+        text = await read(4 * vectors.nbytes, to_answer, question, vectors, tokens, export)
+        return Response(text, media_type="application/json")
+
+    async def _list(self, request: Request) -> Response:
+        return to_models(self._models.find(messages.ModelSpec(name="text")).backend)
 
     async def _predict(self, request: Request, found: re.Match[str]) -> Response:
         if found["method"].lower() != "predict":
@@ -190,6 +256,14 @@ class HttpServer:
 
     async def _show_metrics(self, request: Request) -> Response:
         return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
+
+
+def _plain_error(refusal: Refusal, status: int) -> Response:
+    return JSONResponse({"error": str(refusal)}, status)
+
+
+def _status_of(refusal: Refusal) -> int:
+    return getattr(refusal, "status", _HTTP[refusal.code])
 
 
 def _read(version: ModelVersion, body: bytes) -> tuple[str, np.ndarray, bool]:

@@ -53,6 +53,25 @@ def count_values(body: bytes) -> int:
     return lists + values
 
 
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Reads a body that holds one JSON object, as RFC 8259 has it.
+
+    Example:
+        >>> parse_object(b'{"k": 10}')
+        {'k': 10}
+    """
+    try:
+        # By itself the parser takes UTF-16 too, NaN, and a key that is twice.
+        document = json.loads(
+            body.decode(), parse_int=_integer, parse_constant=_no_number, object_pairs_hook=_once
+        )
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"JSON Parse error: {error}") from None
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {shown(document)} Is not object")
+    return document
+
+
 def parse_request(body: bytes) -> tuple[str, Any, bool]:
     """Reads the body of `:predict`.
 
@@ -65,15 +84,7 @@ def parse_request(body: bytes) -> tuple[str, Any, bool]:
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty. Send instances or inputs.")
-    try:
-        # As RFC 8259 has it; by itself the parser takes UTF-16 too, NaN, and a key that is twice.
-        document = json.loads(
-            body.decode(), parse_int=_integer, parse_constant=_no_number, object_pairs_hook=_once
-        )
-    except (ValueError, RecursionError) as error:
-        raise invalid(f"JSON Parse error: {error}") from None
-    if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {_shown(document)} Is not object")
+    document = parse_object(body)
     name, instances = document.get("signature_name", ""), document.get("instances")
     if not isinstance(name, str):
         wrong = "not formatted correctly. 'signature_name' key must be a string value."
@@ -91,7 +102,7 @@ def parse_request(body: bytes) -> tuple[str, Any, bool]:
         wrong = "No values in 'instances' array"
     else:
         return name, instances, True
-    raise invalid(f"JSON Value: {_shown(document)} {wrong}")
+    raise invalid(f"JSON Value: {shown(document)} {wrong}")
 
 
 def _integer(digits: str) -> int:
@@ -153,7 +164,7 @@ def _instances(instances: list[Any], signature: SignatureSpec) -> list[Any]:
             if not row:
                 raise invalid(
                     f"Failed to process element: {number} of 'instances' list. JSON object: "
-                    f"{_shown(row)} keys must be equal to: {signature.input}"
+                    f"{shown(row)} keys must be equal to: {signature.input}"
                 )
             row = row[signature.input]
         rows.append(row)
@@ -179,7 +190,7 @@ def _array(values: Any, signature: SignatureSpec) -> np.ndarray:
         for value in flat:
             if not isinstance(value, list):
                 raise invalid(
-                    f"JSON Value: {_shown(value)} found at incorrect level: {level + 1} in the "
+                    f"JSON Value: {shown(value)} found at incorrect level: {level + 1} in the "
                     f"JSON DOM. Expected at level: {len(shape)}"
                 )
             if len(value) != size:
@@ -205,14 +216,23 @@ def _string(value: Any, dtype: str) -> bytes:
         try:
             return value.encode()
         except UnicodeEncodeError as error:  # half of a surrogate pair
-            raise invalid(f"JSON Value: {_shown(value)} is not valid Unicode: {error}") from error
+            raise invalid(f"JSON Value: {shown(value)} is not valid Unicode: {error}") from error
     if not isinstance(value, dict):
         raise _wrong_type(value, dtype)
     if not _is_base64(value):
-        raise invalid(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
-    try:
-        # With or without padding, in the plain alphabet, as absl::Base64Unescape reads.
-        text = value["b64"].rstrip("=")
+        raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
+    return from_base64(value["b64"])
+
+
+def from_base64(text: str) -> bytes:
+    """Returns what base64 stands for: with or without padding, in the plain alphabet.
+
+    Example:
+        >>> from_base64("ZG9n")
+        b'dog'
+    """
+    try:  # as absl::Base64Unescape reads
+        text = text.rstrip("=")
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise invalid("Unable to base64 decode") from error
@@ -265,8 +285,13 @@ def _brackets(shape: tuple[int, ...]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
-def _shown(value: Any) -> str:
-    """The beginning of a value; a large one is not written out for it."""
+def shown(value: Any) -> str:
+    """Returns the beginning of a value as JSON; a large one is not written out for it.
+
+    Example:
+        >>> shown({"k": None})
+        '{"k": null}'
+    """
     return json.dumps(_beginning(value, 4))[:_SHOWN]
 
 
@@ -287,6 +312,6 @@ _KINDS = {dict: "Object", list: "Array", str: "String", type(None): "Null"}
 def _wrong_type(value: Any, dtype: str) -> Refusal:
     kind = _KINDS.get(type(value)) or (str(value) if isinstance(value, bool) else "Number")
     return invalid(
-        f"JSON Value: {_shown(value)} Type: {kind} is not of expected type: "
+        f"JSON Value: {shown(value)} Type: {kind} is not of expected type: "
         f"{type_name(type_number(dtype))}"
     )

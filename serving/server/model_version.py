@@ -112,6 +112,19 @@ class ModelVersion:
         finally:
             self._rows[lane] -= rows
 
+    async def tokens(self, texts: np.ndarray) -> int:
+        """Returns how many tokens the model reads of texts that it has embedded."""
+        costs = self.backend.costs("serving_default", texts)
+        if not costs:
+            return self.backend.tokens(texts)
+        count: int = await self._lanes.choose(costs).work(self.backend.tokens, texts)
+        return count
+
+    @property
+    def most_rows(self) -> int:
+        """Most rows of a request."""
+        return self._batching.max_batch_size
+
     async def _prepare(
         self, lane: Lane, signature: str, array: np.ndarray, costs: list[int]
     ) -> Rows:
@@ -123,7 +136,7 @@ class ModelVersion:
 
     def check_rows(self, rows: int) -> None:
         """Refuses a request of more rows than any may have."""
-        most = self._batching.max_batch_size
+        most = self.most_rows
         if rows > most:
             # tensorflow/core/kernels/batching_util/shared_batch_scheduler.h words it so.
             raise invalid(

@@ -143,6 +143,7 @@ class ServerOptions:
         host: Address to listen on.
         port: Port of gRPC, up to 65535; 0 for any that is free.
         http_port: Port of REST and metrics; 0 for any that is free, None for none.
+        index: Index of a collection, which `/search` of HTTP answers from; None for none.
         backend: `onnx`, `onnx-int8`, `savedmodel`, or `auto` for the best that there is.
         batching: How requests share calls; None for the batching file of the export.
         tls: Certificates; None for plain text.
@@ -161,6 +162,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8500
     http_port: int | None = 8501
+    index: str | Path | None = None
     backend: str = "auto"
     batching: Batching | None = None
     tls: TLS | None = None
@@ -179,6 +181,8 @@ class ServerOptions:
             _check("http_port (--http-port)", self.http_port, 0, 65_535)
             if self.port == self.http_port != 0:
                 raise MiteError(f"port and http_port are both {self.port}. Name two.")
+        elif self.index is not None:
+            raise MiteError("An index is searched over HTTP: name an http_port (--http-port).")
         _check("max_message_bytes (--max-message-mib)", self.max_message_bytes, 1024, _MOST_MESSAGE)
         most = MAX_IMAGE_PIXELS
         _check("max_image_pixels (--max-image-megapixels)", self.max_image_pixels, 1, most)
@@ -202,6 +206,7 @@ class ServerSettings(TypedDict, total=False):
     host: str
     port: int
     http_port: int | None
+    index: str | Path | None
     backend: str
     batching: Batching | None
     tls: TLS | None

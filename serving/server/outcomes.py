@@ -14,6 +14,8 @@ from mite_tf.serving.backends.backend import MODELS
 from mite_tf.serving.server.metrics import Metrics
 
 _log = logging.getLogger("mite_tf.serving")
+# What a request may be counted for: the models, and what asks both of them.
+_COUNTED = (*MODELS, "embeddings", "search")
 # As TensorFlow Serving cuts what it says (model_servers/grpc_status_util.cc). What gRPC takes more
 # for, a client cannot receive, and takes for a reason to ask again.
 _MOST_BYTES = 1024
@@ -65,7 +67,7 @@ def recorded(metrics: Metrics, *, model: str, api: str, entry: str) -> Iterator[
     request until the next round of the garbage collector.
     """
     start = time.perf_counter()
-    model = model if model in MODELS else "unknown"  # no label that a caller makes up
+    model = model if model in _COUNTED else "unknown"  # no label that a caller makes up
     code, message = "CANCELLED", ""
     try:
         yield

@@ -25,6 +25,7 @@ from mite_tf.serving.server.logs import logged_to_stderr
 from mite_tf.serving.server.metrics import Metrics
 from mite_tf.serving.server.models import Models
 from mite_tf.serving.server.options import ServerOptions, ServerSettings
+from mite_tf.serving.server.search_api import SearchApi
 
 # New objects before a round of the garbage collector over them; Python's own number is a few
 # requests' worth.
@@ -47,7 +48,8 @@ def serve(
     """Serves both encoders of an export until SIGTERM or SIGINT.
 
     Answers `PredictionService` and `ModelService` of TensorFlow Serving over gRPC, its REST
-    forms and metrics over HTTP. At the end every request that was accepted is answered.
+    forms and metrics over HTTP, and there OpenAI's `/v1/embeddings`, and `/search` of an index. At
+    the end every request that was accepted is answered.
 
     Args:
         export: Export folder.
@@ -186,13 +188,16 @@ async def run_server(
     metrics, intake = Metrics(), Intake(options.max_message_bytes)
     models = Models(options, metrics=metrics, renewed=loaded)
     sides: list[GrpcServer | HttpServer] = []
+    search: SearchApi | None = None
     try:
         await models.start()
+        if options.index is not None:
+            search = await asyncio.to_thread(SearchApi, options.index, models)
         grpc_side = GrpcServer(options, models, metrics, intake)
         sides.append(grpc_side)
         http_port = None
         if options.http_port is not None:
-            http_side = HttpServer(options, models, metrics, intake)
+            http_side = HttpServer(options, models, metrics, intake, search)
             sides.append(http_side)
             await http_side.start()
             http_port = http_side.port
@@ -205,5 +210,7 @@ async def run_server(
         intake.close()
         left = _ANSWERING * options.grace_seconds
         await asyncio.gather(*(side.stop(left) for side in sides))
+        if search is not None:
+            search.close()
         await models.stop()
         _log.info("stopped")

@@ -8,8 +8,8 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-# One trains several times, the other exports, which takes a minute by itself.
-SLOW = {"03_what_the_adversary_does", "04_export_and_serve"}
+# One trains several times, the others export, which takes a minute by itself.
+SLOW = {"03_what_the_adversary_does", "04_export_and_serve", "05_search_your_pictures"}
 RUNS = [
     pytest.param(path, marks=[pytest.mark.slow] if path.stem in SLOW else [], id=path.stem)
     for path in NOTEBOOKS
