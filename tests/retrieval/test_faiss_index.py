@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.retrieval import faiss_index
+from mite_tf.retrieval import faiss_index, index_measurement
 from mite_tf.retrieval.collection_index import open_index
 from mite_tf.retrieval.embedding_files import EmbeddedRows
 from mite_tf.retrieval.faiss_index import FaissIndex
+from mite_tf.retrieval.faiss_segment import Ranked
 from tests.retrieval.collections import CENTRES, best, make_folder, make_rows
 
 QUERIES = make_rows(8, seed=9).vectors
@@ -101,6 +102,15 @@ def test_recall_is_measured_against_an_exact_search_with_the_query_held_out(tmp_
     assert [each["recall"] for each in create(
         tmp_path / "flat", make_folder(tmp_path / "again", rows)
     ).measurements()] == [1.0] * 4  # fmt: skip
+
+
+def test_a_query_does_not_find_itself_in_what_is_measured():
+    ranked = Ranked(np.array([[4, 2, 7], [2, 3, 1]]), np.array([[0.9, 0.8, 0.7]] * 2), np.zeros(0))
+    kept = index_measurement._held_out(ranked, np.array([2, -1]))
+    np.testing.assert_array_equal(kept, [[0.9, 0.7, -np.inf], [0.9, 0.8, 0.7]])
+    found = np.array([[0.9, 0.8, 0.6], [0.9, -np.inf, -np.inf]])
+    best = np.array([[0.9, 0.8, 0.7], [0.9, 0.8, -np.inf]])
+    assert index_measurement._recall(found, best) == 3 / 5
 
 
 def contents(index):
