@@ -183,8 +183,9 @@ class FaissIndex(CollectionIndex):
     def compact(self, *, quiet: bool = False) -> None:
         with self._writing():
             facts = [each.facts for each in self.segments]
-            if len({each.modality for each in facts}) == len(facts) - sum(e.gone for e in facts):
-                return  # one segment for each modality, without a gap
+            several = len({each.modality for each in facts}) < len(facts)
+            if not several and not any(each.gone for each in facts):
+                return
             dtypes = {each.dtype for each in facts}
             dtype = "float16" if dtypes == {"float16"} else "float32"
             self._append(self.rows(), dtype, len(self), None, quiet)

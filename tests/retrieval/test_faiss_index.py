@@ -157,7 +157,14 @@ def test_rows_are_added_replaced_deleted_and_compacted(tmp_path):
     np.testing.assert_allclose(row.vector, second.vectors[6], atol=1e-6)
     with told("holds no row of the id '30'"):
         opened.get(["31", "30"])
-    assert opened.delete(expected) == 53
+    opened.add(make_folder(tmp_path / "few", make_rows(2, seed=2, first=90)), quiet=True)
+    for gone in (["90", "4"], ["5"], []):
+        assert opened.delete(gone) == len(gone)
+        opened.compact(quiet=True)
+        assert len(opened.segments) == 2
+        assert not any(each.facts.gone for each in opened.segments)
+    assert len(opened) == 52
+    assert opened.delete([*expected, "91"]) == 52
     assert open_index(tmp_path / "index").search(QUERIES[:1], by="text") == [[]]
 
 
