@@ -127,7 +127,7 @@ class MilvusIndex(CollectionIndex):
         index._connect(str(uri))
         if kind == "ivfpq" and index._lite:
             raise MiteError(
-                f"{index.name}: Milvus Lite has no product quantisation. Take --kind hnsw, or a "
+                f"{index.name}: Milvus Lite has no product quantisation. Take the kind hnsw, or a "
                 "cluster by its address."
             )
         facts = IndexFacts.of(folder, kind=kind, export=None if export is None else str(export))
@@ -140,8 +140,8 @@ class MilvusIndex(CollectionIndex):
             if found is not None and building is None:
                 raise MiteError(
                     f"{index.name}: there is a collection {index._collection!r} already. Add to it "
-                    "with `mite index … --add`, or name another behind the address, as in "
-                    "ADDRESS#NAME."
+                    f"with `mite index {index.name} --add {folder.path}`, or name another behind "
+                    "the address, as in ADDRESS#NAME."
                 )
             index.facts = facts
             if building is None or building["source"] != source:

@@ -3,6 +3,7 @@
 import numpy as np
 import pymilvus
 import pytest
+from milvus_lite.server_manager import server_manager_instance
 
 from mite_tf.errors import MiteError
 from mite_tf.retrieval.collection_index import open_index
@@ -20,7 +21,9 @@ def made(tmp_path_factory):
     path = tmp_path_factory.mktemp("milvus")
     folder = make_folder(path / "made", ROWS)
     MilvusIndex.create(path / "photos.db", folder, kind="flat", quiet=True)
-    return path, folder
+    yield path, folder
+    # Their threads of gRPC would be in the way of tests that fork.
+    server_manager_instance.release_all()
 
 
 @pytest.mark.parametrize("modality", ["image", "text", "both"])
