@@ -41,4 +41,4 @@ def _duplicates(options: argparse.Namespace) -> None:
     for number, group in enumerate(groups):
         print(end="\n" * (number > 0))
         found.show(group)
-    say(f"{len(groups)} groups.")
+    say(f"{len(groups)} group{'s' * (len(groups) != 1)}.")
