@@ -129,7 +129,6 @@ class FaissIndex(CollectionIndex):
         return sum(map(len, self.segments))
 
     def measurements(self) -> list[Mapping[str, Any]]:
-        """Returns recall and latency as they were measured, by segment and modality of queries."""
         return table(self.segments)
 
     def _search(
