@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mite_tf.errors import MiteError
+from mite_tf.extras import require
 from mite_tf.files import is_hidden, locked, write_text, written_beside
 from mite_tf.progress import progress
 from mite_tf.reading import read_object, reading
@@ -94,9 +95,11 @@ class FaissIndex(CollectionIndex):
             quiet: Whether to show no progress.
 
         Raises:
+            MissingPackage: If FAISS or pyarrow is not installed.
             MiteError: If there is an index already, or something else, or the embeddings are
                 damaged.
         """
+        require("An index", "search", ("faiss", "pyarrow"))
         kind_for(kind, vectors, len(folder))
         path = Path(path)
         if (path / MANIFEST).exists():
@@ -126,7 +129,6 @@ class FaissIndex(CollectionIndex):
         return sum(map(len, self.segments))
 
     def measurements(self) -> list[Mapping[str, Any]]:
-        """Returns recall and latency as they were measured, by segment and modality of queries."""
         return table(self.segments)
 
     def _search(

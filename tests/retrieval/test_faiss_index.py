@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
+from mite_tf.extras import MissingPackage
 from mite_tf.retrieval import faiss_index, index_measurement
 from mite_tf.retrieval.collection_index import open_index
 from mite_tf.retrieval.embedding_files import EmbeddedRows
@@ -261,6 +263,17 @@ def test_damage_is_one_sentence_with_the_file(tmp_path, name, damage):
         file.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "other": other}[damage])
     with pytest.raises(MiteError, match=f"{name}: not .*Index again with `mite index`.$"):
         open_index(tmp_path / "index")
+
+
+@pytest.mark.parametrize("package", ["faiss", "pyarrow"])
+def test_a_missing_package_is_named_with_its_extra(tmp_path, package, monkeypatch):
+    folder = make_folder(tmp_path / "made", make_rows(40))
+    create(tmp_path / "index", folder)
+    monkeypatch.setitem(sys.modules, package, None)
+    for work in (open_index, lambda _: create(tmp_path / "new", folder)):
+        with pytest.raises(MissingPackage, match=rf"needs {package}, .*\[search\]"):
+            work(tmp_path / "index")
+    assert not (tmp_path / "new").exists()
 
 
 def test_without_a_bank_scores_are_cosines(tmp_path):
