@@ -34,8 +34,8 @@ class ExportedFrom:
 
     Stage and epoch (from 1) of the training, the measure that chose the epoch, the training's data
     (`fingerprint`, and numbers of `images` and `captions` by split), what the epoch scored on the
-    dev split, the kind of the text encoder, such as `transformer`, and the name of the pretrained
-    network that it is built on, if any.
+    dev split, the kind of the text encoder, such as `transformer`, and the names of the pretrained
+    networks that the encoders are built on, if any.
     """
 
     stage: str = ""
@@ -45,6 +45,7 @@ class ExportedFrom:
     metrics: dict[str, float] = field(default_factory=dict)
     text_encoder: str = ""
     text_backbone: str = ""
+    image_backbone: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

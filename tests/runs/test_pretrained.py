@@ -8,12 +8,14 @@ import keras
 import numpy as np
 import pytest
 
+from mite_tf.data.images import Preprocessing
 from mite_tf.errors import MiteError
 from mite_tf.models import TextEncoder
 from mite_tf.runs import evaluate, train
 from mite_tf.runs.export_run import export_run
 from mite_tf.runs.pretrained import pretrained_text
 from tests.tiny_bert import write_tiny_bert
+from tests.tiny_hub import SIZE, write_tiny_hub
 
 WORDS = ["a", "red", "green", "blue", "square", "something", "number", *"0123456"]
 
@@ -111,6 +113,42 @@ def test_its_export_is_verified_with_the_folder_gone(captions_file, table, tmp_p
     assert manifest.text["backbone"] == str(bert)
     assert manifest.recall["onnx"] == manifest.recall["keras"]
     assert str(bert) in (tmp_path / "export" / "MODEL_CARD.md").read_text()
+
+
+@pytest.fixture
+def of_pictures(config, tmp_path):
+    """Both sides pretrained: the image tower of a SigLIP beside the text network."""
+    return config.with_overrides({
+        "backbone.name": str(write_tiny_hub(tmp_path / "siglip", "siglip")),
+        "backbone.image_size": SIZE, "image_head.pooling": "average",
+    })  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_image_network_is_kept_in_the_run_with_all_that_it_needs(
+    table, captions_file, tmp_path, bert, of_pictures
+):
+    (bert / "README.md").write_text("---\nlanguage: en\nlicense: mit\n---\n")
+    run = train(captions_file, tmp_path / "run", config=of_pictures, quiet=True, root=table.root)
+    for folder in (bert, tmp_path / "siglip"):
+        shutil.rmtree(folder)
+    assert train(captions_file, run.path, resume=True, quiet=True, root=table.root).finished
+    encoders = run.encoders()
+    assert encoders.preprocessing == Preprocessing(SIZE, SIZE, "bicubic")
+    assert encoders.image_encoder.backbone.output_shape == (None, 8)
+    manifest = export_run(run, tmp_path / "export", formats=["onnx"], quiet=True)
+    assert manifest.recall["onnx"] == manifest.recall["keras"]
+    assert manifest.preprocessing["resize"] == "bicubic"
+    assert (manifest.image["licence"], manifest.text["licence"]) == ("apache-2.0", "mit")
+    card = " ".join((tmp_path / "export" / "MODEL_CARD.md").read_text().split())
+    assert f"network `{tmp_path / 'siglip'}`, which is in this folder: its licence, `apache" in card
+
+
+def test_a_stage_of_a_size_that_the_network_does_not_take_is_refused(table, tmp_path, of_pictures):
+    sizes = {"stages.finetune.epochs": 1, "stages.finetune.image_size": 16}
+    with pytest.raises(MiteError, match=r"stages\.finetune\.image_size is 16, .* of 32 px alone"):
+        train(table, tmp_path / "run", config=of_pictures.with_overrides(sizes), quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_a_hub_encoder_needs_is_told_before_the_data_is_looked_at(tmp_path, make_config):

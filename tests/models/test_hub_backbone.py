@@ -1,0 +1,136 @@
+"""Image networks of KerasHub as backbones."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from mite_tf.errors import MiteError
+from mite_tf.models import (
+    ImageEncoder,
+    file_backbone,
+    hub_backbone,
+    image_head,
+    load_backbone,
+    write_backbone,
+)
+from mite_tf.models.backbone_checks import probe
+from mite_tf.models.resizing import picture_input, resized_backbone
+from tests.tiny_hub import OFFSET, SCALE, SIZE, tiny_network, write_tiny_hub
+
+keras_hub = pytest.importorskip("keras_hub")
+PIXELS = np.random.default_rng(1).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)
+SCALED = PIXELS * np.float32(SCALE) + np.float32(OFFSET)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = {}
+
+    def make(kind):
+        if kind not in made:
+            made[kind] = write_tiny_hub(tmp_path_factory.mktemp("hub") / kind, kind)
+        return str(made[kind])
+
+    return make
+
+
+def expected(folder, kind):
+    """What the network itself makes of pixels that its own converter would give it."""
+    network = keras_hub.models.Backbone.from_preset(folder(kind))
+    if kind == "resnet":
+        features = np.array(network(SCALED))
+        return {"map": features, "cls": features.mean((1, 2))}
+    tower = getattr(network, "vision_encoder", network)
+    if kind == "siglip":
+        tower = keras.Model(tower.input, tower.post_layer_norm.output)
+    inputs = tower.input
+    given = {next(iter(inputs)): SCALED} if isinstance(inputs, dict) else SCALED
+    tokens = np.array(tower(given))
+    before = tokens.shape[1] - 16
+    assert before == {"vit": 1, "dinov2": 3, "dinov3": 5, "siglip": 0, "clip": 1}[kind]
+    patches = tokens[:, before:].reshape(2, 4, 4, -1)
+    own = tokens[:, 0]
+    if kind in ("siglip", "clip"):
+        own = np.array(network.get_vision_embeddings(SCALED))
+    return {"map": patches, "cls": own, "mean": patches.mean((1, 2))}
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "dinov3", "siglip", "clip", "resnet"])
+def test_features_are_those_of_the_network_of_its_own_values(folder, kind):
+    wanted = expected(folder, kind)
+    for name in ("map", "cls", "mean") if kind == "vit" else ("map", "cls"):
+        pooling = {} if name == "map" else {"pooling": name}
+        backbone = hub_backbone(folder(kind), feature_map=name == "map", **pooling)
+        assert backbone.input_shape == (None, SIZE, SIZE, 3)
+        found = backbone(PIXELS, training=False)
+        np.testing.assert_allclose(found, wanted[name], rtol=1e-4, atol=1e-5)
+        assert backbone.output_shape[1:] == found.shape[1:]
+    probe(backbone)
+    assert picture_input(backbone).resize == "bicubic"
+    assert picture_input(backbone).licence == "apache-2.0"
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "siglip"])
+def test_a_written_backbone_is_the_same_and_needs_no_folder(folder, kind, tmp_path):
+    written = write_backbone(tmp_path / "it.keras", folder(kind), pooling="cls")
+    opened = file_backbone(tmp_path / "it.keras", feature_map=False, image_size=SIZE)
+    np.testing.assert_allclose(opened(PIXELS), written(PIXELS), atol=1e-5)
+    assert picture_input(opened).resize == "bicubic"
+    head = image_head(opened.output_shape[1:], embedding_size=4)
+    learned = ImageEncoder(opened, head).backbone_variables
+    for weight in learned:  # as a training does
+        weight.assign(weight + 0.1)
+    opened.save(tmp_path / "trained.keras")
+    again = keras.saving.load_model(tmp_path / "trained.keras")
+    for one, other in zip(again.get_weights(), opened.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(again(PIXELS), opened(PIXELS), atol=1e-5)
+
+
+def test_sizes_that_the_layers_do_not_allow_are_refused(folder, tmp_path):
+    with pytest.raises(MiteError, match=r"allow images of 48 px. Set backbone.image_size to 32"):
+        load_backbone(folder("vit"), image_size=48, weights=None, feature_map=False)
+    backbone = write_backbone(tmp_path / "vit.keras", folder("vit"), pooling="mean")
+    with pytest.raises(MiteError, match=r"allow images of 48 px.*image_size to 32"):
+        file_backbone(tmp_path / "vit.keras", feature_map=True, image_size=48)
+    with pytest.raises(ValueError, match="expected shape=\\(None, 32, 32, 3\\)"):
+        resized_backbone(backbone, 48)
+    larger = hub_backbone(folder("dinov2"), image_size=64)
+    assert larger.output_shape == (None, 8, 8, 8)
+    assert hub_backbone(folder("resnet"), image_size=64).output_shape == (None, 8, 8, 64)
+
+
+def test_a_file_with_a_vector_gives_the_map_where_its_mean_is_cut_off(folder, tmp_path):
+    write_backbone(tmp_path / "vit.keras", folder("vit"), pooling="mean")
+    features = file_backbone(tmp_path / "vit.keras", feature_map=True)
+    np.testing.assert_allclose(
+        features(PIXELS), expected(folder, "vit")["map"], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_values_of_a_folder_of_hugging_face_are_taken(folder, tmp_path):
+    settings = {
+        "image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.25, 0.2], "rescale_factor": 1 / 255,
+        "resample": 3, "size": {"height": SIZE, "width": SIZE},
+    }  # fmt: skip
+    tiny_network("vit").save_to_preset(tmp_path / "vit")
+    with pytest.raises(MiteError, match="does not say which values its pixels are to have"):
+        hub_backbone(str(tmp_path / "vit"))
+    (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps(settings))
+    backbone = hub_backbone(str(tmp_path / "vit"))
+    middle = backbone.get_layer("rescale")(PIXELS)
+    by_hand = (PIXELS / 255 - [0.1, 0.2, 0.3]) / [0.5, 0.25, 0.2]
+    np.testing.assert_allclose(middle, by_hand, atol=1e-5)
+    assert picture_input(backbone).resize == "bicubic"
+    assert picture_input(backbone).licence == ""
+
+
+def test_what_is_no_image_network_is_refused(tmp_path):
+    tower = keras_hub.models.BertBackbone(30, 1, 2, 8, 16)
+    tower.save_to_preset(tmp_path / "bert")
+    with pytest.raises(MiteError, match=r"BertBackbone, which takes .*token_ids.*Name a ViT"):
+        hub_backbone(str(tmp_path / "bert"))
+    with pytest.raises(MiteError, match="cannot load this as an image network"):
+        hub_backbone("nowhere")
