@@ -86,6 +86,13 @@ class TextBackbone(keras.Model):
         return super().call(inputs, training=False, mask=mask)
 
     @property
+    def learned_variables(self) -> list[keras.Variable]:
+        """The trainable variables that features depend on: a pooler behind them is none."""
+        outputs = self.network.output
+        vectors = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
+        return list(keras.Model(self.network.input, vectors).trainable_variables)
+
+    @property
     def vocabulary_size(self) -> int:
         """How many token ids the network knows."""
         return self._embedding.input_dim

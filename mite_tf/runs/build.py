@@ -41,7 +41,7 @@ def build_model(
         config: The configuration, whose seed is set.
         vocabulary_size: Number of token ids.
         feature_shape: Shape of one image's features where they come precomputed.
-        text_backbone: That of the text encoder `hub`; it stays as it is.
+        text_backbone: That of the text encoder `hub`.
         words: Token ids that this encoder may have a bag of words of.
         image_backbone: That of the image encoder, where it is at hand.
 
@@ -67,7 +67,7 @@ def build_model(
     if name == "transformer":
         arguments["max_length"] = config.tokenizer.max_length
     if text_backbone is not None:
-        text_backbone.trainable = False
+        text_backbone.trainable = any(stage.text_backbone_share for stage in config.stages)
         text_encoder: keras.Model = hub_encoder(text_backbone, words, **arguments)
     else:
         text_encoder = TEXT_ENCODERS[name](vocabulary_size, **arguments)
@@ -85,6 +85,7 @@ def build_model(
     mite.compile(
         optimizer=_adamw(config),
         backbone_optimizer=_adamw(config),
+        text_backbone_optimizer=_adamw(config),
         discriminator_optimizer=FusedAdamW(
             weight_decay=0.0,
             beta_1=config.discriminator_optimizer.beta_1,

@@ -112,6 +112,12 @@ def check_text_backbone(config: Config) -> None:
             f"text_backbone.name is {preset!r}, but text_encoder.name is {kind!r}, which has no "
             "backbone. Set text_encoder.name to hub."
         )
+    learns = next((each.name for each in config.stages if each.text_backbone_share), None)
+    if learns and not preset:
+        raise MiteError(
+            f"stages.{learns}.text_backbone_share is above 0, but there is no text backbone. Name "
+            "one in text_backbone.name and set text_encoder.name to hub."
+        )
 
 
 def pretrained_text(config: Config, *runs: Path) -> PretrainedText | None:

@@ -216,8 +216,7 @@ def _check_place(folder: RunFolder, resume: bool) -> bool:
 
 def _has_stepped(model: MITE) -> bool:
     """Whether a training has gone through any batch."""
-    optimizers = (model.optimizer, model.backbone_optimizer, model.discriminator_optimizer)
-    return any(int(each.iterations) for each in optimizers)
+    return any(int(each.iterations) for each in model.optimizers)
 
 
 def _tell_unknown(train: float, dev: float, pretrained: bool = False) -> None:

@@ -125,6 +125,38 @@ def of_pictures(config, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_stage_that_trains_the_text_backbone_goes_on_from_anywhere(table, tmp_path, config):
+    learning = config.with_overrides({
+        "stages.align.text_backbone_share": 0.5, "stages.align.text_backbone_rate_factor": 1.0,
+        "stages.finetune.epochs": 1, "stages.finetune.inputs": "features",
+        "stages.finetune.backbone_share": 0.0,
+    })  # fmt: skip
+
+    class Stopping(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyError
+
+    whole = train(table, tmp_path / "whole", config=learning, quiet=True)
+    with pytest.raises(KeyError):
+        train(table, tmp_path / "run", config=learning, callbacks=[Stopping()], quiet=True)
+    resumed = train(table, tmp_path / "run", resume=True, quiet=True)
+    states = [dict(np.load(run.state)) for run in (whole, resumed)]
+    learned = [name for name, each in states[0].items() if each.dtype == np.float32]
+    for name in learned:
+        np.testing.assert_array_equal(states[0][name], states[1][name])
+    first, last = (whole.encoders(stage) for stage in ("align", "finetune"))
+    began = pretrained_text(learning).backbone.get_weights()
+    learned, rested = (each.text_encoder.backbone.get_weights() for each in (first, last))
+    assert any(not np.array_equal(a, b) for a, b in zip(began, learned, strict=True))
+    # Features of the second stage are those of the backbone that has learned.
+    texts = table.captions[:9]
+    ids = last.tokenizer.table(texts).ids
+    expected = last.text_encoder.embed(ids, last.text_encoder.backbone(ids))
+    np.testing.assert_allclose(last.embed_text(texts), expected, atol=1e-5)
+    assert len(learned) == len(rested)
+
+
+@pytest.mark.slow
 def test_an_image_network_is_kept_in_the_run_with_all_that_it_needs(
     table, captions_file, tmp_path, bert, of_pictures
 ):
@@ -149,6 +181,12 @@ def test_a_stage_of_a_size_that_the_network_does_not_take_is_refused(table, tmp_
     with pytest.raises(MiteError, match=r"stages\.finetune\.image_size is 16, .* of 32 px alone"):
         train(table, tmp_path / "run", config=of_pictures.with_overrides(sizes), quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_share_of_no_text_backbone_is_refused(tmp_path, make_config):
+    share = {"stages.align.text_backbone_share": 0.5}
+    with pytest.raises(MiteError, match=r"align\.text_backbone_share is above 0, but there is no"):
+        train("nowhere", tmp_path / "run", config=make_config(**share))
 
 
 def test_what_a_hub_encoder_needs_is_told_before_the_data_is_looked_at(tmp_path, make_config):
