@@ -147,9 +147,8 @@ def loading_preset(preset: str, kind: str = "a text network") -> Iterator[Any]:
         told = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
         raise MiteError(
             f"{preset}: KerasHub cannot load this as {kind}: {told[:200].rstrip('.:')}. A "
-            "preset of KerasHub or a handle such as hf://sentence-transformers/all-MiniLM-L6-v2 is "
-            "fetched, which needs the internet; a folder needs config.json, weights and, for "
-            "texts, vocabulary."
+            "preset of KerasHub or a handle such as hf://OWNER/NAME is fetched, which needs the "
+            "internet; a folder needs config.json, weights and, for texts, vocabulary."
         ) from error
 
 

@@ -1,5 +1,7 @@
 """Image networks of KerasHub of a few kilobytes with random weights, as folders of presets."""
 
+import json
+
 import keras
 import numpy as np
 
@@ -51,6 +53,41 @@ def tiny_network(kind):
         near = 1.0 if weight.name in ("gamma", "moving_variance") else 0.0
         weight.assign(near + random.normal(scale=0.2, size=weight.shape) * (1 - 0.5 * near))
     return network
+
+
+def write_tiny_vit(folder, **settings):
+    """Writes a ViT as a folder of Hugging Face, with `settings` as `preprocessor_config.json`."""
+    from safetensors.numpy import save_file
+
+    config = {
+        "model_type": "vit", "architectures": ["ViTModel"], "image_size": SIZE, "patch_size": 8,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 8,
+        "intermediate_size": 16, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+        "qkv_bias": True,
+    }  # fmt: skip
+    shapes = {
+        "embeddings.patch_embeddings.projection": (8, 3, 8, 8),
+        "embeddings.cls_token": (1, 1, 8),
+        "embeddings.position_embeddings": (1, 17, 8),
+        "layernorm": (8,),
+    }
+    for name in ("attention.query", "attention.key", "attention.value", "output.dense"):
+        shapes[f"encoder.layer.0.attention.{name}"] = (8, 8)
+    shapes |= {f"encoder.layer.0.layernorm_{when}": (8,) for when in ("before", "after")}
+    shapes |= {
+        "encoder.layer.0.intermediate.dense": (16, 8), "encoder.layer.0.output.dense": (8, 16),
+    }  # fmt: skip
+    random, weights = np.random.default_rng(0), {}
+    for name, shape in shapes.items():
+        alone = name.startswith("embeddings.") and len(shape) == 3
+        weights[f"vit.{name}" if alone else f"vit.{name}.weight"] = random.normal(size=shape)
+        if not alone:
+            weights[f"vit.{name}.bias"] = random.normal(size=shape[:1])
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    save_file({k: v.astype(np.float32) for k, v in weights.items()}, folder / "model.safetensors")
+    return folder
 
 
 def write_tiny_hub(folder, kind, *, interpolation="bicubic", licence="apache-2.0"):

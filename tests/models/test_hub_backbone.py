@@ -1,11 +1,10 @@
 """Image networks of KerasHub as backbones."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
 
+from mite_tf.cli import main
 from mite_tf.errors import MiteError
 from mite_tf.models import (
     ImageEncoder,
@@ -17,7 +16,7 @@ from mite_tf.models import (
 )
 from mite_tf.models.backbone_checks import probe
 from mite_tf.models.resizing import picture_input, resized_backbone
-from tests.tiny_hub import OFFSET, SCALE, SIZE, tiny_network, write_tiny_hub
+from tests.tiny_hub import OFFSET, SCALE, SIZE, write_tiny_hub, write_tiny_vit
 
 keras_hub = pytest.importorskip("keras_hub")
 PIXELS = np.random.default_rng(1).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)
@@ -110,21 +109,30 @@ def test_a_file_with_a_vector_gives_the_map_where_its_mean_is_cut_off(folder, tm
     )
 
 
-def test_the_values_of_a_folder_of_hugging_face_are_taken(folder, tmp_path):
-    settings = {
-        "image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.25, 0.2], "rescale_factor": 1 / 255,
-        "resample": 3, "size": {"height": SIZE, "width": SIZE},
-    }  # fmt: skip
-    tiny_network("vit").save_to_preset(tmp_path / "vit")
-    with pytest.raises(MiteError, match="does not say which values its pixels are to have"):
-        hub_backbone(str(tmp_path / "vit"))
-    (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps(settings))
-    backbone = hub_backbone(str(tmp_path / "vit"))
-    middle = backbone.get_layer("rescale")(PIXELS)
-    by_hand = (PIXELS / 255 - [0.1, 0.2, 0.3]) / [0.5, 0.25, 0.2]
-    np.testing.assert_allclose(middle, by_hand, atol=1e-5)
+def test_a_folder_of_hugging_face_is_taken_with_its_values(tmp_path):
+    mean, deviation = [0.1, 0.2, 0.3], [0.5, 0.25, 0.2]
+    vit = write_tiny_vit(
+        tmp_path / "vit", image_mean=mean, image_std=deviation, rescale_factor=1 / 255, resample=3
+    )
+    backbone = hub_backbone(str(vit), feature_map=False)
+    scaled = ((PIXELS / 255 - mean) / deviation).astype(np.float32)
+    tokens = keras_hub.models.ViTBackbone.from_preset(str(vit))(scaled)
+    np.testing.assert_allclose(backbone(PIXELS), tokens[:, 0], rtol=1e-4, atol=1e-5)
     assert picture_input(backbone).resize == "bicubic"
     assert picture_input(backbone).licence == ""
+    (vit / "preprocessor_config.json").unlink()
+    with pytest.raises(MiteError, match="does not say which values its pixels are to have"):
+        hub_backbone(str(vit))
+
+
+def test_the_command_writes_a_vector_of_a_folder(folder, tmp_path, capsys):
+    out = tmp_path / "siglip.keras"
+    assert main(["backbone", folder("siglip"), "--pooling", "cls", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "32 x 32 pixels in 0-255 to features 8, " in told
+    assert f"--set backbone.name={out} --set backbone.image_size=32" in told
+    assert main(["backbone", folder("vit"), "--size", "48", "--out", str(out)]) == 2
+    assert "Set backbone.image_size to 32." in capsys.readouterr().err
 
 
 def test_what_is_no_image_network_is_refused(tmp_path):
