@@ -30,6 +30,11 @@ def tiny_network(kind):
         network = models.DINOV2Backbone(
             **vision, num_register_tokens=2, position_embedding_shape=(48, 48, 3)
         )
+    elif kind == "swin":
+        network = models.SwinTransformerBackbone(
+            image_shape=shape, patch_size=2, embed_dim=8, depths=(1, 1), num_heads=(2, 2),
+            window_size=4,
+        )  # fmt: skip
     elif kind == "dinov3":
         network = models.DINOV3Backbone(**vision)
     elif kind == "siglip":

@@ -48,6 +48,9 @@ def expected(folder, kind):
     given = {next(iter(inputs)): SCALED} if isinstance(inputs, dict) else SCALED
     tokens = np.array(tower(given))
     before = tokens.shape[1] - 16
+    if kind == "swin":  # has no class token, and merges four patches of 2 x 2 px
+        patches = tokens.reshape(2, 8, 8, -1)
+        return {"map": patches, "cls": patches.mean((1, 2))}
     assert before == {"vit": 1, "dinov2": 3, "dinov3": 5, "siglip": 0, "clip": 1}[kind]
     patches = tokens[:, before:].reshape(2, 4, 4, -1)
     own = tokens[:, 0]
@@ -56,7 +59,7 @@ def expected(folder, kind):
     return {"map": patches, "cls": own, "mean": patches.mean((1, 2))}
 
 
-@pytest.mark.parametrize("kind", ["vit", "dinov2", "dinov3", "siglip", "clip", "resnet"])
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "dinov3", "siglip", "clip", "swin", "resnet"])
 def test_features_are_those_of_the_network_of_its_own_values(folder, kind):
     wanted = expected(folder, kind)
     for name in ("map", "cls", "mean") if kind == "vit" else ("map", "cls"):
