@@ -20,6 +20,7 @@ from mite_tf.export.manifest import ExportedFrom, Manifest
 from mite_tf.export.signatures import signatures_of
 from mite_tf.files import write_text
 from mite_tf.models import backbone_warnings
+from mite_tf.models.resizing import picture_input
 from mite_tf.retrieval import HubCorrection
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "keras-hub", "tf2onnx", "onnx",
@@ -40,9 +41,18 @@ def describe(
     """Gathers all that the manifest says but files and verification, which come last."""
     preprocessing = encoders.preprocessing
     described = describe_encoders(encoders, formats)
-    for key, value in (("kind", about.text_encoder), ("backbone", about.text_backbone)):
+    licences = {
+        "image": getattr(picture_input(encoders.image_encoder.backbone), "licence", ""),
+        "text": getattr(getattr(encoders.text_encoder, "backbone", None), "licence", ""),
+    }
+    for model, key, value in (
+        ("text", "kind", about.text_encoder),
+        ("text", "backbone", about.text_backbone),
+        ("image", "backbone", about.image_backbone),
+        *((model, "licence", licence) for model, licence in licences.items()),
+    ):
         if value:
-            described["text"][key] = value
+            described[model][key] = value
     training: dict[str, Any] = {"data": about.data} if about.data else {}
     if about.stage:
         training |= {key: getattr(about, key) for key in ("stage", "epoch", "selected_by")}

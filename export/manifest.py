@@ -34,9 +34,9 @@ class ExportedFrom:
 
     Stage and epoch (from 1) of the training, the measure that chose the epoch, the training's data
     (`fingerprint`, and numbers of `images` and `captions` by split), what the epoch scored on the
-    dev split, the kind of the text encoder, such as `transformer`, the name of the pretrained
-    network that it is built on, if any, and how many of the first values of an embedding were
-    trained to be one as well.
+    dev split, the kind of the text encoder, such as `transformer`, the names of the pretrained
+    networks that the encoders are built on, if any, and how many of the first values of an
+    embedding were trained to be one as well.
     """
 
     stage: str = ""
@@ -47,6 +47,7 @@ class ExportedFrom:
     text_encoder: str = ""
     text_backbone: str = ""
     nested_sizes: Sequence[int] = ()
+    image_backbone: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

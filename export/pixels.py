@@ -26,8 +26,8 @@ def pixels_of(
 
     Args:
         data: The bytes of a JPEG, PNG, GIF, BMP or WebP file.
-        preprocessing: `height`, `width`, `resize` (`bilinear`), `value_range` (0 to 255) and
-            `orientation` (`exif` or `ignored`, which it was before there was such an entry).
+        preprocessing: `height`, `width`, `resize` (`bilinear` or `bicubic`), `value_range` (0 to
+            255) and `orientation` (`exif` or `ignored`, which it was before there was one).
         most_pixels: Pixels beyond which an image is refused, by its header.
 
     Returns:
@@ -44,10 +44,9 @@ def pixels_of(
         >>> pixels_of(file.getvalue(), how)[0, 0].tolist()
         [255.0, 0.0, 0.0]
     """
-    known = ("bilinear", [0.0, 255.0])
-    orientation = preprocessing.get("orientation", "ignored")
-    if (preprocessing["resize"], list(preprocessing["value_range"])) != known or (
-        orientation not in ("exif", "ignored")
+    resize, orientation = preprocessing["resize"], preprocessing.get("orientation", "ignored")
+    if list(preprocessing["value_range"]) != [0.0, 255.0] or not (
+        resize in ("bilinear", "bicubic") and orientation in ("exif", "ignored")
     ):
         raise MiteError(f"This preprocessing is not known here: {dict(preprocessing)}.")
     size = (preprocessing["height"], preprocessing["width"])
@@ -57,22 +56,25 @@ def pixels_of(
     except ImageFileError as error:
         raise MiteError(f"The bytes cannot be decoded as an image: the file {error}.") from error
     # Turned last, as there are few pixels left then.
-    lying = _resized(rows, (height, width), size[::-1] if turn >= 5 else size)
+    lying = _resized(rows, (height, width), size[::-1] if turn >= 5 else size, resize)
     return np.ascontiguousarray(upright(lying, turn))
 
 
-def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes pixels `[H, W, 3]` in 0-255 of any type, as the graph does: bilinear, antialiased.
+def resized(pixels: np.ndarray, size: tuple[int, int], resize: str = "bilinear") -> np.ndarray:
+    """Resizes pixels `[H, W, 3]` in 0-255 of any type as the graph does, antialiased.
 
     Example:
         >>> resized(np.full((4, 4, 3), 7, np.uint8), (1, 2)).tolist()
         [[[7.0, 7.0, 7.0], [7.0, 7.0, 7.0]]]
     """
-    return _resized(lambda first, last: pixels[first:last], pixels.shape[:2], size)
+    return _resized(lambda first, last: pixels[first:last], pixels.shape[:2], size, resize)
 
 
 def _resized(
-    rows: Callable[[int, int], np.ndarray], shape: tuple[int, ...], size: tuple[int, int]
+    rows: Callable[[int, int], np.ndarray],
+    shape: tuple[int, ...],
+    size: tuple[int, int],
+    resize: str,
 ) -> np.ndarray:
     """Resizes across, a strip of rows at a time, and then down: memory for few rows suffices."""
     height, width = shape
@@ -80,17 +82,20 @@ def _resized(
         return np.ascontiguousarray(rows(0, height), np.float32)
     if width < size[1] and height > size[0]:  # else every row would grow before most are dropped
         lying = rows(0, height).swapaxes(0, 1)
-        return resized(lying, size[::-1]).swapaxes(0, 1)
+        return resized(lying, size[::-1], resize).swapaxes(0, 1)
     narrow = np.empty((3, height, size[1]), np.float32)
     step = max(1, _STRIP // width)
     for top in range(0, height, step):
         strip = rows(top, min(top + step, height))
         for number in range(3):
-            narrow[number, top : top + step] = _channel(strip[:, :, number], (len(strip), size[1]))
-    return np.stack([_channel(each, size) for each in narrow], axis=-1)
+            narrow[number, top : top + step] = _channel(
+                strip[:, :, number], (len(strip), size[1]), resize
+            )
+    found = np.stack([_channel(each, size, resize) for each in narrow], axis=-1)
+    return found if resize == "bilinear" else found.clip(0, 255)  # cubic lines overshoot
 
 
-def _channel(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _channel(values: np.ndarray, size: tuple[int, int], resize: str) -> np.ndarray:
     # In floating point: Pillow rounds an 8-bit result to whole numbers.
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
+    return np.asarray(image.resize(size[::-1], Image.Resampling[resize.upper()]))

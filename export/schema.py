@@ -53,7 +53,7 @@ class _Encoder(_Values):
 class _Preprocessing(_Values):
     height: _Side
     width: _Side
-    resize: Literal["bilinear"]
+    resize: Literal["bilinear", "bicubic"]
     value_range: tuple[_Dimension, _Dimension]
     orientation: Literal["exif", "ignored"] = "ignored"
 

@@ -20,11 +20,12 @@ from mite_tf.data.images import Preprocessing
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings
-from mite_tf.extras import from_extra
 from mite_tf.models import MITE, ImageEncoder, TextEncoder
+from mite_tf.models.resizing import picture_input
 from mite_tf.models.text_encoder import PositionEmbedding
 from mite_tf.models.word_average import packing
 from mite_tf.reading import read_object, reading
+from mite_tf.registration import register_layers_in
 from mite_tf.text import BertTokenizer, WordPieceTokenizer, read_vocabulary, write_vocabulary
 
 _TOKENIZERS = {kind.kind: kind for kind in (WordPieceTokenizer, BertTokenizer)}
@@ -84,7 +85,8 @@ class Encoders:
         preprocessing = None
         if encoder.backbone is not None:
             height, width = encoder.input_shape[1:3]
-            preprocessing = Preprocessing(height, width, orientation=orientation)
+            resize = getattr(picture_input(encoder.backbone), "resize", "bilinear")
+            preprocessing = Preprocessing(height, width, resize, orientation=orientation)
         return cls(encoder, model.text_encoder, tokenizer, preprocessing)
 
     def embed_images(
@@ -201,9 +203,6 @@ class Encoders:
         with reading(file, what, _BRING_BACK):
             of_text = _of_text(settings["tokenizer"])
             kind = _TOKENIZERS[of_text.pop("kind", "wordpiece")]
-        if kind is BertTokenizer:
-            with from_extra("hub", f"The text encoder of {folder}"):
-                import keras_hub  # noqa: F401  (its layers are in the file)
         image = _load_model(folder / "image_encoder.keras", ImageEncoder)
         text = _load_model(folder / "text_encoder.keras", keras.Model)
         vocabulary = read_vocabulary(folder / "vocabulary.txt", kind.first)
@@ -216,6 +215,7 @@ class Encoders:
 
 
 def _load_model(path: Path, kind: type[keras.Model]) -> Any:
+    register_layers_in(path)
     with reading(path, "a readable encoder", _BRING_BACK):
         model = keras.saving.load_model(path, compile=False)
         if not isinstance(model, kind) or (kind is keras.Model and isinstance(model, ImageEncoder)):

@@ -30,7 +30,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "tomli_w",
     ),
     "notebooks": ("ipykernel",),
-    "hub": ("keras_hub", "safetensors"),  # pretrained text encoders
+    "hub": ("keras_hub", "safetensors"),  # pretrained networks
     "umap": ("umap",),  # a second way to draw both modalities
     "client": ("grpc", "google.protobuf"),  # asks a server
     "serving": (  # the local server, load tests
@@ -121,11 +121,12 @@ def from_extra(extra: str, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def loading_preset(preset: str) -> Iterator[Any]:
+def loading_preset(preset: str, kind: str = "a text network") -> Iterator[Any]:
     """Gives KerasHub to load a pretrained network with, and says why it cannot be loaded.
 
     Args:
         preset: What is loaded: a preset, a handle or a folder.
+        kind: What it is to be, with its article.
 
     Raises:
         MissingPackage: If KerasHub is not installed.
@@ -145,9 +146,9 @@ def loading_preset(preset: str) -> Iterator[Any]:
     except Exception as error:  # of KerasHub, hubs, networks of computers: no class in common
         told = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
         raise MiteError(
-            f"{preset}: KerasHub cannot load this as a text network: {told[:200].rstrip('.:')}. A "
-            "preset of KerasHub or a handle such as hf://sentence-transformers/all-MiniLM-L6-v2 is "
-            "fetched, which needs the internet; a folder needs config.json, weights and vocabulary."
+            f"{preset}: KerasHub cannot load this as {kind}: {told[:200].rstrip('.:')}. A "
+            "preset of KerasHub or a handle such as hf://OWNER/NAME is fetched, which needs the "
+            "internet; a folder needs config.json, weights and, for texts, vocabulary."
         ) from error
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+import zipfile
+from contextlib import suppress
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from mite_tf.extras import from_extra
 
 _HOMES = {
     "mite_tf.losses": (
@@ -31,6 +36,7 @@ _HOMES = {
         "KnownWords",
         "MaxPooling",
         "PackedGRU",
+        "PictureInput",
         "PositionEmbedding",
         "PowerNormalization",
         "TextBackbone",
@@ -73,6 +79,21 @@ class _KerasFinder(MetaPathFinder):
 
             setattr(spec.loader, "exec_module", execute_and_register)  # noqa: B010
         return spec
+
+
+def register_layers_in(path: str | Path) -> None:
+    """Imports KerasHub where a `.keras` file holds layers of it, so that Keras finds them.
+
+    Raises:
+        MissingPackage: If it is needed and not installed.
+
+    Example:
+        >>> register_layers_in("nowhere.keras")
+    """
+    with suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        if b'"keras_hub' in archive.read("config.json"):
+            with from_extra("hub", f"The network in {path}"):
+                import keras_hub  # noqa: F401
 
 
 def _register_stand_ins() -> None:

@@ -130,7 +130,7 @@ def test_a_backbone_file_is_written_and_one_without_preprocessing_is_refused(
     assert main(["backbone", "--from", "new/mobile.keras", "--out", "again.keras"]) == 0
     for arguments, message in (
         (["mobilenet"], "Did you mean MobileNet "),
-        ([], "Name a model of keras.applications or a file"),
+        ([], "Name a model of keras.applications, a preset or a file"),
         (["--from", "nowhere.keras"], "nowhere.keras: no such"),
     ):
         assert main(["backbone", *arguments, "--out", "no.keras"]) == 2

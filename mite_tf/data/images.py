@@ -29,7 +29,7 @@ class Preprocessing:
     Args:
         height: Height in pixels.
         width: Width in pixels.
-        resize: Interpolation, antialiased when shrinking.
+        resize: Interpolation, `bilinear` or `bicubic`, antialiased when shrinking.
         value_range: Lowest and highest pixel value.
         orientation: Whether an image is turned upright as its EXIF says (`exif`), or the
             orientation in it is `ignored`.
@@ -67,6 +67,8 @@ def preprocess(
     if orientation is not None and shape[0] != shape[1]:
         size = turned_shape(tf.constant(shape), orientation)[:2]
     pixels = tf.image.resize(image, size, method=specification.resize, antialias=True)
+    if specification.resize != "bilinear":  # cubic lines overshoot
+        pixels = tf.clip_by_value(pixels, *specification.value_range)
     if orientation is not None:  # of the few pixels that are left
         pixels = turn_upright(pixels, orientation)
     return tf.ensure_shape(pixels, (*image.shape[:-3], *shape))

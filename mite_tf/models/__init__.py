@@ -8,6 +8,7 @@ with from_extra("tensorflow", "mite_tf.models"):
     from mite_tf.models.backbones import file_backbone, load_backbone, small_cnn, write_backbone
     from mite_tf.models.discriminator import modality_discriminator
     from mite_tf.models.fused_adamw import FusedAdamW
+    from mite_tf.models.hub_backbone import hub_backbone
     from mite_tf.models.hub_encoder import (
         KnownWords,
         TextEncoder,
@@ -19,6 +20,7 @@ with from_extra("tensorflow", "mite_tf.models"):
     from mite_tf.models.mite import MITE
     from mite_tf.models.packed_gru import PackedGRU
     from mite_tf.models.pooling import AveragePooling, GeneralizedPooling, MaxPooling
+    from mite_tf.models.resizing import PictureInput
     from mite_tf.models.text_backbone import TextBackbone, load_text_backbone
     from mite_tf.models.text_encoder import (
         PositionEmbedding,
@@ -37,6 +39,7 @@ __all__ = [
     "KnownWords",
     "MaxPooling",
     "PackedGRU",
+    "PictureInput",
     "PositionEmbedding",
     "PowerNormalization",
     "SharedLearningRate",
@@ -48,6 +51,7 @@ __all__ = [
     "backbone_warnings",
     "bag_of_words_encoder",
     "file_backbone",
+    "hub_backbone",
     "hub_encoder",
     "image_head",
     "is_untrained",

@@ -120,3 +120,33 @@ def _refuse_targets(targets: Any) -> None:
             "MITE takes no targets `y`: the batch itself says which image a caption belongs to, by "
             "`image_id` and `caption_image_id`."
         )
+
+
+def check_step(
+    discriminator_steps: int, trains_encoders: bool, **shares: tuple[float, Sequence[Any]]
+) -> None:
+    """Refuses what a training step of `MITE` cannot do.
+
+    Args:
+        discriminator_steps: Updates of the discriminator.
+        trains_encoders: Whether heads are updated.
+        **shares: Share of each backbone that is updated, with its trainable variables.
+
+    Raises:
+        ValueError: If a value is out of range, or a backbone is to train while the heads rest or
+            there is none.
+
+    Example:
+        >>> check_step(1, True, backbone_share=(0.5, ["kernel"]))
+    """
+    if discriminator_steps < 0:
+        raise invalid_argument("discriminator_steps", discriminator_steps, "0 or more")
+    for name, (share, variables) in shares.items():
+        if not 0 <= share <= 1:
+            raise invalid_argument(name, share, "a number in [0, 1]")
+        if share and not (trains_encoders and variables):
+            raise ValueError(
+                "A backbone trains only together with the encoders, and only where its encoder has "
+                f"one. Received: {name}={share}, trains_encoders={trains_encoders}, trainable "
+                f"variables of the backbone: {len(variables)}"
+            )

@@ -10,6 +10,7 @@ import keras
 
 from mite_tf.errors import MiteError
 from mite_tf.files import GIT_LFS, is_pointer
+from mite_tf.registration import register_layers_in
 
 
 def open_model(path: str | Path) -> keras.Model:
@@ -28,6 +29,7 @@ def open_model(path: str | Path) -> keras.Model:
         raise MiteError(f"{path}: no such backbone file.")
     if problem := _no_model(path):
         raise MiteError(f"{path}: cannot be opened as a Keras model: {problem}")
+    register_layers_in(path)
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -24,6 +22,9 @@ from mite_tf.models.backbone_checks import (
     refuse_unusable,
 )
 from mite_tf.models.backbone_files import open_model
+from mite_tf.models.hub_backbone import Pooling, hub_backbone
+from mite_tf.models.presets import is_preset
+from mite_tf.models.resizing import resized_backbone
 
 _SIZE = 224  # the one that most networks of keras.applications were trained at
 _POOLS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
@@ -148,70 +149,6 @@ def _one_input_one_output(path: str | Path) -> keras.Model:
     return keras.Model(inputs[0], model.outputs[0])
 
 
-def resized_backbone(
-    backbone: keras.Model,
-    image_size: int,
-    *,
-    without: Collection[str] = (),
-    shapes: dict[str, tuple[int | None, ...]] | None = None,
-) -> keras.Model:
-    """Gives a flat backbone for images of another size that shares every layer and weight.
-
-    The layers of models within the model come in their place, with new names where two have one.
-
-    Args:
-        backbone: Functional model.
-        image_size: Height and width of the input.
-        without: Names of layers to leave out; what they take goes on as it is.
-        shapes: Filled with the shape that each layer gives, by its name, in order.
-
-    Raises:
-        ValueError: If a layer depends on the size, such as a dense layer over a flattened map.
-
-    Example:
-        >>> backbone = small_cnn(image_size=64, width=16)
-        >>> resized_backbone(backbone, 32).output_shape
-        (None, 2, 2, 128)
-    """
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if layer.name in without:
-            return args[0]
-        given = layer.call if _is_functional(layer) else layer
-        result = given(*args, **kwargs)
-        if shapes is not None:
-            shapes[layer.name] = getattr(result, "shape", ())
-        return result
-
-    _name_apart(backbone, set())
-    name, nested = backbone.name, True
-    while nested:
-        backbone = keras.models.clone_model(
-            keras.Model(backbone.inputs[0], backbone.outputs[0], name=name),
-            input_tensors=keras.Input((image_size, image_size, 3), name="pixels"),
-            clone_function=lambda layer: layer,
-            call_function=call,
-        )
-        nested = any(_is_functional(layer) for layer in backbone.layers)
-    return backbone
-
-
-def _is_functional(layer: Any) -> bool:
-    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
-
-
-def _name_apart(model: Any, names: set[str]) -> None:
-    """Names operations anew, in place, that share their name with one of another model within."""
-    for operation in getattr(model, "operations", model.layers):
-        if _is_functional(operation):
-            _name_apart(operation, names)
-        elif not isinstance(operation, keras.layers.InputLayer):
-            name, number = operation.name, 1
-            while operation.name in names:
-                operation.name, number = f"{name}_{number}", number + 1
-            names.add(operation.name)
-
-
 def load_backbone(
     backbone: str,
     *,
@@ -220,16 +157,19 @@ def load_backbone(
     feature_map: bool,
     width: int = 32,
     check: bool = True,
+    pooling: Pooling = "cls",
 ) -> keras.Model:
     """Returns the backbone that a configuration names.
 
     Args:
-        backbone: `small-cnn`, a model of `keras.applications`, or the path of a model file.
+        backbone: `small-cnn`, a model of `keras.applications`, the path of a model file, or what
+            `hub_backbone` takes.
         image_size: Input size in pixels.
         weights: For `keras.applications`: `imagenet`, a file, or None.
         feature_map: Whether the head pools a feature map (a file's last pooling is cut off).
         width: Channels of the first stage of `small-cnn`.
         check: Whether to refuse a file as `file_backbone` does.
+        pooling: As for `hub_backbone`.
 
     Example:
         >>> load_backbone("small-cnn", image_size=64, weights=None, feature_map=True).output_shape
@@ -237,8 +177,12 @@ def load_backbone(
     """
     if backbone == "small-cnn":
         return small_cnn(image_size=image_size, width=width)
-    path = Path(backbone)
-    if backbone not in application_names() and (path.suffix or path.parent.name or path.exists()):
+    path, others = Path(backbone), application_names()
+    if backbone not in others and is_preset(backbone):
+        return hub_backbone(
+            backbone, image_size=image_size, feature_map=feature_map, pooling=pooling
+        )
+    if backbone not in others and (path.suffix or path.parent.name or path.exists()):
         return file_backbone(path, feature_map=feature_map, image_size=image_size, check=check)
     return application_backbone(
         backbone, image_size=image_size, weights=weights, feature_map=feature_map
@@ -252,6 +196,7 @@ def write_backbone(
     source: str | Path | None = None,
     weights: str | Path | None = "imagenet",
     image_size: int | None = None,
+    pooling: Pooling | None = None,
 ) -> keras.Model:
     """Writes a backbone to a `.keras` file, its preprocessing inside and no classifier behind.
 
@@ -260,11 +205,12 @@ def write_backbone(
     Args:
         out: The file.
         family: Name of a model in `keras.applications`; of a `source` only where its layers do not
-            tell.
+            tell. Or a network of KerasHub, as for `hub_backbone`.
         source: Model file to start from. Preprocessing is added where its first convolution gets
             pixels as they are, classifier and global pooling are cut off.
         weights: Without a source: `imagenet`, a file, or None for random ones.
         image_size: Height and width of the input; that of the source if None, or 224.
+        pooling: For a network of KerasHub: a vector in place of the map, see `hub_backbone`.
 
     Returns:
         The backbone that was written.
@@ -283,10 +229,13 @@ def write_backbone(
         raise MiteError(f"{out}: the name of a backbone file ends in .keras.")
     if source is not None:
         backbone = _completed(source, family, image_size)
+    elif family is not None and family not in application_names() and is_preset(family):
+        vector = {"pooling": pooling} if pooling else {}
+        backbone = hub_backbone(family, image_size=image_size, feature_map=not pooling, **vector)
     elif family is not None:
         backbone = application_backbone(family, image_size=image_size or _SIZE, weights=weights)
     else:
-        raise MiteError("Name a model of keras.applications or a file to start from.")
+        raise MiteError("Name a model of keras.applications, a preset or a file to start from.")
     beside = out.with_name(f".{out.name}.tmp.keras")  # Keras wants the suffix
     with writing(out, draft=out.with_name(f".{out.name}")):
         out.parent.mkdir(parents=True, exist_ok=True)

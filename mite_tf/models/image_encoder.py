@@ -8,12 +8,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from mite_tf.models.backbones import resized_backbone
 from mite_tf.models.pooling import pooling_layer
 from mite_tf.models.projection import project
+from mite_tf.models.resizing import resized_backbone
 
 # Keeps the slope of a power finite at 0, where many features lie.
 _EPSILON = 1e-6
+# Of DINO in KerasHub: what only its own training uses, and what 0.32 forgets when it is saved.
+_RESTING = ("mask_token", "interpolated_position_embeddings")
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")
@@ -80,6 +82,12 @@ class ImageEncoder(keras.Model):
         if pixels.shape[1] != backbone.input_shape[1]:
             backbone = resized_backbone(backbone, pixels.shape[1])
         return backbone(pixels, training=False)
+
+    @property
+    def backbone_variables(self) -> list[keras.Variable]:
+        """Variables of the backbone that a training may change."""
+        variables = self.backbone.trainable_variables if self.backbone is not None else []
+        return [each for each in variables if each.name not in _RESTING]
 
     def get_config(self) -> dict[str, Any]:
         return {

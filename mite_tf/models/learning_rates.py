@@ -1,18 +1,25 @@
-"""The learning rates of the three optimizers."""
+"""The optimizers of a `MITE`: their learning rates, and what each updates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import tree
 
 
 def set_learning_rates(
-    model: keras.Model, *, encoders: float, backbone: float, discriminator: float
+    model: keras.Model,
+    *,
+    encoders: float,
+    backbone: float,
+    discriminator: float,
+    text_backbone: float = 0.0,
 ) -> None:
-    """Sets the learning rates of all three optimizers of a compiled `MITE`, each as it is given.
+    """Sets the learning rates of all optimizers of a compiled `MITE`, each as it is given.
 
     Example:
         >>> from types import SimpleNamespace
@@ -26,7 +33,10 @@ def set_learning_rates(
         (model.optimizer, encoders),
         (model.backbone_optimizer, backbone),
         (model.discriminator_optimizer, discriminator),
+        (getattr(model, "text_backbone_optimizer", None), text_backbone),
     ):
+        if optimizer is None:
+            continue
         # Reading takes a tenth of the time of assigning, and this runs before every batch.
         if float(optimizer.learning_rate) != np.float32(rate):
             optimizer.learning_rate = rate
@@ -37,7 +47,7 @@ class SharedLearningRate(keras.callbacks.Callback):
     """Passes a change of the encoders' learning rate on to the other optimizers of a `MITE`.
 
     `ReduceLROnPlateau` and `LearningRateScheduler` know of `model.optimizer` alone. Where one of
-    them multiplies its learning rate by a factor between two batches, those of the backbone and
+    them multiplies its learning rate by a factor between two batches, those of the backbones and
     of the discriminator are multiplied by it too. `MITE.fit` adds this callback by itself.
 
     A rate of 0 has no factor, so changes from and to 0 are not passed on. An optimizer with a
@@ -69,8 +79,9 @@ class SharedLearningRate(keras.callbacks.Callback):
             return
         self.model.known_learning_rate = now
         if now and known:
-            for each in (self.model.backbone_optimizer, self.model.discriminator_optimizer):
-                each.learning_rate = each.learning_rate * (now / known)
+            for name in ("backbone", "text_backbone", "discriminator"):
+                if (each := getattr(self.model, f"{name}_optimizer", None)) is not None:
+                    each.learning_rate = each.learning_rate * (now / known)
 
 
 def with_shared_learning_rate(callbacks: Any) -> Any:
@@ -84,3 +95,43 @@ def with_shared_learning_rate(callbacks: Any) -> Any:
         callbacks.append(SharedLearningRate())
         return callbacks
     return [*tree.flatten(callbacks or []), SharedLearningRate()]
+
+
+def upper(variables: Sequence[Any], share: float) -> Sequence[Any]:
+    """Returns a share of the variables of a backbone, counted from its output.
+
+    Example:
+        >>> upper(["a", "b", "c", "d"], 0.5)
+        ['c', 'd']
+    """
+    return variables[len(variables) - round(share * len(variables)) :]
+
+
+def apply_gradients(
+    tape: tf.GradientTape,
+    targets: Sequence[Any],
+    gradients: Sequence[Any],
+    parts: Sequence[tuple[keras.optimizers.Optimizer, Sequence[Any]]],
+) -> None:
+    """Takes gradients at the targets back to variables, and applies them part by part.
+
+    Args:
+        tape: What has recorded the way from the variables to the targets.
+        targets: Tensors.
+        gradients: The gradient at each of them.
+        parts: Optimizers, each with its variables; one without any is left alone.
+
+    Example:
+        >>> variable = keras.Variable(3.0)
+        >>> with tf.GradientTape() as tape:
+        ...     square = variable * variable
+        >>> apply_gradients(tape, [square], [1.0], [(keras.optimizers.SGD(0.5), [variable])])
+        >>> float(variable)
+        0.0
+    """
+    found = tape.gradient(targets, [variables for _, variables in parts], gradients)
+    for (optimizer, variables), each in zip(parts, found, strict=True):
+        if variables:
+            # Of words, those of each occurrence; Adam and clipping need their sum.
+            summed = [one if one is None else tf.convert_to_tensor(one) for one in each]
+            optimizer.apply(summed, variables)

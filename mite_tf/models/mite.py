@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mite_tf.errors import invalid_argument
 from mite_tf.losses import AdversarialLoss, FlippedLabels, MatchingLoss
 from mite_tf.models.arguments import (
     batch_with_weights,
+    check_step,
     matching_loss_of,
     nested_sizes_below,
     refuse_compile_arguments,
@@ -19,7 +19,7 @@ from mite_tf.models.arguments import (
 )
 from mite_tf.models.fused_adamw import FusedAdamW
 from mite_tf.models.image_encoder import ImageEncoder
-from mite_tf.models.learning_rates import with_shared_learning_rate
+from mite_tf.models.learning_rates import apply_gradients, upper, with_shared_learning_rate
 from mite_tf.models.objectives import embed_texts, match, play, with_unpaired
 from mite_tf.models.word_average import set_packed
 
@@ -97,7 +97,7 @@ class MITE(keras.Model):
         )
         self.trains_encoders = True
         self.is_adversarial = True
-        self.backbone_share = 0.0
+        self.backbone_share = self.text_backbone_share = 0.0
         self.discriminator_steps = 1
         self.built = True
 
@@ -109,6 +109,7 @@ class MITE(keras.Model):
         adversarial_loss: AdversarialLoss | None = None,
         discriminator_optimizer: Any = None,
         backbone_optimizer: Any = None,
+        text_backbone_optimizer: Any = None,
         nested_sizes: Sequence[int] = (),
         jit_compile: bool = False,
         **kwargs: Any,
@@ -122,6 +123,7 @@ class MITE(keras.Model):
             adversarial_loss: `AdversarialLoss`; `FlippedLabels()` by default.
             discriminator_optimizer: By default Adam 1e-4 with beta_1 0.5, as since DCGAN.
             backbone_optimizer: That of the backbone; a copy of `optimizer` by default.
+            text_backbone_optimizer: Likewise, where the text encoder has one that may be trained.
             nested_sizes: How many of the first values of an embedding are to be one as well, as in
                 Matryoshka representation learning, see `match`.
             jit_compile: Whether XLA compiles the step: up to twelve times slower on a CPU, and
@@ -143,12 +145,15 @@ class MITE(keras.Model):
         self.discriminator_optimizer = keras.optimizers.get(
             discriminator_optimizer or FusedAdamW(1e-4, weight_decay=0.0, beta_1=0.5)
         )
-        self.backbone_optimizer = keras.optimizers.get(
-            backbone_optimizer or type(self.optimizer).from_config(self.optimizer.get_config())
+        copy = self.optimizer.get_config()
+        self.backbone_optimizer, self.text_backbone_optimizer = (
+            keras.optimizers.get(each or type(self.optimizer).from_config(copy))
+            for each in (backbone_optimizer, text_backbone_optimizer)
         )
         set_packed(self.text_encoder, not jit_compile)
         self.optimizer.build(self.encoder_variables)
         self.backbone_optimizer.build(self.backbone_variables)
+        self.text_backbone_optimizer.build(self.text_backbone_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         self._means = {name: keras.metrics.Mean(name) for name in _METRICS}
 
@@ -175,6 +180,7 @@ class MITE(keras.Model):
         trains_encoders: bool = True,
         is_adversarial: bool = True,
         backbone_share: float = 0.0,
+        text_backbone_share: float = 0.0,
         discriminator_steps: int = 1,
     ) -> None:
         """Sets what a training step updates; takes effect with a new graph at the next step.
@@ -185,38 +191,47 @@ class MITE(keras.Model):
                 without dropout. False saves that second pass and its gradient.
             backbone_share: Share of the backbone's variables, counted from its output, that are
                 updated too; above 0 needs pixels. What lies below them costs no backward pass.
+            text_backbone_share: The same of the text backbone; above 0 it runs in each step.
             discriminator_steps: Updates of the discriminator in each step; 0 leaves it alone.
 
         Raises:
-            ValueError: If a value is out of range, or the backbone is to train while the encoders
+            ValueError: If a value is out of range, or a backbone is to train while the encoders
                 rest or there is none.
         """
-        if discriminator_steps < 0:
-            raise invalid_argument("discriminator_steps", discriminator_steps, "0 or more")
-        if not 0 <= backbone_share <= 1:
-            raise invalid_argument("backbone_share", backbone_share, "a number in [0, 1]")
-        if backbone_share and not (trains_encoders and self.backbone_variables):
-            raise ValueError(
-                "The backbone trains only together with the encoders, and only where the image "
-                f"encoder has one. Received: trains_encoders={trains_encoders}, trainable "
-                f"variables of the backbone: {len(self.backbone_variables)}"
-            )
+        check_step(
+            discriminator_steps,
+            trains_encoders,
+            backbone_share=(backbone_share, self.backbone_variables),
+            text_backbone_share=(text_backbone_share, self.text_backbone_variables),
+        )
         self.trains_encoders = trains_encoders
         self.is_adversarial = is_adversarial
         self.backbone_share = backbone_share
+        self.text_backbone_share = text_backbone_share
         self.discriminator_steps = discriminator_steps
         self.make_train_function(force=True)
 
     @property
     def backbone_variables(self) -> list[keras.Variable]:
         """Trainable variables of the backbone."""
-        backbone = self.image_encoder.backbone
-        return [] if backbone is None else backbone.trainable_variables
+        return self.image_encoder.backbone_variables
+
+    @property
+    def text_backbone_variables(self) -> list[keras.Variable]:
+        """Trainable variables of a pretrained text backbone."""
+        return getattr(getattr(self.text_encoder, "backbone", None), "learned_variables", [])
 
     @property
     def encoder_variables(self) -> list[keras.Variable]:
-        """Trainable variables of the image head and the text encoder."""
-        return self.image_encoder.head.trainable_variables + self.text_encoder.trainable_variables
+        """Trainable variables of the image head, and of the text encoder but for its backbone."""
+        text = self.text_encoder.head if self.text_backbone_variables else self.text_encoder
+        return self.image_encoder.head.trainable_variables + text.trainable_variables
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """All optimizers; that of a text backbone where it may be trained."""
+        last = [self.text_backbone_optimizer] if self.text_backbone_variables else []
+        return [self.optimizer, self.backbone_optimizer, self.discriminator_optimizer, *last]
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -236,6 +251,8 @@ class MITE(keras.Model):
         batch, caption_weights = unpack(data)
         with tf.GradientTape(persistent=True) as tape:
             batch = {**batch, "features": self.image_encoder.features(batch)}
+            if self.text_backbone_share:
+                batch |= {"text_features": self.text_encoder.backbone(batch["token_ids"])}
             embeddings = self(batch, training=self.trains_encoders)
             penalty = tf.add_n(self.losses) if self.losses else tf.zeros(())
             twice = self.is_adversarial and self.trains_encoders
@@ -295,15 +312,11 @@ class MITE(keras.Model):
 
     def _train_encoders(self, tape: tf.GradientTape, targets: list, gradients: list) -> None:
         """Takes gradients at the embeddings back through the encoders, and applies them."""
-        own = self.encoder_variables
-        backbone = self.backbone_variables
-        backbone = backbone[len(backbone) - round(self.backbone_share * len(backbone)) :]
-        found = tape.gradient(targets, own + backbone, gradients)
-        # Of words, those of each occurrence; Adam and clipping need their sum.
-        found = [each if each is None else tf.convert_to_tensor(each) for each in found]
-        self.optimizer.apply(found[: len(own)], own)
-        if backbone:
-            self.backbone_optimizer.apply(found[len(own) :], backbone)
+        images = upper(self.backbone_variables, self.backbone_share)
+        texts = upper(self.text_backbone_variables, self.text_backbone_share)
+        optimizers = self.optimizer, self.backbone_optimizer, self.text_backbone_optimizer
+        parts = zip(optimizers, (self.encoder_variables, images, texts), strict=True)
+        apply_gradients(tape, targets, gradients, [*parts])
 
     def _logged(self, **measures: Any) -> dict[str, Any]:
         """Takes measures into the means of the epoch and returns these, of nothing else."""
@@ -336,9 +349,10 @@ class MITE(keras.Model):
         self.configure_step(**step)
 
 
-_COMPILED = ("optimizer", "discriminator_optimizer", "backbone_optimizer", "loss",
-             "adversarial_loss")  # fmt: skip
-_STEP = ("trains_encoders", "is_adversarial", "backbone_share", "discriminator_steps")
+_COMPILED = ("optimizer", "discriminator_optimizer", "backbone_optimizer",
+             "text_backbone_optimizer", "loss", "adversarial_loss")  # fmt: skip
+_STEP = ("trains_encoders", "is_adversarial", "backbone_share", "text_backbone_share",
+         "discriminator_steps")  # fmt: skip
 _METRICS = (
     "loss", "matching_loss", "active_hinges", "adversarial_loss", "discriminator_loss",
     "discriminator_accuracy", "matching_gradient_norm", "adversarial_gradient_norm",

@@ -9,6 +9,7 @@ from keras import ops
 
 from mite_tf.extras import loading_preset
 from mite_tf.models.pooling import AveragePooling
+from mite_tf.models.presets import licence_of
 
 POOLINGS = ("mean", "cls")
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
@@ -25,6 +26,7 @@ class TextBackbone(keras.Model):
             a `BertBackbone`. Its token 0 is padding.
         pooling: How the vectors of the tokens become one, as the network was trained: their
             `mean`, or that of the first token, `cls`.
+        licence: That of its weights, where it is known.
         name: Name of the model.
 
     Call arguments:
@@ -46,7 +48,13 @@ class TextBackbone(keras.Model):
     """
 
     def __init__(
-        self, network: keras.Model, pooling: str = "mean", *, name: str = "backbone", **kwargs: Any
+        self,
+        network: keras.Model,
+        pooling: str = "mean",
+        licence: str = "",
+        *,
+        name: str = "backbone",
+        **kwargs: Any,
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"`pooling` is one of {POOLINGS}. Received: pooling={pooling!r}")
@@ -72,9 +80,17 @@ class TextBackbone(keras.Model):
         super().__init__(token_ids, features, name=name, **kwargs)
         self.network = network
         self.pooling = pooling
+        self.licence = licence
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return super().call(inputs, training=False, mask=mask)
+
+    @property
+    def learned_variables(self) -> list[keras.Variable]:
+        """The trainable variables that features depend on: a pooler behind them is none."""
+        outputs = self.network.output
+        vectors = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
+        return list(keras.Model(self.network.input, vectors).trainable_variables)
 
     @property
     def vocabulary_size(self) -> int:
@@ -97,6 +113,7 @@ class TextBackbone(keras.Model):
             "pooling": self.pooling,
             "name": self.name,
             "trainable": self.trainable,
+            **({"licence": self.licence} if self.licence else {}),
         }
 
     @classmethod
@@ -121,4 +138,5 @@ def load_text_backbone(preset: str, pooling: str = "mean") -> TextBackbone:
         mite_tf.errors.MiteError: minilm-of-the-moon: KerasHub cannot load this as a text ...
     """
     with loading_preset(preset) as keras_hub:
-        return TextBackbone(keras_hub.models.Backbone.from_preset(preset), pooling)
+        network = keras_hub.models.Backbone.from_preset(preset)
+        return TextBackbone(network, pooling, licence_of(preset))

@@ -21,6 +21,7 @@ from mite_tf.models import (
     load_backbone,
     modality_discriminator,
 )
+from mite_tf.models.resizing import picture_input
 from mite_tf.models.text_encoder import TEXT_ENCODERS
 from mite_tf.runs.config import Config
 
@@ -32,6 +33,7 @@ def build_model(
     *,
     text_backbone: TextBackbone | None = None,
     words: Sequence[int] = (),
+    image_backbone: keras.Model | None = None,
 ) -> MITE:
     """Builds and compiles the model that a configuration describes; the same from every call.
 
@@ -39,23 +41,19 @@ def build_model(
         config: The configuration, whose seed is set.
         vocabulary_size: Number of token ids.
         feature_shape: Shape of one image's features where they come precomputed.
-        text_backbone: That of the text encoder `hub`; it stays as it is.
+        text_backbone: That of the text encoder `hub`.
         words: Token ids that this encoder may have a bag of words of.
+        image_backbone: That of the image encoder, where it is at hand.
 
     Raises:
         MiteError: If the backbone or a loss cannot be built as configured.
     """
     keras.utils.set_random_seed(config.training.seed)
-    backbone = None
-    if config.backbone.name != "features":
-        backbone = load_backbone(
-            config.backbone.name,
-            image_size=config.backbone.image_size,
-            weights=None if config.backbone.weights == "none" else config.backbone.weights,
-            feature_map=config.image_head["pooling"] != "average",
-            width=config.backbone.width,
-            check=config.backbone.check,
-        )
+    backbone = image_backbone
+    if backbone is None and config.backbone.name != "features":
+        backbone = configured_backbone(config)
+    if backbone is not None:
+        _check_sizes(config, backbone)
         feature_shape = backbone.output_shape[1:]
     if feature_shape is None:
         raise MiteError("backbone.name is 'features', but no features were given.")
@@ -69,7 +67,7 @@ def build_model(
     if name == "transformer":
         arguments["max_length"] = config.tokenizer.max_length
     if text_backbone is not None:
-        text_backbone.trainable = False
+        text_backbone.trainable = any(stage.text_backbone_share for stage in config.stages)
         text_encoder: keras.Model = hub_encoder(text_backbone, words, **arguments)
     else:
         text_encoder = TEXT_ENCODERS[name](vocabulary_size, **arguments)
@@ -87,6 +85,7 @@ def build_model(
     mite.compile(
         optimizer=_adamw(config),
         backbone_optimizer=_adamw(config),
+        text_backbone_optimizer=_adamw(config),
         discriminator_optimizer=FusedAdamW(
             weight_decay=0.0,
             beta_1=config.discriminator_optimizer.beta_1,
@@ -97,6 +96,31 @@ def build_model(
         adversarial_loss=adversarial,
     )
     return mite
+
+
+def configured_backbone(config: Config) -> keras.Model:
+    """Returns the image backbone that a configuration names, see `load_backbone`."""
+    settings = config.backbone
+    return load_backbone(
+        settings.name,
+        image_size=settings.image_size,
+        weights=None if settings.weights == "none" else settings.weights,
+        feature_map=config.image_head["pooling"] != "average",
+        width=settings.width,
+        check=settings.check,
+        pooling=settings.pooling,
+    )
+
+
+def _check_sizes(config: Config, backbone: keras.Model) -> None:
+    """Refuses a stage with pictures of a size that the layers of the backbone do not allow."""
+    size = getattr(picture_input(backbone), "size", None)
+    for stage in config.stages:
+        if stage.inputs == "pixels" and size and stage.image_size not in (0, size):
+            raise MiteError(
+                f"stages.{stage.name}.image_size is {stage.image_size}, and the layers of the "
+                f"backbone take pictures of {size} px alone. Set it to 0."
+            )
 
 
 def warnings_before(config: Config, backbone: keras.Model | None) -> list[str]:

@@ -67,12 +67,14 @@ class BackboneConfig:
     """The backbone of the image encoder; see `load_backbone`.
 
     Args:
-        name: `small-cnn`, a model of `keras.applications`, or the path of a model file;
-            `features` for an image encoder without backbone, see `PrecomputedFeatures`.
+        name: `small-cnn`, a model of `keras.applications`, the path of a model file, or a network
+            of KerasHub (see `hub_backbone`); `features` for an image encoder without backbone, see
+            `PrecomputedFeatures`.
         features: The file of these features.
         weights: For `keras.applications`: `imagenet`, `none`, or a file.
         image_size: Height and width of images in use, in pixels.
         width: For `small-cnn`: channels of the first stage.
+        pooling: For a transformer of KerasHub without a feature map: `cls` or `mean`.
         check: For a file: whether to refuse a known family without its preprocessing.
         orientation: Whether images are turned upright as their EXIF says (`exif`), or left as
             their pixels lie (`ignored`).
@@ -83,6 +85,7 @@ class BackboneConfig:
     weights: str = "imagenet"
     image_size: Annotated[int, Field(ge=16)] = 224
     width: Annotated[int, Field(ge=8)] = 32
+    pooling: Literal["cls", "mean"] = "cls"
     check: bool = True
     orientation: Literal["exif", "ignored"] = "exif"
 

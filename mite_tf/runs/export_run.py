@@ -10,6 +10,7 @@ from mite_tf.data import CaptionedImages
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.export.formats import DEFAULT_FORMATS, check_formats
+from mite_tf.models.resizing import picture_input
 from mite_tf.progress import say
 from mite_tf.runs.evaluate import table_of
 from mite_tf.runs.folder import RunFolder
@@ -69,6 +70,7 @@ def export_run(
     hubs = hubs_of(folder, stage)
     if hubs is None and table is not None:
         hubs = hubs_for(folder, stage, encoders, table, quiet=quiet)
+    of_hub = picture_input(encoders.image_encoder.backbone) is not None
     epoch, _, stage_name = folder.best(stage).name.partition("-")
     row = next((row for row in folder.history() if row["epoch"] == int(epoch)), {})
     return export(
@@ -89,6 +91,7 @@ def export_run(
             text_encoder=config.text_encoder["name"],
             text_backbone=config.text_backbone.name,
             nested_sizes=config.embedding.nested_sizes,
+            image_backbone=config.backbone.name if of_hub else "",
         ),
         hubs=hubs,
         quiet=quiet,

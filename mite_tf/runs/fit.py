@@ -76,7 +76,8 @@ def fit_stages(
     folder.remove_leftovers()
     schedule, identity = StageSchedule(config.stages), folder.identity
     averaging = WeightAveraging(
-        model.encoder_variables + model.backbone_variables, config.training.averaging
+        model.encoder_variables + model.backbone_variables + model.text_backbone_variables,
+        config.training.averaging,
     )
     monitor = RetrievalMonitor(
         inputs.embed_dev,

@@ -17,7 +17,7 @@ from mite_tf.reading import read_object, reading
 from mite_tf.recognition import wrong_kind
 from mite_tf.runs.alone import beside
 from mite_tf.runs.config import Config, load_config
-from mite_tf.runs.pretrained import PretrainedText
+from mite_tf.runs.pretrained import Pretrained
 from mite_tf.runs.records import check_record, check_saved, read_history
 from mite_tf.text import write_vocabulary
 from mite_tf.training import read_values
@@ -34,6 +34,7 @@ class RunFolder:
     | --- | --- |
     | `config.toml` | the configuration, complete |
     | `vocabulary.txt` | the vocabulary, one entry a line |
+    | `image_backbone.keras` | the pretrained network of KerasHub under the image encoder |
     | `text_backbone/` | the pretrained network under the text encoder `hub`, and its tokenizer |
     | `run.json` | data, where it was, its fingerprint and counts, versions of the packages |
     | `best/EPOCH-STAGE/` | the encoders that are kept of each stage, with vocabulary: those of its
@@ -180,12 +181,12 @@ class RunFolder:
         vocabulary: Sequence[str],
         info: dict[str, Any],
         beginning: RunFolder | None = None,
-        pretrained: PretrainedText | None = None,
+        pretrained: Pretrained | None = None,
     ) -> None:
         """Makes the folder with what a run begins with; it appears complete or not at all.
 
         `beginning` is a finished run whose end is where this one begins, see `train`; `pretrained`
-        is what its text encoder is built on, if so.
+        is what its encoders are built on, if so.
         """
         draft = beside(self.path, "draft")
         with writing(self.path, draft=draft):

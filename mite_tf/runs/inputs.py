@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +56,15 @@ class StageInputs:
         self.dev_ids: TokenTable = encoders.tokenizer.table(dev.captions)
         self._unpaired_ids: TokenTable = encoders.tokenizer.table(self.unpaired.captions)
         self._stage: Stage | None = None
+        self._text_cache: TextFeatureCache | None = None
 
     def enter(self, stage: Stage) -> None:
         """Prepares a stage: caches the features that it needs of the backbone as it is now."""
         if stage is self._stage:
             return
         self._stage = stage
-        self._dev_texts = self._text_features(self.dev_ids)
+        learns = stage.text_backbone_share > 0  # known features would be those of before
+        self._dev_texts = None if learns else self._text_features(self.dev_ids)
         self._dev_features: np.ndarray | None = None
         features = None
         settings = self.config.training
@@ -87,7 +88,7 @@ class StageInputs:
             captions_per_image=stage.captions_per_image,
             smallest_crop=stage.smallest_crop,
             flip=stage.flip,
-            text_features=self._text_features(self.train_ids),
+            text_features=None if learns else self._text_features(self.train_ids),
             **self._unpaired(stage, views),
             seed=settings.seed,
         )
@@ -104,7 +105,8 @@ class StageInputs:
         found: dict[str, Any] = {}
         if self.unpaired.captions:
             found["unpaired_token_ids"] = self._unpaired_ids.ids
-            found["unpaired_text_features"] = self._text_features(self._unpaired_ids)
+            if not stage.text_backbone_share:
+                found["unpaired_text_features"] = self._text_features(self._unpaired_ids)
         if self.unpaired.image_ids:
             if self.precomputed is not None:  # in a table of its own: names may be those of train
                 apart = PrecomputedFeatures(self.precomputed.path)
@@ -141,19 +143,17 @@ class StageInputs:
 
     def _text_features(self, table: TokenTable) -> np.ndarray | None:
         """Features of captions under a pretrained text backbone; None without one."""
-        if self._text_cache is None:
+        encoder = self.encoders.text_encoder
+        if not isinstance(encoder, TextEncoder):
             return None
+        if self._text_cache is None or encoder.backbone.trainable:  # it may have learned
+            self._text_cache = TextFeatureCache(
+                self.feature_cache, encoder.backbone, tell=self._tell
+            )
         with progress("Features of the text backbone", "captions", quiet=self.quiet) as report:
             return self._text_cache.features(
                 table.ids, on_progress=self._interruption.between(report)
             )
-
-    @cached_property
-    def _text_cache(self) -> TextFeatureCache | None:
-        encoder = self.encoders.text_encoder
-        if not isinstance(encoder, TextEncoder):
-            return None
-        return TextFeatureCache(self.feature_cache, encoder.backbone, tell=self._tell)
 
     def _held_features(self) -> np.ndarray | None:
         """Features of train, one view, if the cache has them for the backbone as it is now."""

@@ -1,4 +1,4 @@
-"""The pretrained text backbone of a run: loaded by KerasHub, and kept in the run for later."""
+"""The pretrained networks of a run: loaded by KerasHub, and kept in the run for later."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import keras
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.extras import from_extra
 from mite_tf.files import write_text
 from mite_tf.models import TextBackbone, load_text_backbone
+from mite_tf.models.backbone_files import open_model
+from mite_tf.models.presets import is_preset
 from mite_tf.reading import read_object, reading
+from mite_tf.registration import register_layers_in
+from mite_tf.runs.build import configured_backbone
 from mite_tf.runs.config import Config, TokenizerConfig
 from mite_tf.text import BertTokenizer, load_bert_tokenizer
 
 _FOLDER, _MODEL, _TOKENIZER = "text_backbone", "backbone.keras", "tokenizer.json"
+_IMAGE = "image_backbone.keras"
 _BRING_BACK = "Bring it back from a copy, or train anew in another folder."
 
 
@@ -49,6 +53,46 @@ class PretrainedText(NamedTuple):
         return {"text_backbone": self.backbone, "words": words.tolist()}
 
 
+class Pretrained(NamedTuple):
+    """What a run is built on of KerasHub; None for what is of elsewhere."""
+
+    image: keras.Model | None
+    text: PretrainedText | None
+
+    def save(self, run: str | Path) -> None:
+        """Writes all of it into the folder of a run, which needs no preset any more."""
+        if self.image is not None:
+            self.image.save(Path(run) / _IMAGE)
+        if self.text is not None:
+            self.text.save(run)
+
+    def arguments(self, captions: Sequence[str], settings: TokenizerConfig) -> dict[str, Any]:
+        """Returns what `build_model` takes of it."""
+        of_text = self.text.arguments(captions, settings) if self.text else {}
+        return {"image_backbone": self.image, **of_text}
+
+
+def pretrained(config: Config, *runs: Path) -> Pretrained:
+    """Returns what a configuration names of KerasHub, for images and for texts.
+
+    Args:
+        config: The configuration.
+        *runs: Folders of runs that may hold it already: the first that does is taken.
+
+    Raises:
+        MiteError: If it cannot be loaded, or the configuration does not fit it.
+    """
+    image = None
+    for file in (run / _IMAGE for run in runs):
+        if file.is_file():
+            image = open_model(file)
+            break
+    else:
+        if config.backbone.name != "features" and is_preset(config.backbone.name):
+            image = configured_backbone(config)
+    return Pretrained(image, pretrained_text(config, *runs))
+
+
 def check_text_backbone(config: Config) -> None:
     """Refuses a configuration that names no text backbone where one is needed, or one for nothing.
 
@@ -67,6 +111,12 @@ def check_text_backbone(config: Config) -> None:
         raise MiteError(
             f"text_backbone.name is {preset!r}, but text_encoder.name is {kind!r}, which has no "
             "backbone. Set text_encoder.name to hub."
+        )
+    learns = next((each.name for each in config.stages if each.text_backbone_share), None)
+    if learns and not preset:
+        raise MiteError(
+            f"stages.{learns}.text_backbone_share is above 0, but there is no text backbone. Name "
+            "one in text_backbone.name and set text_encoder.name to hub."
         )
 
 
@@ -102,8 +152,7 @@ def pretrained_text(config: Config, *runs: Path) -> PretrainedText | None:
 
 
 def _load(folder: Path) -> PretrainedText:
-    with from_extra("hub", f"The text backbone in {folder}"):
-        import keras_hub  # noqa: F401  (its layers are in the file)
+    register_layers_in(folder / _MODEL)
     settings = read_object(folder / _TOKENIZER, "the tokenizer of a run", _BRING_BACK)
     with reading(folder / _MODEL, "the text backbone of a run", _BRING_BACK):
         backbone = keras.saving.load_model(folder / _MODEL, compile=False)

@@ -29,7 +29,7 @@ from mite_tf.runs.data import check_same_data, describe, unpaired_data, usable_d
 from mite_tf.runs.fit import fit_stages
 from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.inputs import StageInputs
-from mite_tf.runs.pretrained import check_text_backbone, pretrained_text
+from mite_tf.runs.pretrained import check_text_backbone, pretrained
 from mite_tf.runs.run import Run
 from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
 from mite_tf.text.words import MANY_UNKNOWN
@@ -117,9 +117,9 @@ def train(
         learned_from, text = table.split("train"), settings.tokenizer
         captions = [*learned_from.captions, *unpaired.captions]
         earlier = [RunFolder(each).path for each in (folder, beginning) if each is not None]
-        pretrained = pretrained_text(settings, *earlier)
-        if pretrained:
-            tokenizer: WordPieceTokenizer = pretrained.tokenizer
+        known = pretrained(settings, *earlier)
+        if known.text:
+            tokenizer: WordPieceTokenizer = known.text.tokenizer
         else:
             flags = {"lower_case": text.lower_case, "strip_accents": text.strip_accents}
             vocabulary = (
@@ -140,7 +140,7 @@ def train(
                 settings,
                 len(tokenizer.vocabulary),
                 features.shape if features else None,
-                **(pretrained.arguments(captions, text) if pretrained else {}),
+                **known.arguments(captions, text),
             )
             if not started and not quiet:
                 for sentence in warnings_before(settings, model.image_encoder.backbone):
@@ -163,7 +163,7 @@ def train(
                 )
             if not quiet:
                 _tell_unknown(
-                    inputs.train_ids.unknown, inputs.dev_ids.unknown, pretrained is not None
+                    inputs.train_ids.unknown, inputs.dev_ids.unknown, known.text is not None
                 )
             if not started:  # only now, when nothing that was asked for is wrong
                 with writing(folder.path):
@@ -174,7 +174,7 @@ def train(
                     tokenizer.vocabulary,
                     info,
                     RunFolder(beginning) if beginning else None,
-                    pretrained,
+                    known,
                 )
                 alone.hold()
             try:
@@ -216,8 +216,7 @@ def _check_place(folder: RunFolder, resume: bool) -> bool:
 
 def _has_stepped(model: MITE) -> bool:
     """Whether a training has gone through any batch."""
-    optimizers = (model.optimizer, model.backbone_optimizer, model.discriminator_optimizer)
-    return any(int(each.iterations) for each in optimizers)
+    return any(int(each.iterations) for each in model.optimizers)
 
 
 def _tell_unknown(train: float, dev: float, pretrained: bool = False) -> None:

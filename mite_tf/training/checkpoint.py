@@ -51,9 +51,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._metrics = [variable for mean in model.metrics for variable in mean.variables]
         self._variables = [
             *model.variables,
-            *model.optimizer.variables,
-            *model.backbone_optimizer.variables,
-            *model.discriminator_optimizer.variables,
+            *(variable for each in model.optimizers for variable in each.variables),
             *further_variables,
             *model.adversarial_loss.variables,
             *self._metrics,

@@ -254,6 +254,7 @@ class Guard(keras.callbacks.Callback):
                 model,
                 encoders=model.optimizer.learning_rate / 2,
                 backbone=model.backbone_optimizer.learning_rate / 2,
+                text_backbone=model.text_backbone_optimizer.learning_rate / 2,
                 discriminator=model.discriminator_optimizer.learning_rate / 2,
             )
         return "The best state of the stage is back, with half the learning rates."
@@ -269,9 +270,7 @@ class _GoodState:
     def __init__(self, model: Any, further_variables: Sequence[Any], path: Path | None) -> None:
         variables = [
             *model.variables,
-            *model.optimizer.variables,
-            *model.backbone_optimizer.variables,
-            *model.discriminator_optimizer.variables,
+            *(variable for each in model.optimizers for variable in each.variables),
             *further_variables,
         ]
         self._variables = [each for each in variables if each.name not in _SETTINGS]

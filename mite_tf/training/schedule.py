@@ -99,6 +99,7 @@ class StageSchedule(keras.callbacks.Callback):
                 trains_encoders=stage.trains_encoders,
                 is_adversarial=stage.is_adversarial,
                 backbone_share=stage.backbone_share,
+                text_backbone_share=stage.text_backbone_share,
                 discriminator_steps=stage.discriminator_steps,
             )
 
@@ -119,6 +120,7 @@ class StageSchedule(keras.callbacks.Callback):
             model,
             encoders=rate,
             backbone=rate * stage.backbone_rate_factor,
+            text_backbone=rate * stage.text_backbone_rate_factor,
             # It follows no decay: it must keep up with the encoders to the end.
             discriminator=factor * stage.discriminator_learning_rate,
         )

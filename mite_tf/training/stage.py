@@ -27,9 +27,12 @@ class Stage:
         inputs: `features`, computed once by the frozen backbone, or `pixels`.
         trains_encoders: Whether image head and text encoder are updated.
         backbone_share: Share of the backbone updated, from its output; above 0 needs pixels.
+        text_backbone_share: Share of a pretrained text backbone updated, from its output; above 0
+            its features are computed in each step.
         discriminator_steps: Updates of the discriminator in each step.
         learning_rate: Peak learning rate of head and text encoder.
         backbone_rate_factor: Learning rate of the backbone, as a multiple of `learning_rate`.
+        text_backbone_rate_factor: Likewise, of the text backbone.
         discriminator_learning_rate: Learning rate of the discriminator.
         warmup_epochs: Epochs over which the learning rates rise from zero.
         decay: Their course after that: `constant`; `cosine` down to `final_rate_factor`; or `step`,
@@ -61,9 +64,11 @@ class Stage:
     inputs: Literal["features", "pixels"] = "features"
     trains_encoders: bool = True
     backbone_share: Share = 0.0
+    text_backbone_share: Share = 0.0
     discriminator_steps: Annotated[int, Field(ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     backbone_rate_factor: Annotated[float, Field(ge=0)] = 0.1
+    text_backbone_rate_factor: Annotated[float, Field(ge=0)] = 0.1
     discriminator_learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     decay: Literal["constant", "cosine", "step"] = "cosine"
@@ -84,6 +89,8 @@ class Stage:
             raise ValueError(
                 f"stage {self.name!r}: backbone_share needs inputs = 'pixels' and trains_encoders"
             )
+        if self.text_backbone_share and not self.trains_encoders:
+            raise ValueError(f"stage {self.name!r}: text_backbone_share needs trains_encoders")
         return self
 
     @property

@@ -187,7 +187,7 @@ class Backend(ABC):
         size = (self._preprocessing["height"], self._preprocessing["width"])
         if (height, width) == size:
             return np.ascontiguousarray(array, np.float32)
-        return np.stack([resized(pixels, size) for pixels in array])
+        return np.stack([resized(pixels, size, self._preprocessing["resize"]) for pixels in array])
 
 
 def together(parts: Sequence[Rows]) -> Rows:

@@ -113,10 +113,12 @@ def test_what_is_no_image_raises():
             decode_image(tf.constant(data))
 
 
-def test_resize_agrees_with_pillow_to_one_grey_level():
+@pytest.mark.parametrize("resize", ["bilinear", "bicubic"])
+def test_resize_agrees_with_pillow_to_one_grey_level(resize):
     image = photograph((200, 150))
-    ours = preprocess(tf.constant(np.asarray(image)), Preprocessing(64, 48)).numpy()
-    pillow = np.asarray(image.resize((48, 64), Image.Resampling.BILINEAR), np.float32)
+    ours = preprocess(tf.constant(np.asarray(image)), Preprocessing(64, 48, resize)).numpy()
+    how = Image.Resampling[resize.upper()]
+    pillow = np.asarray(image.resize((48, 64), how), np.float32)
     assert ours.shape == (64, 48, 3)
     assert np.abs(ours - pillow).max() <= 1.0
 

@@ -14,7 +14,8 @@ from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_enco
 from mite_tf.export.onnx.quantize import quantize_statically
 from mite_tf.export.runtimes import OnnxEncoder
 from mite_tf.export.signatures import vocabulary_size
-from mite_tf.models import ImageEncoder, application_backbone, image_head
+from mite_tf.models import ImageEncoder, application_backbone, hub_backbone, image_head
+from tests.tiny_hub import SIZE, write_tiny_hub
 
 
 def operators(path):
@@ -39,6 +40,18 @@ def test_text_encoders_equal_keras(text, pooling, make_encoders, tmp_path):
     convert_text_encoder(tmp_path / "text.onnx", encoder, 12)
     assert_equals_keras(tmp_path / "text.onnx", encoder, token_ids())
     assert "Loop" not in operators(tmp_path / "text.onnx")
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "siglip"])
+def test_image_networks_of_keras_hub_equal_keras(kind, tmp_path):
+    pytest.importorskip("keras_hub")
+    pooling = {"feature_map": False} if kind == "siglip" else {}
+    backbone = hub_backbone(str(write_tiny_hub(tmp_path / kind, kind)), **pooling)
+    head = image_head(backbone.output_shape[1:], embedding_size=4, pooling="generalized")
+    encoder = ImageEncoder(backbone, head)
+    convert_image_encoder(tmp_path / "image.onnx", encoder)
+    pixels = np.random.default_rng(0).uniform(0, 255, (3, SIZE, SIZE, 3)).astype(np.float32)
+    assert_equals_keras(tmp_path / "image.onnx", encoder, pixels, atol=1e-5)
 
 
 def test_columns_beyond_the_longest_are_cut_and_none_is_one_of_padding(make_encoders, tmp_path):

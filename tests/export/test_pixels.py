@@ -37,6 +37,16 @@ def test_agrees_with_the_graph(name):
     assert np.abs(found - graph).max() < 1.01  # rounding of 16 bits
 
 
+def test_cubic_lines_agree_with_the_graph_and_stay_within_0_to_255():
+    edges = np.random.default_rng(0).integers(0, 2, (40, 50, 3)) * 255
+    how = Preprocessing(24, 32, "bicubic")
+    graph = preprocess(tf.constant(edges.astype(np.uint8)), how).numpy()
+    found = pixels_of(png(edges), how.to_dict())
+    np.testing.assert_allclose(found, graph, atol=0.01)
+    assert (found.min(), found.max()) == (0, 255)
+    assert np.abs(found - pixels_of(png(edges), HOW.to_dict())).max() > 10
+
+
 @pytest.mark.parametrize("size", [(300, 200), (20, 30), (5, 400), (400, 5)])
 def test_strips_do_not_show(size, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (97, 53, 3), np.uint8)

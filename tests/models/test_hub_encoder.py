@@ -87,6 +87,46 @@ def test_training_takes_features_and_leaves_the_backbone_alone(backbone):
     )
 
 
+def test_a_share_of_the_text_backbone_learns_from_its_output_down(folder):
+    backbone = load_text_backbone(str(folder))
+    model = MITE(
+        ImageEncoder(None, image_head((5,), embedding_size=4)),
+        hub_encoder(backbone, embedding_size=4),
+        modality_discriminator(4, hidden_sizes=(4,)),
+    )
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        discriminator_optimizer=keras.optimizers.SGD(0.0),
+        text_backbone_optimizer=keras.optimizers.SGD(1.0),
+    )
+    features = np.random.default_rng(0).random((3, 5), np.float32)
+    batch = {
+        "features": features, "image_id": np.arange(3), "token_ids": IDS,
+        "caption_image_id": np.arange(3), "text_features": np.zeros((3, 8), np.float32),
+    }  # fmt: skip
+    everything = [np.array(weight) for weight in model.weights]
+    learned = backbone.learned_variables
+    pooler = {each.path for each in backbone.trainable_variables} - {each.path for each in learned}
+    assert {path.split("/")[-2] for path in pooler} == {"pooled_dense"}
+
+    def moved(share):
+        model.configure_step(text_backbone_share=share)
+        model.train_step(batch)
+        pairs = zip(model.weights, everything, strict=True)
+        return [weight.path for weight, old in pairs if not np.array_equal(weight, old)]
+
+    assert moved(0) == []
+    upper = [each.path for each in learned[len(learned) // 2 :]]
+    found = moved(0.5)
+    assert set(found) <= {*upper}
+    assert any("transformer_layer_1" in path for path in found)
+    assert not any("token_embedding" in path for path in found)
+    assert any("token_embedding" in path for path in moved(1))
+    backbone.trainable = False
+    with pytest.raises(ValueError, match=r"text_backbone_share=1, .* of the backbone: 0"):
+        model.configure_step(text_backbone_share=1)
+
+
 def test_what_is_no_text_network_is_refused(tmp_path):
     with pytest.raises(MiteError, match=r"nowhere: KerasHub cannot load .* Unknown preset"):
         load_text_backbone("nowhere")

@@ -8,12 +8,14 @@ import keras
 import numpy as np
 import pytest
 
+from mite_tf.data.images import Preprocessing
 from mite_tf.errors import MiteError
 from mite_tf.models import TextEncoder
 from mite_tf.runs import evaluate, train
 from mite_tf.runs.export_run import export_run
 from mite_tf.runs.pretrained import pretrained_text
 from tests.tiny_bert import write_tiny_bert
+from tests.tiny_hub import SIZE, write_tiny_hub
 
 WORDS = ["a", "red", "green", "blue", "square", "something", "number", *"0123456"]
 
@@ -111,6 +113,80 @@ def test_its_export_is_verified_with_the_folder_gone(captions_file, table, tmp_p
     assert manifest.text["backbone"] == str(bert)
     assert manifest.recall["onnx"] == manifest.recall["keras"]
     assert str(bert) in (tmp_path / "export" / "MODEL_CARD.md").read_text()
+
+
+@pytest.fixture
+def of_pictures(config, tmp_path):
+    """Both sides pretrained: the image tower of a SigLIP beside the text network."""
+    return config.with_overrides({
+        "backbone.name": str(write_tiny_hub(tmp_path / "siglip", "siglip")),
+        "backbone.image_size": SIZE, "image_head.pooling": "average",
+    })  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_stage_that_trains_the_text_backbone_goes_on_from_anywhere(table, tmp_path, config):
+    learning = config.with_overrides({
+        "stages.align.text_backbone_share": 0.5, "stages.align.text_backbone_rate_factor": 1.0,
+        "stages.finetune.epochs": 1, "stages.finetune.inputs": "features",
+        "stages.finetune.backbone_share": 0.0,
+    })  # fmt: skip
+
+    class Stopping(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyError
+
+    whole = train(table, tmp_path / "whole", config=learning, quiet=True)
+    with pytest.raises(KeyError):
+        train(table, tmp_path / "run", config=learning, callbacks=[Stopping()], quiet=True)
+    resumed = train(table, tmp_path / "run", resume=True, quiet=True)
+    states = [dict(np.load(run.state)) for run in (whole, resumed)]
+    learned = [name for name, each in states[0].items() if each.dtype == np.float32]
+    for name in learned:
+        np.testing.assert_array_equal(states[0][name], states[1][name])
+    first, last = (whole.encoders(stage) for stage in ("align", "finetune"))
+    began = pretrained_text(learning).backbone.get_weights()
+    learned, rested = (each.text_encoder.backbone.get_weights() for each in (first, last))
+    assert any(not np.array_equal(a, b) for a, b in zip(began, learned, strict=True))
+    # Features of the second stage are those of the backbone that has learned.
+    texts = table.captions[:9]
+    ids = last.tokenizer.table(texts).ids
+    expected = last.text_encoder.embed(ids, last.text_encoder.backbone(ids))
+    np.testing.assert_allclose(last.embed_text(texts), expected, atol=1e-5)
+    assert len(learned) == len(rested)
+
+
+@pytest.mark.slow
+def test_an_image_network_is_kept_in_the_run_with_all_that_it_needs(
+    table, captions_file, tmp_path, bert, of_pictures
+):
+    (bert / "README.md").write_text("---\nlanguage: en\nlicense: mit\n---\n")
+    run = train(captions_file, tmp_path / "run", config=of_pictures, quiet=True, root=table.root)
+    for folder in (bert, tmp_path / "siglip"):
+        shutil.rmtree(folder)
+    assert train(captions_file, run.path, resume=True, quiet=True, root=table.root).finished
+    encoders = run.encoders()
+    assert encoders.preprocessing == Preprocessing(SIZE, SIZE, "bicubic")
+    assert encoders.image_encoder.backbone.output_shape == (None, 8)
+    manifest = export_run(run, tmp_path / "export", formats=["onnx"], quiet=True)
+    assert manifest.recall["onnx"] == manifest.recall["keras"]
+    assert manifest.preprocessing["resize"] == "bicubic"
+    assert (manifest.image["licence"], manifest.text["licence"]) == ("apache-2.0", "mit")
+    card = " ".join((tmp_path / "export" / "MODEL_CARD.md").read_text().split())
+    assert f"network `{tmp_path / 'siglip'}`, which is in this folder: its licence, `apache" in card
+
+
+def test_a_stage_of_a_size_that_the_network_does_not_take_is_refused(table, tmp_path, of_pictures):
+    sizes = {"stages.finetune.epochs": 1, "stages.finetune.image_size": 16}
+    with pytest.raises(MiteError, match=r"stages\.finetune\.image_size is 16, .* of 32 px alone"):
+        train(table, tmp_path / "run", config=of_pictures.with_overrides(sizes), quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_share_of_no_text_backbone_is_refused(tmp_path, make_config):
+    share = {"stages.align.text_backbone_share": 0.5}
+    with pytest.raises(MiteError, match=r"align\.text_backbone_share is above 0, but there is no"):
+        train("nowhere", tmp_path / "run", config=make_config(**share))
 
 
 def test_what_a_hub_encoder_needs_is_told_before_the_data_is_looked_at(tmp_path, make_config):
