@@ -42,7 +42,9 @@ def test_text_encoders_equal_keras(text, pooling, make_encoders, tmp_path):
     assert "Loop" not in operators(tmp_path / "text.onnx")
 
 
-@pytest.mark.parametrize("kind", ["vit", "dinov2", "siglip"])
+@pytest.mark.parametrize(
+    "kind", ["vit", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("dinov2", "siglip"))]
+)
 def test_image_networks_of_keras_hub_equal_keras(kind, tmp_path):
     pytest.importorskip("keras_hub")
     pooling = {"feature_map": False} if kind == "siglip" else {}
