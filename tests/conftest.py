@@ -57,6 +57,12 @@ def export(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def export_folder(export):
+    """Folder of that export."""
+    return export.path
+
+
+@pytest.fixture(scope="session")
 def export_with_bank(export, tmp_path_factory):
     """Folder of that export, with the hash of its space and a bank of hub correction."""
     from tests.serving.exports import add_bank

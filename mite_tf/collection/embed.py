@@ -306,6 +306,7 @@ def _finished(
         dimension=manifest.embedding_size,
         dtype=plan.settings["dtype"],
         model=plan.settings["model"],
+        export=plan.settings["export"],
         centres=None if hubs is None else {
             "image": float(hubs.centre(queries="image")),
             "text": float(hubs.centre(queries="caption")),

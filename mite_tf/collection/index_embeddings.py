@@ -30,7 +30,8 @@ def index_embeddings(
         kind: How vectors are searched: one after another, by a graph, or by codes; `auto` takes
             the first up to 100,000 rows of a modality, and a graph above.
         vectors: What is searched; Milvus takes `float32`.
-        export: The export that embeds queries, which the index remembers.
+        export: The export that embeds queries, which the index remembers; that which has made the
+            embeddings by default.
         quiet: Whether to show no progress.
 
     Raises:
@@ -44,7 +45,9 @@ def index_embeddings(
         mite_tf.errors.MiteError: nowhere: no such folder. Make embeddings with `mite embed`.
     """
     folder = EmbeddingFolder.read(embeddings)
-    if export is not None:
+    if export is None:
+        export = folder.export or None
+    else:
         if read_manifest(export).space != folder.space:
             raise MiteError(
                 f"{export}: is of another model than {folder.path}, which {folder.model} has made. "

@@ -129,6 +129,7 @@ class EmbeddingFolder:
         dimension: Size of the embeddings.
         dtype: `float32` or `float16`.
         model: Name and version of the export that has made them.
+        export: Where that export lies.
         centres: Mean biases of hub correction, by modality of the query (`image`, `text`); None
             without a bank. They centre the bias that stands in one more dimension of an index.
         shards: Rows of each Parquet file, by its name.
@@ -139,6 +140,7 @@ class EmbeddingFolder:
     dimension: int
     dtype: str
     model: str
+    export: str = ""
     centres: Mapping[str, float] | None = None
     shards: Mapping[str, int] = field(default_factory=dict)
 
@@ -207,7 +209,7 @@ class EmbeddingFolder:
                     yield _rows_of(batch, self.dimension)
 
 
-_FIELDS = ("space", "dimension", "dtype", "model", "centres", "shards")
+_FIELDS = ("space", "dimension", "dtype", "model", "export", "centres", "shards")
 
 
 def _rows_of(batch: Any, dimension: int) -> EmbeddedRows:

@@ -66,6 +66,7 @@ class Backend(ABC):
         self.space = manifest.space
         self.export, self.created = manifest.name, manifest.created
         self.embedding_size = manifest.embedding_size
+        self.nested_sizes = manifest.nested_sizes
         described: Mapping[str, Any] = manifest.image if model == "image" else manifest.text
         self.signatures = {
             name: SignatureSpec(each["input"], each["dtype"], tuple(each["shape"]))

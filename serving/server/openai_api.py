@@ -88,17 +88,18 @@ def _input(value: Any, name: str) -> Input:
 
 
 def check_dimensions(question: Question, backend: Backend) -> None:
-    """Refuses a size that the embeddings do not have.
+    """Refuses a size that the model was not trained for.
 
     Example:
         >>> from types import SimpleNamespace
-        >>> check_dimensions(Question([], False, 8), SimpleNamespace(embedding_size=8))
+        >>> model = SimpleNamespace(embedding_size=8, nested_sizes=[4])
+        >>> check_dimensions(Question([], False, 4), model)
     """
-    size = backend.embedding_size
-    if question.dimensions not in (None, size):
+    sizes = [*backend.nested_sizes, backend.embedding_size]
+    if question.dimensions not in (None, *sizes):
         raise invalid(
-            f"dimensions is {question.dimensions}; this model was trained for {size} alone. Leave "
-            "it out."
+            f"dimensions is {question.dimensions}; this model was trained for "
+            f"{', '.join(map(str, sizes))}. Send one of these, or leave it out."
         )
 
 
@@ -110,6 +111,9 @@ def to_answer(question: Question, vectors: np.ndarray, tokens: int, model: str) 
         {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": "AACAPw=="}],
         "model": "mine", "usage": {"prompt_tokens": 2, "total_tokens": 2}}
     """
+    if question.dimensions and question.dimensions < vectors.shape[1]:
+        part = vectors[:, : question.dimensions]
+        vectors = part / np.linalg.norm(part, axis=1, keepdims=True)
     if question.base64:
         rows = (f'"{base64.b64encode(row.tobytes()).decode()}"' for row in vectors.astype("<f4"))
     else:

@@ -31,7 +31,7 @@ def folder(path, *shards, dtype="float32"):
         write_shard(path / name, each, space="abc", dtype=dtype)
     counts = {name: len(each.ids) for name, each in named.items()}
     summary = EmbeddingFolder(
-        path=path, space="abc", dimension=4, dtype=dtype, model="first 1",
+        path=path, space="abc", dimension=4, dtype=dtype, model="first 1", export="first",
         centres={"image": 0.5, "text": 0.25}, shards=counts,
     )  # fmt: skip
     summary.write()

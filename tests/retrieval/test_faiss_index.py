@@ -80,7 +80,7 @@ def test_other_kinds_find_nearly_the_same_with_exact_scores(tmp_path, kind, vect
 
 
 def test_recall_is_measured_against_an_exact_search_with_the_query_held_out(tmp_path):
-    rows = make_rows(3000, dimension=32)
+    rows = make_rows(1000, dimension=32)
     index = create(tmp_path / "index", make_folder(tmp_path / "made", rows), vectors="binary")
     measured = index.measurements()
     assert [(each["rows"], each["by"]) for each in measured] == [
@@ -92,13 +92,13 @@ def test_recall_is_measured_against_an_exact_search_with_the_query_held_out(tmp_
         random = np.random.default_rng(1)
         own = [row for row, kind in enumerate(rows.modalities) if kind == each["by"]]
         hits = 0
-        for row in random.choice(own, 100, replace=False):
+        for row in random.choice(own, 50, replace=False):
             how = {"by": each["by"], "k": 11, "modality": each["rows"]}
             [found] = index.search(rows.vectors[[row]], **how)
             names = [hit.id for hit in found if hit.id != str(row)][:10]
             truth = [name for name, *_ in best(rows, rows.vectors[row], **how) if name != str(row)]
             hits += len(set(names) & set(truth[:10]))
-        assert abs(hits / 1000 - each["recall"]) < 0.03
+        assert abs(hits / 500 - each["recall"]) < 0.04
         assert each["recall"] >= 0.97
         assert each["effort"] < 1024
     assert [each["recall"] for each in create(

@@ -9,12 +9,6 @@ from tests.serving.stubs import stubs_of
 
 
 @pytest.fixture(scope="session")
-def export_folder(export):
-    """Folder of that export."""
-    return export.path
-
-
-@pytest.fixture(scope="session")
 def server(export_folder):
     """A local server of that export on ONNX Runtime, with `port` and `http_port`."""
     with start_server(export_folder) as running:

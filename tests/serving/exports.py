@@ -149,6 +149,7 @@ def write_export(folder: str | Path, encoders: Encoders, *, kind: str = "bag-of-
             verification={},
             formats=["savedmodel", "onnx"],
             versions={},
+            nested_sizes=[4],
             files=describe_files(staging),
         )
         manifest.write(staging)

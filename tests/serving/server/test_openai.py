@@ -86,7 +86,7 @@ def test_models_are_listed_beside_those_of_tensorflow_serving(client, server):
         ({"input": []}, "input", "an empty list"),
         ({"input": ["a"] * 2049}, "input", "2049 texts and pictures; send 2048"),
         ({"input": None}, "input", "input[0] is null"),
-        ({"input": "a", "dimensions": 8}, "dimensions", "trained for 16 alone"),
+        ({"input": "a", "dimensions": 8}, "dimensions", "trained for 4, 16"),
         ({"input": "a", "dimensions": "x"}, "dimensions", "must be an integer"),
         ({"input": "a", "encoding_format": "hex"}, "encoding_format", "float or base64"),
         ({"input": ["a", "data:image/png;base64,Zm9v"]}, "input", "input[1]: The bytes cannot"),
@@ -105,7 +105,10 @@ def test_errors_have_the_form_that_openai_s_clients_read(client, asked, param, t
 
 
 def test_sizes_that_the_embeddings_have_are_taken(client):
-    assert vectors(client.embeddings.create(model="a", input="a", dimensions=16)).shape == (1, 16)
+    whole = vectors(client.embeddings.create(model="a", input="a", dimensions=16))
+    assert whole.shape == (1, 16)
+    part = vectors(client.embeddings.create(model="a", input="a", dimensions=4))
+    np.testing.assert_allclose(part, whole[:, :4] / np.linalg.norm(whole[:, :4]), rtol=1e-6)
 
 
 def test_a_large_body_is_refused_in_that_form_too(export_folder):
