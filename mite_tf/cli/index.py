@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from mite_tf.cli.options import Verbs, add_verb, tell_written
 from mite_tf.errors import MiteError
+
+if TYPE_CHECKING:
+    from mite_tf.retrieval.collection_index import CollectionIndex
 
 
 def add(verbs: Verbs) -> None:
@@ -87,25 +91,22 @@ def _change(options: argparse.Namespace) -> None:
     _show(index)
 
 
-def _show(index: object) -> None:
+def _show(index: CollectionIndex) -> None:
     """Prints how many rows there are, and what was measured when they were indexed."""
     from rich.console import Console
     from rich.table import Table
 
-    from mite_tf.retrieval.faiss_index import FaissIndex
-    from mite_tf.retrieval.index_interface import CollectionIndex
-
-    assert isinstance(index, CollectionIndex)
     print(f"{index.name}: {len(index)} rows of {index.facts.model}.")
-    measured = index.measurements() if isinstance(index, FaissIndex) else []
+    measured = index.measurements()
     if not measured:
         return
     table = Table("rows", "searched by", "MB", "queries", "recall@10", "p50 ms", "p99 ms")
     for each in measured:
         table.add_row(
             f"{each['count']} {each['rows']}",
-            f"{each['kind']}, {each['vectors']}, effort {each['effort']}",
-            f"{each['searched_mb']}",
+            f"{each['kind']}, {each['vectors']}"
+            + (f", effort {each['effort']}" if each["effort"] else ""),
+            f"{each['searched_mb'] or ''}",
             f"{each['queries']} {each['by']}",
             f"{each['recall']:.3f}",
             f"{each['p50_ms']:.2f}",

@@ -52,13 +52,13 @@ class QueryEncoder:
         place = export or index.facts.export
         if not place:
             raise MiteError(
-                f"{index.name}: does not know where the export lies that embeds queries; name it "
-                "with --export."
+                f"{index.name}: does not know where the export lies that embeds queries; name it: "
+                "export=... (--export ...)."
             )
         if export is None and not Path(place).exists():
             raise MiteError(
                 f"{index.name}: was made for the export {place}, which is not there; name where it "
-                "is with --export."
+                "is: export=... (--export ...)."
             )
         encoder = cls(place)
         index.require_space(encoder.space, encoder.name)

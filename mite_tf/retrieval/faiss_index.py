@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mite_tf.errors import MiteError
-from mite_tf.files import locked, write_text, written_beside
+from mite_tf.extras import require
+from mite_tf.files import is_hidden, locked, write_text, written_beside
 from mite_tf.progress import progress
 from mite_tf.reading import read_object, reading
 from mite_tf.recognition import recognize, wrong_kind
@@ -94,9 +95,11 @@ class FaissIndex(CollectionIndex):
             quiet: Whether to show no progress.
 
         Raises:
+            MissingPackage: If FAISS or pyarrow is not installed.
             MiteError: If there is an index already, or something else, or the embeddings are
                 damaged.
         """
+        require("An index", "search", ("faiss", "pyarrow"))
         kind_for(kind, vectors, len(folder))
         path = Path(path)
         if (path / MANIFEST).exists():
@@ -126,7 +129,6 @@ class FaissIndex(CollectionIndex):
         return sum(map(len, self.segments))
 
     def measurements(self) -> list[Mapping[str, Any]]:
-        """Returns recall and latency as they were measured, by segment and modality of queries."""
         return table(self.segments)
 
     def _search(
@@ -183,8 +185,9 @@ class FaissIndex(CollectionIndex):
     def compact(self, *, quiet: bool = False) -> None:
         with self._writing():
             facts = [each.facts for each in self.segments]
-            if len({each.modality for each in facts}) == len(facts) - sum(e.gone for e in facts):
-                return  # one segment for each modality, without a gap
+            several = len({each.modality for each in facts}) < len(facts)
+            if not several and not any(each.gone for each in facts):
+                return
             dtypes = {each.dtype for each in facts}
             dtype = "float16" if dtypes == {"float16"} else "float32"
             self._append(self.rows(), dtype, len(self), None, quiet)
@@ -235,7 +238,7 @@ class FaissIndex(CollectionIndex):
             if name not in named:
                 shutil.rmtree(self.path / name, ignore_errors=True)
                 continue
-            for file in (self.path / name).glob("deleted-*.npy"):
+            for file in (self.path / name).glob("*deleted-*.npy*"):
                 if file.name != named[name]:
                     file.unlink(missing_ok=True)
 
@@ -329,4 +332,5 @@ def _names(folder: Path) -> list[str]:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.name == _LOCK or _SEGMENT.fullmatch(path.name) is not None
+    """Returns whether a killed process has left this, or a program that puts hidden files."""
+    return is_hidden(path.name) or _SEGMENT.fullmatch(path.name) is not None

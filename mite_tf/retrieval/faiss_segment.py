@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mite_tf.extras import from_extra
 from mite_tf.reading import reading
 from mite_tf.retrieval.embedding_files import EmbeddedRows
-from mite_tf.retrieval.faiss_kinds import parameters
+from mite_tf.retrieval.faiss_kinds import parameters, resized
 from mite_tf.retrieval.index_interface import extended_queries
 from mite_tf.retrieval.segment_files import AGAIN, BLOCK, SEARCH, SegmentFacts, StoredRows
 
@@ -72,8 +72,7 @@ class Segment(StoredRows):
         looked_at = max(k, (effort or self.facts.effort) * max(10, k) // 10)
         exact = self.facts.vectors == "float32" and self.facts.kind != "ivfpq"
         count = k if exact else min(looked_at, len(self))
-        plain = self._index.d == self.dimension
-        queries = np.ascontiguousarray(units) if plain else extended_queries(units, bias)
+        queries = resized(extended_queries(units, bias), self._index.d)
         how = parameters(self.facts, looked_at, self._selector)
         _, found = self._index.search(queries, count, params=how)
         step = max(1, _AT_ONCE // (count * self.dimension))

@@ -185,6 +185,10 @@ class CollectionIndex(ABC):
     def compact(self, *, quiet: bool = False) -> None:
         """Gives back the room of rows that are gone, and makes search as fast as at first."""
 
+    def measurements(self) -> list[Mapping[str, Any]]:
+        """Returns recall and latency as they were measured when it was made, if they were."""
+        return []
+
     def require_space(self, space: str, name: str) -> None:
         """Refuses what was made by another model.
 

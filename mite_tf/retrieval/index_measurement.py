@@ -12,15 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mite_tf.retrieval.cosine import unit_rows
+from mite_tf.retrieval.embedding_files import EmbeddingFolder
 from mite_tf.retrieval.faiss_segment import Ranked, Segment
-from mite_tf.retrieval.index_interface import BY
+from mite_tf.retrieval.index_interface import BY, CollectionIndex, centred_biases
 
-_QUERIES = 200  # of each modality: recall to about 1 %, and a second of searching
+# Of each modality: recall to about 1 %. Fewer for many rows, each of which is compared with them.
+_QUERIES, _FEWEST, _COMPARED = 200, 50, 50_000_000
+_SECONDS = 10  # of timing queries one by one
 _K = 10
 # Candidates for ten results that are tried in turn, until the recall of each modality is that good.
 _EFFORTS = (16, 32, 64, 128, 256, 512, 1024)
 _ENOUGH = 0.97
-_SAME = 1e-6  # scores between which the order is one of rounding
+_SAME = 1e-5  # scores between which the order is one of rounding
 
 
 class Queries(NamedTuple):
@@ -69,13 +73,51 @@ def measured(segment: Segment, others: Sequence[Segment], *, corrected: bool) ->
             start = time.perf_counter()
             segment.search(vector[None], columns[by], _K)
             seconds.append(time.perf_counter() - start)
-        p50, p99 = 1000 * np.percentile(seconds, [50, 99])
-        notes.append(
-            {"by": by, "queries": len(seconds), "recall": round(recalls[by], 4),
-             "p50_ms": round(float(p50), 3), "p99_ms": round(float(p99), 3)}
-        )  # fmt: skip
+            if sum(seconds) > _SECONDS:
+                break
+        notes.append(_note(by, len(each.vectors), recalls[by], seconds))
     segment.facts = segment.facts._replace(measured=tuple(notes))
     return segment
+
+
+def measured_search(index: CollectionIndex, folder: EmbeddingFolder) -> list[Mapping[str, Any]]:
+    """Measures an index as a whole against comparing every row of the embeddings that it holds.
+
+    Returns:
+        A line for each modality of queries, as of `table`.
+    """
+    chosen = np.random.default_rng(0).permutation(len(folder))[: 4 * _QUERIES]
+    drawn: dict[str, list[tuple[str, NDArray[np.float32]]]] = {by: [] for by in BY}
+    start = 0
+    for rows in folder.rows():
+        for row in np.sort(chosen[(start <= chosen) & (chosen < start + len(rows.ids))]) - start:
+            by = "text" if rows.modalities[row] == "text" else "image"
+            drawn[by].append((rows.ids[row], rows.vectors[row]))
+        start += len(rows.ids)
+    notes = []
+    for column, by in enumerate(BY):
+        ids, vectors = zip(*drawn[by][:_QUERIES], strict=True) if drawn[by] else ((), ())
+        if not ids:
+            continue
+        queries = unit_rows(np.stack(vectors))
+        best = np.full((len(ids), _K), -np.inf, np.float32)
+        for rows in folder.rows():
+            biases = centred_biases(
+                len(rows.ids), (rows.image_bias, rows.text_bias), index.facts.centres
+            )
+            scores = queries @ rows.vectors.T - biases[:, column]
+            scores[np.array(ids)[:, None] == np.array(rows.ids)] = -np.inf
+            best = -np.sort(-np.hstack([best, scores]), axis=1)[:, :_K]
+        found, seconds = np.full_like(best, -np.inf), []
+        for at, (name, query) in enumerate(zip(ids, queries, strict=True)):
+            begun = time.perf_counter()
+            [hits] = index.search(query[None], by=by, k=_K + 1)  # type: ignore[arg-type]
+            seconds.append(time.perf_counter() - begun)
+            kept = [hit.score for hit in hits if hit.id != name][:_K]
+            found[at, : len(kept)] = kept
+        notes.append(_note(by, len(ids), _recall(found, best), seconds))
+    shared = {"rows": "all", "count": len(index), "kind": index.facts.kind, "vectors": "float32"}
+    return [{**shared, "searched_mb": None, "effort": None, **note} for note in notes]
 
 
 def table(segments: Sequence[Segment]) -> list[Mapping[str, Any]]:
@@ -95,6 +137,11 @@ def table(segments: Sequence[Segment]) -> list[Mapping[str, Any]]:
     ]
 
 
+def _note(by: str, queries: int, recall: float, seconds: list[float]) -> dict[str, Any]:
+    p50, p99 = (round(1000 * float(each), 3) for each in np.percentile(seconds, [50, 99]))
+    return {"by": by, "queries": queries, "recall": round(recall, 4), "p50_ms": p50, "p99_ms": p99}
+
+
 def _by(segment: Segment) -> str:
     return "text" if segment.facts.modality == "text" else "image"
 
@@ -106,7 +153,8 @@ def _queries(segment: Segment, others: Sequence[Segment], by: str) -> Queries | 
         return None
     source = max(sources, key=len)
     live = np.flatnonzero(source.live)
-    drawn = np.random.default_rng(0).permutation(live)[:_QUERIES]
+    count = min(_QUERIES, max(_FEWEST, _COMPARED // max(1, segment.facts.rows)))
+    drawn = np.random.default_rng(0).permutation(live)[:count]
     vectors = np.asarray(source.vectors[np.sort(drawn)], np.float32)
     own = np.sort(drawn) if source is segment else np.full(len(drawn), -1)
     return Queries(vectors, own)

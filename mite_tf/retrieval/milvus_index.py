@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -35,11 +35,12 @@ from mite_tf.retrieval.index_interface import (
     centred_biases,
     extended_queries,
 )
+from mite_tf.retrieval.index_measurement import measured_search
 
 _COLLECTION = "mite"
 _PROPERTY = "mite_tf"
 _OUTPUT = ["id", "modality", "path", "text", "image_bias", "text_bias"]
-_LONGEST = 65535  # bytes of a text in Milvus
+_LONGEST = 65535  # bytes of a text in Milvus; a longer one was embedded as a whole
 _AT_ONCE = 1000  # rows of a message, of 2 MB at 512 numbers; a server takes 64 MB
 _SAVED = 16384  # rows after which it is noted how far a build has come
 # Names of Milvus for our kinds, with what they are built and searched with.
@@ -127,7 +128,7 @@ class MilvusIndex(CollectionIndex):
         index._connect(str(uri))
         if kind == "ivfpq" and index._lite:
             raise MiteError(
-                f"{index.name}: Milvus Lite has no product quantisation. Take --kind hnsw, or a "
+                f"{index.name}: Milvus Lite has no product quantisation. Take the kind hnsw, or a "
                 "cluster by its address."
             )
         facts = IndexFacts.of(folder, kind=kind, export=None if export is None else str(export))
@@ -140,8 +141,8 @@ class MilvusIndex(CollectionIndex):
             if found is not None and building is None:
                 raise MiteError(
                     f"{index.name}: there is a collection {index._collection!r} already. Add to it "
-                    "with `mite index … --add`, or name another behind the address, as in "
-                    "ADDRESS#NAME."
+                    f"with `mite index {index.name} --add {folder.path}`, or name another behind "
+                    "the address, as in ADDRESS#NAME."
                 )
             index.facts = facts
             if building is None or building["source"] != source:
@@ -151,12 +152,16 @@ class MilvusIndex(CollectionIndex):
                 index._make(building)
             index._put(folder, building, quiet)
             index._tell(None)
+        index._measured = measured_search(index, folder)
         return index
 
     def __len__(self) -> int:
         with self._asking():
             [found] = self._client.query(self._collection, "", output_fields=["count(*)"])
             return int(found["count(*)"])
+
+    def measurements(self) -> list[Mapping[str, Any]]:
+        return self._measured
 
     def _search(
         self, units: NDArray[np.float32], bias: int | None, k: int, modalities: Sequence[str]
@@ -189,11 +194,12 @@ class MilvusIndex(CollectionIndex):
         for name in ids:
             if name not in by_id:
                 raise self._not_there(name)
-        return [self._stored(by_id[name]) for name in ids]
-
-    def _stored(self, row: Any) -> Stored:
-        vector = np.asarray(row["vector"], np.float32)[: self.dimension]
-        return Stored(row["id"], row["modality"], row["path"], row["text"], vector)
+        found = []
+        for name in ids:
+            _, modality, path, text = (by_id[name][each] for each in _OUTPUT[:4])
+            vector = np.asarray(by_id[name]["vector"], np.float32)[: self.dimension]
+            found.append(Stored(name, modality, path, text, vector))
+        return found
 
     def rows(self, most: int = 16384) -> Iterator[EmbeddedRows]:
         with self._asking():
@@ -241,6 +247,7 @@ class MilvusIndex(CollectionIndex):
         place, _, name = uri.partition("#")
         self._collection, self._lite = name or _COLLECTION, place.endswith(".db")
         self._open: Any = None
+        self._measured: list[Mapping[str, Any]] = []  # of a new one
 
     @property
     def _client(self) -> Any:
@@ -327,25 +334,12 @@ class MilvusIndex(CollectionIndex):
         biases = rows.image_bias, rows.text_bias
         centred = centred_biases(len(rows.ids), biases, self.facts.centres)
         vectors = np.column_stack([rows.vectors, centred])
-        plain = np.zeros(len(rows.ids)) if rows.image_bias is None else rows.image_bias
-        other = np.zeros(len(rows.ids)) if rows.text_bias is None else rows.text_bias
-        return [
-            {
-                "id": name, "modality": modality, "path": path, "text": _cut(text),
-                "image_bias": float(image), "text_bias": float(by_text), "vector": vector.tolist(),
-            }
-            for name, modality, path, text, image, by_text, vector in zip(
-                *rows[:4], plain, other, vectors, strict=True
-            )
-        ]  # fmt: skip
+        plain = [np.zeros(len(rows.ids)) if each is None else each for each in biases]
+        names = (*_OUTPUT, "vector")
+        texts = [text and text.encode()[:_LONGEST].decode(errors="ignore") for text in rows.texts]
+        columns = (*rows[:3], texts, *(np.asarray(each).tolist() for each in (*plain, vectors)))
+        return [dict(zip(names, each, strict=True)) for each in zip(*columns, strict=True)]
 
 
 def _facts(values: dict[str, Any]) -> IndexFacts:
     return IndexFacts(**{each.name: values[each.name] for each in fields(IndexFacts)})
-
-
-def _cut(text: str | None) -> str | None:
-    """Cuts what Milvus does not hold; it is shown alone, and was embedded as a whole."""
-    if text is None:
-        return None
-    return text.encode()[:_LONGEST].decode(errors="ignore")

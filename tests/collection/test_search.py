@@ -171,7 +171,7 @@ def test_rows_are_added_deleted_and_compacted_by_the_command(made, tmp_path, cap
     assert main(["index", index, "--add", f"{made.path}/embeddings"]) == 0
     assert len(open_index(index)) == 11
     assert main(["search", index, TEXTS[0]]) == 2
-    assert "name it with --export" in capsys.readouterr().err
+    assert "name it: export=... (--export ...)" in capsys.readouterr().err
     assert main(["search", index, TEXTS[0], "--export", export]) == 0
 
 

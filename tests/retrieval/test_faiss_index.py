@@ -3,15 +3,18 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
 
 from mite_tf.errors import MiteError
-from mite_tf.retrieval import faiss_index
+from mite_tf.extras import MissingPackage
+from mite_tf.retrieval import faiss_index, index_measurement
 from mite_tf.retrieval.collection_index import open_index
 from mite_tf.retrieval.embedding_files import EmbeddedRows
 from mite_tf.retrieval.faiss_index import FaissIndex
+from mite_tf.retrieval.faiss_segment import Ranked
 from tests.retrieval.collections import CENTRES, best, make_folder, make_rows
 
 QUERIES = make_rows(8, seed=9).vectors
@@ -103,6 +106,15 @@ def test_recall_is_measured_against_an_exact_search_with_the_query_held_out(tmp_
     ).measurements()] == [1.0] * 4  # fmt: skip
 
 
+def test_a_query_does_not_find_itself_in_what_is_measured():
+    ranked = Ranked(np.array([[4, 2, 7], [2, 3, 1]]), np.array([[0.9, 0.8, 0.7]] * 2), np.zeros(0))
+    kept = index_measurement._held_out(ranked, np.array([2, -1]))
+    np.testing.assert_array_equal(kept, [[0.9, 0.7, -np.inf], [0.9, 0.8, 0.7]])
+    found = np.array([[0.9, 0.8, 0.6], [0.9, -np.inf, -np.inf]])
+    best = np.array([[0.9, 0.8, 0.7], [0.9, 0.8, -np.inf]])
+    assert index_measurement._recall(found, best) == 3 / 5
+
+
 def contents(index):
     return {
         name: (*tuple(np.round(vector, 5)), path, text)
@@ -147,7 +159,14 @@ def test_rows_are_added_replaced_deleted_and_compacted(tmp_path):
     np.testing.assert_allclose(row.vector, second.vectors[6], atol=1e-6)
     with told("holds no row of the id '30'"):
         opened.get(["31", "30"])
-    assert opened.delete(expected) == 53
+    opened.add(make_folder(tmp_path / "few", make_rows(2, seed=2, first=90)), quiet=True)
+    for gone in (["90", "4"], ["5"], []):
+        assert opened.delete(gone) == len(gone)
+        opened.compact(quiet=True)
+        assert len(opened.segments) == 2
+        assert not any(each.facts.gone for each in opened.segments)
+    assert len(opened) == 52
+    assert opened.delete([*expected, "91"]) == 52
     assert open_index(tmp_path / "index").search(QUERIES[:1], by="text") == [[]]
 
 
@@ -244,6 +263,17 @@ def test_damage_is_one_sentence_with_the_file(tmp_path, name, damage):
         file.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "other": other}[damage])
     with pytest.raises(MiteError, match=f"{name}: not .*Index again with `mite index`.$"):
         open_index(tmp_path / "index")
+
+
+@pytest.mark.parametrize("package", ["faiss", "pyarrow"])
+def test_a_missing_package_is_named_with_its_extra(tmp_path, package, monkeypatch):
+    folder = make_folder(tmp_path / "made", make_rows(40))
+    create(tmp_path / "index", folder)
+    monkeypatch.setitem(sys.modules, package, None)
+    for work in (open_index, lambda _: create(tmp_path / "new", folder)):
+        with pytest.raises(MissingPackage, match=rf"needs {package}, .*\[search\]"):
+            work(tmp_path / "index")
+    assert not (tmp_path / "new").exists()
 
 
 def test_without_a_bank_scores_are_cosines(tmp_path):

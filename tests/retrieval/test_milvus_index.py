@@ -3,10 +3,13 @@
 import numpy as np
 import pymilvus
 import pytest
+from milvus_lite.server_manager import server_manager_instance
 
 from mite_tf.errors import MiteError
 from mite_tf.retrieval.collection_index import open_index
 from mite_tf.retrieval.faiss_index import FaissIndex
+from mite_tf.retrieval.index_interface import CollectionIndex
+from mite_tf.retrieval.index_measurement import measured_search
 from mite_tf.retrieval.milvus_index import MilvusIndex
 from tests.retrieval.collections import CENTRES, best, make_folder, make_rows
 
@@ -20,7 +23,9 @@ def made(tmp_path_factory):
     path = tmp_path_factory.mktemp("milvus")
     folder = make_folder(path / "made", ROWS)
     MilvusIndex.create(path / "photos.db", folder, kind="flat", quiet=True)
-    return path, folder
+    yield path, folder
+    # Their threads of gRPC would be in the way of tests that fork.
+    server_manager_instance.release_all()
 
 
 @pytest.mark.parametrize("modality", ["image", "text", "both"])
@@ -60,6 +65,9 @@ def test_a_client_of_pymilvus_alone_finds_what_our_search_finds(made, tmp_path):
 
 def test_rows_are_added_replaced_deleted_and_read(made, tmp_path):
     index = MilvusIndex.create(tmp_path / "a.db", made[1], kind="hnsw", quiet=True)
+    assert [(each["by"], each["queries"], each["recall"]) for each in index.measurements()] == [
+        ("image", 60, 1.0), ("text", 30, 1.0),
+    ]  # fmt: skip
     second = make_rows(30, seed=1, first=80)
     index.add(make_folder(tmp_path / "second", second), quiet=True)
     assert index.delete(["3", "85", "nothing"]) == 2
@@ -78,6 +86,25 @@ def test_rows_are_added_replaced_deleted_and_read(made, tmp_path):
         index.get(["3"])
     index.compact()
     assert len(index) == 108
+
+
+def test_recall_is_measured_against_every_row_with_the_query_held_out(made, monkeypatch):
+    """Of an index that finds only the first six of what it should."""
+    path, folder = made
+    whole = CollectionIndex.search
+    monkeypatch.setattr(
+        MilvusIndex,
+        "search",
+        lambda *given, **named: [each[:6] for each in whole(*given, **named)],
+    )
+    for each in measured_search(open_index(path / "photos.db"), folder):
+        hits = total = 0
+        for at, kind in enumerate(ROWS.modalities):
+            if (kind == "text") == (each["by"] == "text"):
+                first = [name for name, *_ in best(ROWS, ROWS.vectors[at], by=each["by"], k=6)]
+                hits += len(set(first) - {str(at)})
+                total += 10
+        assert each["recall"] == pytest.approx(hits / total, abs=1e-4)
 
 
 def test_a_killed_build_is_told_and_goes_on_where_it_was(tmp_path, monkeypatch):
