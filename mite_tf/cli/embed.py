@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import redirect_stdout
 
 from mite_tf.cli.options import Verbs, add_verb, chosen
 from mite_tf.errors import printable
@@ -61,7 +63,8 @@ def _embed(options: argparse.Namespace) -> None:
     given = chosen(options, "images texts fuse dtype layout engine processes ray_address fresh")
     if options.shard_size is not None:
         given["shard_size"] = options.shard_size
-    made = embed_collection(options.export, options.out, **given)
+    with redirect_stdout(sys.stderr):  # where Ray tells of workers that it has lost
+        made = embed_collection(options.export, options.out, **given)
     parts = [f"{made.pictures} pictures", f"{made.texts} texts"]
     parts.append(f"{made.skipped} skipped" + f" (see {FAILURES} in it)" * bool(made.skipped))
     parts.append(f"{made.seconds:.1f} s")

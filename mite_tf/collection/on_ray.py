@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mite_tf.collection.places import told
 from mite_tf.collection.shard import Done, Job, embed_shard
 from mite_tf.errors import MiteError
 from mite_tf.extras import from_extra
 
 _TRIES = 3  # of a file whose process or machine is lost
+_CONNECT = 10.0  # seconds in which a cluster has to answer
 _AHEAD = 2  # tasks that wait for each core
 
 
@@ -37,6 +40,7 @@ def embed_on_ray(
     here = {"num_cpus": processes, "include_dashboard": False} if address is None else {}
     started = not ray.is_initialized()
     if started:
+        _must_answer(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error", **here)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -47,6 +51,20 @@ def embed_on_ray(
     finally:
         if started:
             ray.shutdown()
+
+
+def _must_answer(address: str | None) -> None:
+    """Refuses an address at which nobody answers; Ray itself would try for ten minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise MiteError(
+            f"{address}: no cluster of Ray answers: {told(error)}. Start one with `ray start "
+            "--head`, or leave the address out to use this machine."
+        ) from error
 
 
 def _run(ray: Any, job: Job, numbers: Sequence[int]) -> Iterator[Done]:
