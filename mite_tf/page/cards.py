@@ -17,7 +17,7 @@ def shown(text: str, most: int = _LONGEST) -> str:
 
     Example:
         >>> shown("a <b> dog", most=5)
-        'a &lt;b&gt; …'
+        'a &lt;b&gt;…'
     """
     cut = text if len(text) <= most else f"{text[:most]}…"
     return escape(printable(cut, keep="\n\t"))

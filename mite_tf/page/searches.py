@@ -80,8 +80,13 @@ class Searches:
         for rows in self.index.rows():
             count = len(rows.ids)
             for place in range(-passed % step, count, step):
-                columns = (rows.ids, rows.modalities, rows.paths, rows.texts, rows.vectors)
-                yield Stored(*(column[place] for column in columns))
+                yield Stored(
+                    rows.ids[place],
+                    rows.modalities[place],
+                    rows.paths[place],
+                    rows.texts[place],
+                    rows.vectors[place],
+                )
             passed += count
 
     def thumbnail(self, path: str, side: int = 320) -> str:

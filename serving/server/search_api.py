@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from grpc import StatusCode
 
+from mite_tf.retrieval.index_interface import By, Wanted
 from mite_tf.serving.server.json_tensors import parse_object, shown
 from mite_tf.serving.server.lanes import Lane
 from mite_tf.serving.server.mixed_inputs import Input, embed_inputs, image_input, text_input
@@ -37,7 +38,7 @@ class Query(NamedTuple):
 
     inputs: Sequence[Input]
     k: int = 10
-    modality: str = "both"
+    modality: Wanted = "both"
     text_weight: float = 0.5
     hub_correction: bool = True
 
@@ -132,9 +133,9 @@ class SearchApi:
         return json.dumps({"results": [each._asdict() for each in found]})
 
 
-def _joined(query: Query, vectors: np.ndarray) -> tuple[np.ndarray, str]:
+def _joined(query: Query, vectors: np.ndarray) -> tuple[np.ndarray, By]:
     """Returns one vector for a text and a picture, and the modality that counts more."""
     if len(vectors) == 1:
-        return vectors[0], query.inputs[0].model
+        return vectors[0], "text" if query.inputs[0].model == "text" else "image"
     weight = query.text_weight
     return weight * vectors[0] + (1 - weight) * vectors[1], "text" if weight >= 0.5 else "image"

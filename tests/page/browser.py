@@ -102,9 +102,16 @@ class Browser:
         if selector:
             self.evaluate(f"document.querySelector({selector!r}).focus()")
             self.evaluate(f"document.querySelector({selector!r}).select()")
-        self.call("Input.insertText", text=text)
+        if text:
+            self.call("Input.insertText", text=text)
+        else:
+            self.press(key="Delete", code="Delete", windowsVirtualKeyCode=46)
+        self.press(**ENTER)
+
+    def press(self, **key):
+        """Presses a key and lets it go."""
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, **ENTER)
+            self.call("Input.dispatchKeyEvent", type=kind, **key)
 
     def place_of(self, selector):
         """Returns the middle of an element, scrolled into view."""

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.page.browser import CHROMIUM, Browser
+from tests.page.browser import CHROMIUM, ENTER, Browser
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
 ]
 SENTENCE = "#mite-sentence textarea, #mite-sentence input"
-READY = f"document.querySelector('{SENTENCE}') !== null"
+DROP = "#mite-picture button.upload-container"
+# The last that Gradio puts on the page.
+READY = "document.querySelector('#mite-picture input[type=file]') !== null"
 CARDS = "[...document.querySelectorAll('.mite-card')].map(each => each.dataset.id)"
 NOTE = "document.querySelector('#mite-results .mite-note')?.textContent"
 
@@ -55,11 +57,14 @@ def test_someone_types_drops_and_clicks(browser, page, collection, shots):
     browser.screenshot(shots / "typed.png")
 
     # A picture with the sentence, then alone.
-    browser.drop("#mite-picture button, #mite-picture [data-testid=drop-area]", rows.paths[5])
+    browser.drop(DROP, rows.paths[5])
     both = first_of(rows, 0.5 * rows.vectors[12] + 0.5 * rows.vectors[5])
-    browser.wait(f"{CARDS}[0] === {both[0]!r} && document.querySelector('#mite-picture img')")
+    browser.wait(f"{CARDS}[0] === {both[0]!r} && !!document.querySelector('#mite-picture img')")
     browser.type("", SENTENCE)
-    browser.evaluate(f"document.querySelector('{SENTENCE}').value")
+    alone = first_of(rows, rows.vectors[5])
+    browser.wait(
+        f"document.querySelector('{SENTENCE}').value === '' && {CARDS}[0] === {alone[0]!r}"
+    )
     browser.screenshot(shots / "dropped.png")
 
     # Onward with a result, by the pointer and by the keyboard.
@@ -68,9 +73,7 @@ def test_someone_types_drops_and_clicks(browser, page, collection, shots):
     expected = first_of(rows, rows.vectors[14], 2)[1]
     assert browser.evaluate(CARDS)[0] == expected
     browser.evaluate("document.querySelector('.mite-card').focus()")
-    for kind in ("keyDown", "keyUp"):
-        browser.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter",
-                     windowsVirtualKeyCode=13, text="\r")  # fmt: skip
+    browser.press(**ENTER)
     browser.wait(f"{NOTE} !== 'Like dogs run'")
     browser.screenshot(shots / "onward.png")
 
@@ -128,5 +131,5 @@ def test_what_cannot_be_searched_is_told_on_the_page(browser, page, tmp_path):
     bad.write_bytes(b"no picture")
     browser.show(1280, 900)
     browser.open(page, READY)
-    browser.drop("#mite-picture button, #mite-picture [data-testid=drop-area]", bad)
+    browser.drop(DROP, bad)
     browser.wait("document.body.innerText.includes('not a JPEG, PNG, GIF, BMP or WebP file')")
