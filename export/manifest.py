@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -97,6 +97,26 @@ class Manifest:
     space: str = ""
     hubs: dict[str, Any] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def first(self, dimensions: int) -> Manifest:
+        """Returns the manifest of a model that gives the first values of these embeddings alone.
+
+        Its space is another one: vectors of different sizes do not compare.
+
+        Raises:
+            MiteError: If the model was not trained for it.
+        """
+        sizes = [*self.nested_sizes, self.embedding_size]
+        if dimensions not in sizes:
+            raise MiteError(
+                f"{self.name}: was trained for embeddings of {', '.join(map(str, sizes))} numbers, "
+                f"not of {dimensions}."
+            )
+        if dimensions == self.embedding_size:
+            return self
+        space = hashlib.sha256(f"{self.space}/{dimensions}".encode()).hexdigest()
+        smaller = [size for size in self.nested_sizes if size < dimensions]
+        return replace(self, embedding_size=dimensions, nested_sizes=smaller, space=space)
 
     def write(self, folder: str | Path) -> None:
         """Writes `manifest.json` into a folder; null stands for what is not a finite number."""

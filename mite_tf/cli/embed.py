@@ -42,6 +42,12 @@ def add(verbs: Verbs) -> None:
     option("--fuse", action="store_true", help="one vector of a picture and its texts")
     option("--dtype", choices=("float32", "float16"), default="float32", help="of embeddings")
     option(
+        "--dimensions",
+        type=int,
+        metavar="N",
+        help="keep the first N values, of a model trained for it (embedding.nested_sizes)",
+    )
+    option(
         "--layout",
         choices=("parquet", "clip-retrieval"),
         default="parquet",
@@ -60,7 +66,9 @@ def add(verbs: Verbs) -> None:
 def _embed(options: argparse.Namespace) -> None:
     from mite_tf.collection.embed import FAILURES, embed_collection
 
-    given = chosen(options, "images texts fuse dtype layout engine processes ray_address fresh")
+    given = chosen(
+        options, "images texts fuse dtype dimensions layout engine processes ray_address fresh"
+    )
     if options.shard_size is not None:
         given["shard_size"] = options.shard_size
     with redirect_stdout(sys.stderr):  # where Ray tells of workers that it has lost

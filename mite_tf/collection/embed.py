@@ -15,10 +15,10 @@ from mite_tf.collection.local import cores, embed_locally
 from mite_tf.collection.on_ray import embed_on_ray
 from mite_tf.collection.places import absolute
 from mite_tf.collection.plan import PLAN, Plan, part
-from mite_tf.collection.shard import Done, Job, with_bank
+from mite_tf.collection.shard import Done, Job, part_of_export
 from mite_tf.collection.sources import items_of
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import Manifest, of_one_version
+from mite_tf.export.manifest import Manifest
 from mite_tf.extras import require
 from mite_tf.files import is_hidden, locked, write_text, writing
 from mite_tf.progress import progress
@@ -69,6 +69,7 @@ def embed_collection(
     texts: Sources = (),
     fuse: bool = False,
     dtype: Literal["float32", "float16"] = "float32",
+    dimensions: int | None = None,
     layout: Literal["parquet", "clip-retrieval"] = "parquet",
     engine: Literal["local", "ray"] = "local",
     processes: int = 0,
@@ -94,6 +95,8 @@ def embed_collection(
         fuse: Makes one vector of a picture and its texts: the sum of both unit vectors, of length
             1 again.
         dtype: Type of the embeddings.
+        dimensions: How many of the first values to keep, one of the `nested_sizes` that the model
+            was trained for; all by default.
         layout: `clip-retrieval` writes the folders of that tool too.
         engine: `local`, or `ray` for several machines.
         processes: Processes on this machine; 0 for one per core.
@@ -135,12 +138,12 @@ def embed_collection(
             "There is nothing to embed. Give images=... (--images ...), texts=... (--texts ...), "
             "or both."
         )
-    manifest, hubs = of_one_version(export, with_bank)
+    manifest, hubs = part_of_export(export, dimensions)
     _check(export, manifest, pictures=bool(sources[0]))
     settings: dict[str, Any] = {
         "model": f"{manifest.name} {manifest.version}", "space": manifest.space,
         "export": absolute(export), "images": sources[0], "texts": sources[1], "fuse": fuse,
-        "dtype": dtype, "shard_size": shard_size,
+        "dtype": dtype, "dimensions": dimensions, "shard_size": shard_size,
     }  # fmt: skip
     folder = Path(absolute(out))
     with writing(folder):
@@ -154,7 +157,7 @@ def embed_collection(
                     f"{out}: {plan.apart} pictures or texts stand alone, and clip-retrieval wants "
                     "pairs. Embed pictures and texts into two folders, or without the layout."
                 )
-            job = Job(settings["export"], str(folder), manifest.space, dtype, fuse)
+            job = Job(settings["export"], str(folder), manifest.space, dtype, fuse, dimensions)
             run = _engine(engine, processes, ray_address, [*sources[0], *sources[1]])
             embedded = _run(plan, job, run, quiet)
             whole, counts, skipped = _finished(plan, manifest, hubs, folder, str(out))
@@ -228,12 +231,12 @@ def _clear(folder: Path) -> None:
 
 def _compare(before: Mapping[str, Any], now: Mapping[str, Any], shown: str) -> None:
     again = "Give the same again, name another folder, or begin anew with fresh=True (--fresh)."
-    if before["space"] != now["space"]:
+    if before["space"] != now["space"] and before["dimensions"] == now["dimensions"]:
         raise MiteError(
             f"{shown}: was begun with another model, {before['model']!r}, than that of "
             f"{now['export']}, {now['model']!r}. {again}"
         )
-    for name in ("images", "texts", "fuse", "dtype", "shard_size"):
+    for name in ("images", "texts", "fuse", "dtype", "dimensions", "shard_size"):
         if before[name] != now[name]:
             raise MiteError(
                 f"{shown}: was begun with {name}={_short(before[name])}, not {_short(now[name])}. "

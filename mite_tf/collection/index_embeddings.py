@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mite_tf.errors import MiteError
-from mite_tf.export.manifest import read_manifest
+from mite_tf.export.manifest import Manifest, read_manifest
 from mite_tf.retrieval.collection_index import CollectionIndex, open_index
 from mite_tf.retrieval.embedding_files import EmbeddingFolder
 from mite_tf.retrieval.faiss_index import FaissIndex
@@ -48,7 +48,7 @@ def index_embeddings(
     if export is None:
         export = folder.export or None
     else:
-        if read_manifest(export).space != folder.space:
+        if not _made(read_manifest(export), folder):
             raise MiteError(
                 f"{export}: is of another model than {folder.path}, which {folder.model} has made. "
                 "Name that export."
@@ -60,6 +60,14 @@ def index_embeddings(
     if vectors != "float32":
         raise MiteError(f"{place}: vectors of {vectors} are for FAISS; Milvus takes float32.")
     return MilvusIndex.create(place, folder, **shared)
+
+
+def _made(manifest: Manifest, folder: EmbeddingFolder) -> bool:
+    """Says whether an export has made these embeddings, whole or the first values of them."""
+    try:
+        return manifest.first(folder.dimension).space == folder.space
+    except MiteError:
+        return False
 
 
 def add_embeddings(

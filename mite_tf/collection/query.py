@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import read_manifest
 from mite_tf.retrieval.collection_index import CollectionIndex, Found
+from mite_tf.retrieval.cosine import unit_rows
 from mite_tf.retrieval.index_interface import By, Wanted
 from mite_tf.serving.client import EmbeddingClient
 
@@ -26,6 +27,7 @@ class QueryEncoder:
     Args:
         export: Export folder.
         threads: Threads of one computation; as many as there are cores by default.
+        dimensions: How many of the first values of embeddings to take, see `embed_collection`.
 
     Raises:
         MissingPackage: If ONNX Runtime or tokenizers is not installed.
@@ -37,9 +39,13 @@ class QueryEncoder:
         mite_tf.errors.MiteError: nowhere: no such folder. Make an export with `mite export`.
     """
 
-    def __init__(self, export: str | Path, *, threads: int = 0) -> None:
+    def __init__(
+        self, export: str | Path, *, threads: int = 0, dimensions: int | None = None
+    ) -> None:
         self.name = str(export)
-        self.space = read_manifest(export).space
+        manifest = read_manifest(export)
+        self._size = dimensions or manifest.embedding_size
+        self.space = manifest.first(self._size).space
         self._client = EmbeddingClient.local(export, threads=threads)
 
     @classmethod
@@ -60,7 +66,8 @@ class QueryEncoder:
                 f"{index.name}: was made for the export {place}, which is not there; name where it "
                 "is: export=... (--export ...)."
             )
-        encoder = cls(place)
+        nested = index.dimension in read_manifest(place).nested_sizes
+        encoder = cls(place, dimensions=index.dimension if nested else None)
         index.require_space(encoder.space, encoder.name)
         return encoder
 
@@ -111,14 +118,17 @@ class QueryEncoder:
         texts = list(texts)
         if not all(map(str.strip, texts)):
             raise MiteError("The text to search for is empty: it holds no word.")
-        found: NDArray[np.float32] = self._client.embed_text(texts)
-        return found
+        return self._part(self._client.embed_text(texts))
 
     def _image(self, image: Any) -> NDArray[np.float32]:
         if isinstance(image, str | os.PathLike) and not Path(image).is_file():
             raise MiteError(f"{image}: no such image file.")
-        vector: NDArray[np.float32] = self._client.embed_images([image])[0]
-        return vector
+        return self._part(self._client.embed_images([image]))[0]
+
+    def _part(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        if vectors.shape[1] == self._size:
+            return vectors
+        return unit_rows(vectors[:, : self._size], allow_zero=True)
 
     def close(self) -> None:
         """Frees the models."""

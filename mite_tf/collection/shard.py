@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -44,6 +45,7 @@ class Job(NamedTuple):
     space: str
     dtype: Literal["float32", "float16"] = "float32"
     fuse: bool = False
+    dimensions: int | None = None
 
 
 class Done(NamedTuple):
@@ -71,7 +73,7 @@ class Embedder:
 
     def __init__(self, job: Job) -> None:
         self._job, self._plan = job, Plan.read(job.folder)
-        manifest, self._hubs = of_one_version(job.export, with_bank)
+        manifest, self._hubs = part_of_export(job.export, job.dimensions)
         self._size = manifest.embedding_size
         if manifest.space != job.space:
             raise MiteError(
@@ -156,7 +158,7 @@ class Embedder:
 
         with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as decoder:
             for batch in _batches(sound(), _PICTURES):
-                found = backend.run(together([rows for _, rows in batch]))
+                found = self._run(backend, together([rows for _, rows in batch]))
                 vectors.update(zip((name for name, _ in batch), found, strict=True))
         return vectors
 
@@ -164,7 +166,13 @@ class Embedder:
         for batch in _batches(texts, _TEXTS):
             backend = self._backend("text")
             rows = backend.prepare("serving_default", _column([each.encode() for each in batch]))
-            yield from backend.run(rows)
+            yield from self._run(backend, rows)
+
+    def _run(self, backend: Backend, rows: Rows) -> NDArray[np.float32]:
+        found = backend.run(rows)
+        if found.shape[1] == self._size:
+            return found
+        return unit_rows(found[:, : self._size], allow_zero=True)
 
     def _backend(self, model: str) -> Backend:
         if model not in self._backends:
@@ -184,12 +192,23 @@ def embed_shard(job: Job, number: int) -> Done:
 _embedder: Callable[[Job], Embedder] = lru_cache(1)(Embedder)
 
 
-def with_bank(version: Version) -> tuple[Manifest, HubCorrection | None]:
-    """Returns the manifest of an export, and its bank of hub correction if it has one.
+def part_of_export(
+    export: str | Path, dimensions: int | None = None
+) -> tuple[Manifest, HubCorrection | None]:
+    """Returns what an export says of itself and its bank of hub correction, if it has one.
+
+    Both are those of the first `dimensions` values of its embeddings; of all by default.
 
     Raises:
-        MiteError: If the bank is damaged, or of another model.
+        MiteError: If the export or its bank cannot be used, or it was not trained for that.
     """
+    manifest, hubs = of_one_version(export, _with_bank)
+    if dimensions is None or dimensions == manifest.embedding_size:
+        return manifest, hubs
+    return manifest.first(dimensions), hubs and hubs.first(dimensions)
+
+
+def _with_bank(version: Version) -> tuple[Manifest, HubCorrection | None]:
     if version.manifest.hubs is None:
         return version.manifest, None
     check_hubs(version.manifest, version.path(HUBS))

@@ -66,7 +66,9 @@ class Backend(ABC):
         self.space = manifest.space
         self.export, self.created = manifest.name, manifest.created
         self.embedding_size = manifest.embedding_size
-        self.nested_sizes = manifest.nested_sizes
+        # By how many of the first values of an embedding are taken, all of them last.
+        sizes = (*manifest.nested_sizes, manifest.embedding_size)
+        self.spaces = {size: manifest.first(size).space for size in sizes}
         described: Mapping[str, Any] = manifest.image if model == "image" else manifest.text
         self.signatures = {
             name: SignatureSpec(each["input"], each["dtype"], tuple(each["shape"]))

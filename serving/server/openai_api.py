@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from starlette.responses import JSONResponse, Response
 
+from mite_tf.retrieval.cosine import unit_rows
 from mite_tf.serving.backends import Backend
 from mite_tf.serving.server.json_tensors import parse_object, shown
 from mite_tf.serving.server.mixed_inputs import Input, image_input, text_input
@@ -92,14 +93,12 @@ def check_dimensions(question: Question, backend: Backend) -> None:
 
     Example:
         >>> from types import SimpleNamespace
-        >>> model = SimpleNamespace(embedding_size=8, nested_sizes=[4])
-        >>> check_dimensions(Question([], False, 4), model)
+        >>> check_dimensions(Question([], False, 4), SimpleNamespace(spaces={4: "a", 8: "b"}))
     """
-    sizes = [*backend.nested_sizes, backend.embedding_size]
-    if question.dimensions not in (None, *sizes):
+    if question.dimensions not in (None, *backend.spaces):
         raise invalid(
             f"dimensions is {question.dimensions}; this model was trained for "
-            f"{', '.join(map(str, sizes))}. Send one of these, or leave it out."
+            f"{', '.join(map(str, backend.spaces))}. Send one of these, or leave it out."
         )
 
 
@@ -112,8 +111,7 @@ def to_answer(question: Question, vectors: np.ndarray, tokens: int, model: str) 
         "model": "mine", "usage": {"prompt_tokens": 2, "total_tokens": 2}}
     """
     if question.dimensions and question.dimensions < vectors.shape[1]:
-        part = vectors[:, : question.dimensions]
-        vectors = part / np.linalg.norm(part, axis=1, keepdims=True)
+        vectors = unit_rows(vectors[:, : question.dimensions], allow_zero=True)
     if question.base64:
         rows = (f'"{base64.b64encode(row.tobytes()).decode()}"' for row in vectors.astype("<f4"))
     else:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from grpc import StatusCode
 
+from mite_tf.retrieval.cosine import unit_rows
 from mite_tf.retrieval.index_interface import By, Wanted
+from mite_tf.serving.backends import Backend
 from mite_tf.serving.server.json_tensors import parse_object, shown
 from mite_tf.serving.server.lanes import Lane
 from mite_tf.serving.server.mixed_inputs import Input, embed_inputs, image_input, text_input
@@ -95,7 +97,7 @@ class SearchApi:
 
         self._models = models
         self._index: CollectionIndex = open_index(path)
-        self._check(models.find(messages.ModelSpec(name="text")).backend.space)
+        self._check(models.find(messages.ModelSpec(name="text")).backend)
         self._lane = Lane(_THREADS)
         self._under_way = 0
 
@@ -109,7 +111,7 @@ class SearchApi:
         self._under_way += 1
         try:
             vectors, _, version = await embed_inputs(self._models, query.inputs)
-            self._check(version.backend.space)
+            self._check(version.backend)
             return str(await self._lane.work(self._search, query, vectors))
         finally:
             self._under_way -= 1
@@ -118,10 +120,13 @@ class SearchApi:
         """Begins no more searches."""
         self._lane.close()
 
-    def _check(self, space: str) -> None:
+    def _check(self, backend: Backend) -> None:
+        space = backend.spaces.get(self._index.dimension, backend.space)
         self._index.require_space(space, "the export that is served")
 
     def _search(self, query: Query, vectors: np.ndarray) -> str:
+        if vectors.shape[1] > self._index.dimension:  # an index of the first values
+            vectors = unit_rows(vectors[:, : self._index.dimension], allow_zero=True)
         vector, by = _joined(query, vectors)
         [found] = self._index.search(
             vector[None],

@@ -59,6 +59,31 @@ def encoder(export_folder):
         yield opened
 
 
+def test_the_first_values_of_embeddings_are_a_space_of_their_own(made, export_folder, tmp_path):
+    export = ["--export", str(export_folder)]
+    embed = ["embed", str(export_folder), "--images", f"{made.path}/photos", "--processes", "1"]
+    assert main([*embed, "--out", f"{tmp_path}/four", "--dimensions", "4"]) == 0
+    assert main(["index", f"{tmp_path}/four", "--out", f"{tmp_path}/index", *export]) == 0
+    index = open_index(tmp_path / "index")
+    whole = made.rows.vectors[[made.rows.ids.index("text-1"), 3]]
+    query, picture = (each[:4] / np.linalg.norm(each[:4]) for each in whole)
+    with QueryEncoder.of(index) as encoder:
+        found = search_collection(index, encoder, text=TEXTS[1])
+    [cosine] = [each.cosine for each in found if each.id == "3.png"]
+    assert cosine == pytest.approx(float(query @ picture), abs=1e-5)
+    with (
+        QueryEncoder(export_folder) as encoder,
+        pytest.raises(MiteError, match="is of another model"),
+    ):
+        search_collection(index, encoder, text=TEXTS[1])
+
+
+def test_what_a_model_was_not_trained_for_is_refused(made, export_folder, tmp_path, capsys):
+    embed = ["embed", str(export_folder), "--images", f"{made.path}/photos"]
+    assert main([*embed, "--out", f"{tmp_path}/five", "--dimensions", "5"]) == 2
+    assert "trained for embeddings of 4, 16 numbers, not of 5" in capsys.readouterr().err
+
+
 def test_texts_pictures_and_both_find_what_they_were_embedded_as(made, encoder):
     index = open_index(made.index)
     vectors = dict(zip(made.rows.ids, made.rows.vectors, strict=True))
