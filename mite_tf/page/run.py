@@ -86,7 +86,7 @@ def start_page(
         is_index = not (Path(index) / SUMMARY).is_file()
         opened = open_index(index) if is_index else _indexed(index, export, held)
         encoder = held.enter_context(QueryEncoder.of(opened, export))
-        page = build_page(Searches(opened, encoder), about(opened, encoder.name))
+        page = build_page(Searches(opened, encoder), about(index, len(opened), encoder.name))
         return RunningPage(page, listener, held)
     except BaseException:
         held.close()
@@ -164,11 +164,11 @@ class _NothingFromElsewhere:
         await self._app(scope, receive, send_with_policy)
 
 
-def about(index: CollectionIndex, export: str | Path) -> str:
+def about(index: str | Path, count: int, export: str | Path) -> str:
     """Returns what the last tab says in Markdown: the index, the model card, its evaluation."""
     version = read_version(export)
     manifest = version.manifest
-    of_index = f"**Index.** `{printable(index.name)}` holds {len(index):,} pictures and texts."
+    of_index = f"**Index.** `{printable(index)}` holds {count:,} pictures and texts."
     card = _CARD in manifest.files
     of_model = version.read(_CARD).decode("utf-8", "replace") if card else _facts(manifest)
     return f"{of_index}\n\n{of_model}"
