@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from mite_tf.cli.options import Verbs, add_verb, tell_written
 from mite_tf.errors import MiteError
@@ -19,7 +20,7 @@ def add(verbs: Verbs) -> None:
         "index",
         _index,
         "make an index of embeddings, or add to one and take away from it",
-        "mite index photos.embeddings --out photos.index --export exports/first",
+        "mite index photos.embeddings --out photos.index",
     )
     index.add_argument("path", help="folder of embeddings; or an index, with --add and the like")
     make = index.add_argument_group("a new index")
@@ -37,7 +38,11 @@ def add(verbs: Verbs) -> None:
         default="float32",
         help="what is searched; what the small ones find is ranked by the vectors as embedded",
     )
-    make.add_argument("--export", metavar="EXPORT", help="export that embeds queries, to remember")
+    make.add_argument(
+        "--export",
+        metavar="EXPORT",
+        help="where the export lies that embeds queries (default: where it embedded these)",
+    )
     make.add_argument("--to", choices=("faiss", "milvus"), default="faiss", help="default faiss")
     make.add_argument(
         "--uri",
@@ -104,8 +109,7 @@ def _show(index: CollectionIndex) -> None:
     for each in measured:
         table.add_row(
             f"{each['count']} {each['rows']}",
-            f"{each['kind']}, {each['vectors']}"
-            + (f", effort {each['effort']}" if each["effort"] else ""),
+            ", ".join([each["kind"], each["vectors"], *_effort(each)]),
             f"{each['searched_mb'] or ''}",
             f"{each['queries']} {each['by']}",
             f"{each['recall']:.3f}",
@@ -113,3 +117,9 @@ def _show(index: CollectionIndex) -> None:
             f"{each['p99_ms']:.2f}",
         )
     Console(width=100).print(table)
+
+
+def _effort(measured: Mapping[str, Any]) -> list[str]:
+    """What was chosen to reach the recall; nothing where every row is compared as it is."""
+    exact = measured["kind"] == "flat" and measured["vectors"].startswith("float")
+    return [] if exact or not measured["effort"] else [f"effort {measured['effort']}"]

@@ -14,7 +14,7 @@ def add(verbs: Verbs) -> None:
         "ui",
         _ui,
         "search an index on a page in the browser, by sentences, pictures, or both",
-        "mite ui photos.index\n  mite ui photos.embeddings --export exports/first --port 8080",
+        "mite ui photos.index\n  mite ui photos.embeddings --port 8080",
     )
     option = verb.add_argument
     option("index", help="index made by `mite index`, or embeddings made by `mite embed`")

@@ -39,11 +39,13 @@ VALUES: dict[str, type] = {
 # config.tpl sets it where Pulsar or Kafka is enabled.
 QUEUES = {"default", "pulsar", "kafka", "rocksmq", "woodpecker"}
 
-# Of deployments/docker/standalone/docker-compose.yml there, and of configs/milvus.yaml, which names
-# the variables of the storage's keys.
+# Of scripts/standalone_embed.sh there, which starts one container with etcd inside.
 VARIABLES = {
-    "ETCD_ENDPOINTS", "MINIO_ADDRESS", "MINIO_ACCESS_KEY_ID", "MINIO_SECRET_ACCESS_KEY", "MQ_TYPE",
-}  # fmt: skip
+    "DEPLOY_MODE": "STANDALONE",
+    "ETCD_USE_EMBED": "true",
+    "ETCD_DATA_DIR": "/var/lib/milvus/etcd",
+    "COMMON_STORAGETYPE": "local",
+}
 
 # Chart's templates/service.yaml and _helpers.tpl: the port of clients, of metrics and health.
 CLIENTS, METRICS = 19530, 9091
