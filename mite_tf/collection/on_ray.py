@@ -62,8 +62,8 @@ def _must_answer(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT).close()
     except (OSError, OverflowError) as error:
         raise MiteError(
-            f"{address}: no cluster of Ray answers: {told(error)}. Start one with `ray start "
-            "--head`, or leave the address out to use this machine."
+            f"{address}: no cluster of Ray answers: {told(error)}. Start one with `ray start`, or "
+            "leave the address out to use this machine."
         ) from error
 
 
