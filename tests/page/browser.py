@@ -75,12 +75,17 @@ class Browser:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def wait(self, script, seconds=30):
-        """Returns what an expression gives as soon as it is true."""
+    def comes_true(self, script, seconds):
+        """Returns what an expression gives as soon as it is true, or what it gives in the end."""
         end = time.monotonic() + seconds
-        while not (value := self.evaluate(script)):
-            assert time.monotonic() < end, f"did not become true: {script}"
+        while not (value := self.evaluate(script)) and time.monotonic() < end:
             time.sleep(0.05)
+        return value
+
+    def wait(self, script):
+        """Returns what an expression gives as soon as it is true."""
+        value = self.comes_true(script, 30)
+        assert value, f"did not become true: {script}"
         return value
 
     def show(self, width, height, *, dark=False):
@@ -96,6 +101,7 @@ class Browser:
         """Loads a page, until an expression is true on it."""
         self.call("Page.navigate", url=url)
         self.wait(ready)
+        time.sleep(1)  # what Gradio has just drawn does not listen yet
 
     def type(self, text, selector=None):
         """Types into what has the focus, or into an element, and presses Enter."""

@@ -40,12 +40,15 @@ def first_of(rows, query, count=1):
     return [rows.ids[place] for place in order[:count]]
 
 
-def tab(name):
-    return (
-        "(() => { const found = [...document.querySelectorAll('button[role=tab]')]"
-        f".find(each => each.textContent.trim() === '{name}'); found.id = 'tab-{name}';"
-        "return true; })()"
-    )
+def open_tab(browser, name, ready):
+    """Clicks a tab until it is there; one that Gradio has just drawn may not listen yet."""
+    tabs = "[...document.querySelectorAll('button[role=tab]')]"
+    browser.evaluate(f"{tabs}.find(each => each.innerText === {name!r}).id = 'tab-{name}'")
+    for _ in range(10):
+        browser.click(f"#tab-{name}")
+        if browser.comes_true(ready, 3):
+            return
+    raise AssertionError(f"the tab {name} did not open")
 
 
 def test_someone_types_drops_and_clicks(browser, page, collection, shots):
@@ -92,9 +95,7 @@ def test_someone_types_drops_and_clicks(browser, page, collection, shots):
 def test_the_map_shows_what_a_point_is_and_leads_onward(browser, page, shots):
     browser.show(1280, 900)
     browser.open(page, READY)
-    browser.evaluate(tab("Map"))
-    browser.click("#tab-Map")
-    browser.wait("document.querySelectorAll('.mite-map [data-id]').length === 17")
+    open_tab(browser, "Map", "document.querySelectorAll('.mite-map [data-id]').length === 17")
     browser.move(".mite-map rect")
     text = "document.querySelector('.mite-map rect title').textContent"
     browser.wait(f"document.querySelector('.mite-hover').textContent === {text}")
@@ -103,9 +104,7 @@ def test_the_map_shows_what_a_point_is_and_leads_onward(browser, page, shots):
     browser.screenshot(shots / "map.png")
     browser.click(".mite-map circle")
     browser.wait(f"{NOTE}?.startsWith('Like ') && {CARDS}.length === 16")
-    browser.evaluate(tab("About"))
-    browser.click("#tab-About")
-    browser.wait("document.body.innerText.includes('holds 17 pictures and texts')")
+    open_tab(browser, "About", "document.body.innerText.includes('holds 17 pictures and texts')")
     browser.screenshot(shots / "about.png")
     assert browser.errors == []
 
