@@ -114,7 +114,7 @@ class Manifest:
             )
         if dimensions == self.embedding_size:
             return self
-        space = hashlib.sha256(f"{self.space}/{dimensions}".encode()).hexdigest()
+        space = self.space and hashlib.sha256(f"{self.space}/{dimensions}".encode()).hexdigest()
         smaller = [size for size in self.nested_sizes if size < dimensions]
         return replace(self, embedding_size=dimensions, nested_sizes=smaller, space=space)
 

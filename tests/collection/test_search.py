@@ -59,9 +59,9 @@ def encoder(export_folder):
         yield opened
 
 
-def test_the_first_values_of_embeddings_are_a_space_of_their_own(made, export_folder, tmp_path):
-    export = ["--export", str(export_folder)]
-    embed = ["embed", str(export_folder), "--images", f"{made.path}/photos", "--processes", "1"]
+def test_the_first_values_of_embeddings_are_a_space_of_their_own(made, export_with_bank, tmp_path):
+    export = ["--export", str(export_with_bank)]
+    embed = ["embed", str(export_with_bank), "--images", f"{made.path}/photos", "--processes", "1"]
     assert main([*embed, "--out", f"{tmp_path}/four", "--dimensions", "4"]) == 0
     assert main(["index", f"{tmp_path}/four", "--out", f"{tmp_path}/index", *export]) == 0
     index = open_index(tmp_path / "index")
@@ -72,14 +72,14 @@ def test_the_first_values_of_embeddings_are_a_space_of_their_own(made, export_fo
     [cosine] = [each.cosine for each in found if each.id == "3.png"]
     assert cosine == pytest.approx(float(query @ picture), abs=1e-5)
     with (
-        QueryEncoder(export_folder) as encoder,
+        QueryEncoder(export_with_bank) as encoder,
         pytest.raises(MiteError, match="is of another model"),
     ):
         search_collection(index, encoder, text=TEXTS[1])
 
 
-def test_what_a_model_was_not_trained_for_is_refused(made, export_folder, tmp_path, capsys):
-    embed = ["embed", str(export_folder), "--images", f"{made.path}/photos"]
+def test_what_a_model_was_not_trained_for_is_refused(made, export_with_bank, tmp_path, capsys):
+    embed = ["embed", str(export_with_bank), "--images", f"{made.path}/photos"]
     assert main([*embed, "--out", f"{tmp_path}/five", "--dimensions", "5"]) == 2
     assert "trained for embeddings of 4, 16 numbers, not of 5" in capsys.readouterr().err
 
