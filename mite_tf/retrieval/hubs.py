@@ -193,8 +193,13 @@ class HubCorrection:
             >>> HubCorrection(np.eye(3), np.eye(3)).first(2).images.shape
             (3, 2)
         """
-        kept = {"weight": self.weight, "neighbours": self.neighbours, "space": self.space}
-        return HubCorrection(self.images[:, :dimensions], self.captions[:, :dimensions], **kept)
+        return HubCorrection(
+            self.images[:, :dimensions],
+            self.captions[:, :dimensions],
+            weight=self.weight,
+            neighbours=self.neighbours,
+            space=self.space,
+        )
 
     def save(self, path: str | Path) -> None:
         """Writes bank and constants to one `.npz` file, whole or not at all.

@@ -171,7 +171,7 @@ def evaluate(
     if html:
         told = {"run": folder.path, "data": data, "split": split, "protocol": protocol}
         if dimensions is not None:
-            told["dimensions"] = dimensions
+            told["dimensions"] = str(dimensions)
         if folder.warnings_file.exists():
             told["warnings"] = folder.warnings()
         titles = {name: f"after {name}" for name in stages}
