@@ -68,8 +68,8 @@ _HOMES = {
 register_when_keras_loads()
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = (
-    "collection", "data", "evaluation", "export", "losses", "models", "reports", "retrieval",
-    "runs", "scenes", "serving", "studies", "text", "training",
+    "collection", "data", "evaluation", "export", "losses", "models", "page", "reports",
+    "retrieval", "runs", "scenes", "serving", "studies", "text", "training",
 )  # fmt: skip
 
 __all__ = [
