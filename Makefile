@@ -55,7 +55,7 @@ types: $(READY) ## check the types of what is installed
 # Two processes with a thread each for TensorFlow: faster than one process with many threads.
 unit: $(READY) ## all tests but the slow ones and those of `make docs`, and doctests
 	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/pytest -m "not slow" \
-		--numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder \
+		--numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder \
 		--ignore tests/documentation --ignore tests/notebooks
 
 docs: $(READY) ## only the documentation: links, examples, the first notebook

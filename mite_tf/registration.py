@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from mite_tf.extras import from_extra
+from mite_tf.reading import must_be_file
 
 _HOMES = {
     "mite_tf.losses": (
@@ -90,10 +91,14 @@ def register_layers_in(path: str | Path) -> None:
     Example:
         >>> register_layers_in("nowhere.keras")
     """
-    with suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-        if b'"keras_hub' in archive.read("config.json"):
-            with from_extra("hub", f"The network in {path}"):
-                import keras_hub  # noqa: F401
+    needed = False
+    with suppress(Exception):  # whoever loads the file says what is wrong with it
+        must_be_file(path)
+        with zipfile.ZipFile(path) as archive:
+            needed = b'"keras_hub' in archive.read("config.json")
+    if needed:
+        with from_extra("hub", f"The network in {path}"):
+            import keras_hub  # noqa: F401
 
 
 def _register_stand_ins() -> None:

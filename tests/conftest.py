@@ -6,30 +6,13 @@ import sys
 
 import pytest
 
-# Of fixtures that take long to make; the tests of all files that use one run in one process.
-SHARED = ("export", "exported")
 LONGEST_FIRST = ("notebooks", "runs", "export", "models", "training", "studies")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Puts long folders first, so that processes end at about the same time, and groups tests.
-
-    `--dist loadgroup` gives each group to one process: a file, or all that share a fixture.
-    """
-    groups = {}
-    for item in items:
-        used = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
-        groups[item.path] = (used or [groups.get(item.path, str(item.path))])[0]
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    """Puts long folders first, so that the processes end at about the same time."""
     rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
-    items.sort(
-        key=lambda item: (
-            groups[item.path] not in SHARED,
-            rank.get(item.path.parent.name, len(rank)),
-        )
-    )
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
 
 
 @pytest.fixture(scope="session")

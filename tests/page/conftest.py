@@ -70,7 +70,7 @@ def collection(export, tmp_path_factory):
 
 @contextmanager
 def shown(*arguments):
-    """Runs `mite ui` on a free port, and gives the address that it prints; Ctrl-C ends it."""
+    """Runs `mite ui` on a free port, and gives the address that it prints."""
     command = [sys.executable, "-m", "mite_tf.cli", "ui", *map(str, arguments), "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
@@ -81,7 +81,7 @@ def shown(*arguments):
             assert found, process.communicate(timeout=60)
             yield found[1]
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             _, told = process.communicate(timeout=60)
     assert (process.returncode, "Traceback" in told) == (0, False), told
 

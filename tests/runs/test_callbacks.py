@@ -78,6 +78,7 @@ def end(model):
     model.stop_training = True
 
 
+@pytest.mark.slow
 def test_a_training_is_one_to_a_callback_also_when_resumed(table, tmp_path, plain):
     counter, config = Counter(), plain(**{"stages.align.epochs": 3})
     steps = ["."] * 12  # six of them, begin and end

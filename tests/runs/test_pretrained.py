@@ -56,6 +56,7 @@ def test_a_run_resumes_when_the_folder_is_gone(table, tmp_path, bert, config):
     assert len(losses[0]) == 2
 
 
+@pytest.mark.slow
 def test_a_run_evaluates_when_the_folder_is_gone(table, tmp_path, bert, config):
     run = train(table, tmp_path / "run", config=config, quiet=True)
     shutil.rmtree(bert)

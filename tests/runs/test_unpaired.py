@@ -72,6 +72,7 @@ def test_features_of_unpaired_images_are_cached_for_stages_with_an_adversary(
     assert [each for each in asked if each != {table.root}] == [{more["unpaired_images"]}]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_bit_with_what_it_had(run, table, more, config, tmp_path):
     again = {"resume": True, "quiet": True, "feature_cache": run.path / "features"}
     with pytest.raises(KeyboardInterrupt):
