@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 			"$$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.13"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "python3 has no venv; install it with: apt-get install python3-venv"; exit 1; }
-	@echo "Making .venv with the $$(grep -c == requirements.lock) packages of requirements.lock: 3.6 GB," \
+	@echo "Making .venv with the $$(grep -c == requirements.lock) packages of requirements.lock: 4.3 GB," \
 		"a minute or several by the network. A dot is a package."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock | \
