@@ -71,8 +71,6 @@ def _made_here(folder: Path) -> Found | None:
     if _says(folder / "manifest.json", b'"mite_tf_export"'):
         use = "`mite verify` and `mite serve` take it; evaluate and search with its run."
         return Found("export", "an export", use)
-    if (folder / "embeddings.json").is_file():
-        return Found("embeddings", "a folder of embeddings", "`mite index` takes it.")
     if (folder / "study.json").is_file() and (folder / "config.toml").is_file():
         return Found("study", "a study", f"Its runs are {folder}/runs/VARIANT/seed-K.")
     if _says(folder / "embeddings.json", b'"mite_tf_embeddings"'):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mite_tf.errors import MiteError
 from mite_tf.export.manifest import read_manifest
 from mite_tf.retrieval.collection_index import CollectionIndex, Found
-from mite_tf.retrieval.cosine import unit_rows
-from mite_tf.retrieval.index_interface import By, Wanted
+from mite_tf.retrieval.cosine import first_values
+from mite_tf.retrieval.index_interface import By, Wanted, weighed
 from mite_tf.serving.client import EmbeddingClient
 
 
@@ -103,11 +103,7 @@ class QueryEncoder:
         [of_text] = self.embed_texts([text])
         if image is None:
             return of_text, "text"
-        both = text_weight * of_text + (1 - text_weight) * self._image(image)
-        length = float(np.linalg.norm(both))
-        if not length:
-            raise MiteError("Text and image are opposite to each other; search for one of them.")
-        return (both / length).astype(np.float32), "text" if text_weight >= 0.5 else "image"
+        return weighed(of_text, self._image(image), text_weight)
 
     def embed_texts(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Embeds texts, float32 `[N, D]`.
@@ -126,9 +122,7 @@ class QueryEncoder:
         return self._part(self._client.embed_images([image]))[0]
 
     def _part(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        if vectors.shape[1] == self._size:
-            return vectors
-        return unit_rows(vectors[:, : self._size], allow_zero=True)
+        return first_values(vectors, self._size)
 
     def close(self) -> None:
         """Frees the models."""

@@ -18,7 +18,7 @@ from mite_tf.collection.sources import Item
 from mite_tf.errors import MiteError
 from mite_tf.export.claims import check_hubs
 from mite_tf.export.manifest import HUBS, Manifest, Version, of_one_version
-from mite_tf.retrieval.cosine import unit_rows
+from mite_tf.retrieval.cosine import first_values, unit_rows
 from mite_tf.retrieval.embedding_files import EmbeddedRows, write_shard
 from mite_tf.retrieval.hubs import HubCorrection
 from mite_tf.serving.backends import Backend, Rows, open_backend
@@ -169,10 +169,7 @@ class Embedder:
             yield from self._run(backend, rows)
 
     def _run(self, backend: Backend, rows: Rows) -> NDArray[np.float32]:
-        found = backend.run(rows)
-        if found.shape[1] == self._size:
-            return found
-        return unit_rows(found[:, : self._size], allow_zero=True)
+        return first_values(backend.run(rows), self._size)
 
     def _backend(self, model: str) -> Backend:
         if model not in self._backends:

@@ -57,6 +57,18 @@ def unit_rows(
     return units
 
 
+def first_values(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
+    """Returns the first values of each vector `[N, D]`, of length 1; all of them as they are.
+
+    Example:
+        >>> first_values(np.float32([[0.6, 0.0, 0.8]]), 2).tolist()
+        [[1.0, 0.0]]
+    """
+    if vectors.shape[1] == dimensions:
+        return vectors
+    return unit_rows(vectors[:, :dimensions], allow_zero=True)
+
+
 def similarity(rows: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float32]:
     """Computes the cosine similarity of every row with every column, always to the same bits.
 

@@ -23,6 +23,33 @@ BY = ("image", "text")
 _NEAR = 1e-6
 
 
+def weighed(
+    text: NDArray[np.float32], image: NDArray[np.float32], text_weight: float
+) -> tuple[NDArray[np.float32], By]:
+    """Joins a text and a picture into one query.
+
+    Args:
+        text: Embedding of the text, `[D]`.
+        image: Embedding of the picture, `[D]`.
+        text_weight: Share of the text, 0 to 1.
+
+    Returns:
+        A float32 vector `[D]` of length 1, and the modality that weighs more.
+
+    Raises:
+        MiteError: If they cancel each other out.
+
+    Example:
+        >>> weighed(np.float32([1, 0]), np.float32([0, 1]), 0.0)
+        (array([0., 1.], dtype=float32), 'image')
+    """
+    both = text_weight * text + (1 - text_weight) * image
+    length = float(np.linalg.norm(both))
+    if not length:
+        raise MiteError("Text and image are opposite to each other; search for one of them.")
+    return (both / length).astype(np.float32), "text" if text_weight >= 0.5 else "image"
+
+
 class Found(NamedTuple):
     """One result of a search.
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from starlette.responses import JSONResponse, Response
 
-from mite_tf.retrieval.cosine import unit_rows
+from mite_tf.retrieval.cosine import first_values
 from mite_tf.serving.backends import Backend
 from mite_tf.serving.server.json_tensors import parse_object, shown
 from mite_tf.serving.server.mixed_inputs import Input, image_input, text_input
@@ -110,8 +110,7 @@ def to_answer(question: Question, vectors: np.ndarray, tokens: int, model: str) 
         {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": "AACAPw=="}],
         "model": "mine", "usage": {"prompt_tokens": 2, "total_tokens": 2}}
     """
-    if question.dimensions and question.dimensions < vectors.shape[1]:
-        vectors = unit_rows(vectors[:, : question.dimensions], allow_zero=True)
+    vectors = first_values(vectors, question.dimensions or vectors.shape[1])
     if question.base64:
         rows = (f'"{base64.b64encode(row.tobytes()).decode()}"' for row in vectors.astype("<f4"))
     else:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from grpc import StatusCode
 
-from mite_tf.retrieval.cosine import unit_rows
-from mite_tf.retrieval.index_interface import By, Wanted
+from mite_tf.retrieval.cosine import first_values
+from mite_tf.retrieval.index_interface import By, Wanted, weighed
 from mite_tf.serving.backends import Backend
 from mite_tf.serving.server.json_tensors import parse_object, shown
 from mite_tf.serving.server.lanes import Lane
@@ -125,9 +125,11 @@ class SearchApi:
         self._index.require_space(space, "the export that is served")
 
     def _search(self, query: Query, vectors: np.ndarray) -> str:
-        if vectors.shape[1] > self._index.dimension:  # an index of the first values
-            vectors = unit_rows(vectors[:, : self._index.dimension], allow_zero=True)
-        vector, by = _joined(query, vectors)
+        vectors = first_values(vectors, self._index.dimension)
+        by: By = "text" if query.inputs[0].model == "text" else "image"
+        [vector] = vectors[:1]
+        if len(vectors) == 2:  # the text first
+            vector, by = weighed(*vectors, query.text_weight)
         [found] = self._index.search(
             vector[None],
             by=by,
@@ -136,11 +138,3 @@ class SearchApi:
             hub_correction=query.hub_correction,
         )
         return json.dumps({"results": [each._asdict() for each in found]})
-
-
-def _joined(query: Query, vectors: np.ndarray) -> tuple[np.ndarray, By]:
-    """Returns one vector for a text and a picture, and the modality that counts more."""
-    if len(vectors) == 1:
-        return vectors[0], "text" if query.inputs[0].model == "text" else "image"
-    weight = query.text_weight
-    return weight * vectors[0] + (1 - weight) * vectors[1], "text" if weight >= 0.5 else "image"

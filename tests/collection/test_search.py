@@ -60,10 +60,9 @@ def encoder(export_folder):
 
 
 def test_the_first_values_of_embeddings_are_a_space_of_their_own(made, export_with_bank, tmp_path):
-    export = ["--export", str(export_with_bank)]
     embed = ["embed", str(export_with_bank), "--images", f"{made.path}/photos", "--processes", "1"]
     assert main([*embed, "--out", f"{tmp_path}/four", "--dimensions", "4"]) == 0
-    assert main(["index", f"{tmp_path}/four", "--out", f"{tmp_path}/index", *export]) == 0
+    assert main(["index", f"{tmp_path}/four", "--out", f"{tmp_path}/index"]) == 0
     index = open_index(tmp_path / "index")
     whole = made.rows.vectors[[made.rows.ids.index("text-1"), 3]]
     query, picture = (each[:4] / np.linalg.norm(each[:4]) for each in whole)
