@@ -127,9 +127,9 @@ class SearchApi:
     def _search(self, query: Query, vectors: np.ndarray) -> str:
         vectors = first_values(vectors, self._index.dimension)
         by: By = "text" if query.inputs[0].model == "text" else "image"
-        [vector] = vectors[:1]
+        vector = vectors[0]
         if len(vectors) == 2:  # the text first
-            vector, by = weighed(*vectors, query.text_weight)
+            vector, by = weighed(vector, vectors[1], query.text_weight)
         [found] = self._index.search(
             vector[None],
             by=by,
