@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from mite_tf.export.signatures import checked_ids, checked_rows, vocabulary_size
 
 # The highest that tf2onnx 1.17 writes; onnxruntime and OpenVINO read newer ones too.
 OPSET = 18
+_LARGE = 1 << 18  # values of a weight
 
 
 def write_onnx(folder: Path, encoders: Encoders) -> None:
@@ -59,10 +62,21 @@ def convert_text_encoder(path: str | Path, encoder: keras.Model, max_length: int
 def _convert(
     path: str | Path, encoder: keras.Model, prepare: Any, specification: tf.TensorSpec
 ) -> None:
-    inputs = keras.Input(specification.shape[1:], dtype=specification.dtype.name)
-    prepared = keras.layers.Lambda(prepare, output_shape=specification.shape[1:])(inputs)
-    embedding = keras.layers.Identity(name="embedding")(rewrites.mark_gru(encoder)(prepared))
-    whole = keras.Model(inputs, embedding)
+    marked = rewrites.mark_gru(encoder)
+    tables = _tables(marked)
+
+    def embed(inputs: list[Any]) -> Any:
+        rows, *values = inputs
+        known = dict(zip(map(id, tables.values()), values, strict=True))
+        kinds = marked.trainable_variables, marked.non_trainable_variables
+        weights = [[known.get(id(each), each.value) for each in kind] for kind in kinds]
+        return marked.stateless_call(*weights, prepare(rows), training=False)[0]
+
+    rows = keras.Input(specification.shape[1:], dtype=specification.dtype.name)
+    given = [keras.Input(batch_shape=each.shape) for each in tables.values()]
+    shape = marked.output_shape[1:]
+    embedding = keras.layers.Lambda(embed, output_shape=shape, name="embedding")([rows, *given])
+    whole = keras.Model([rows, *given], embedding)
     log = logging.getLogger("tf2onnx")
     level = log.level
     log.setLevel(logging.CRITICAL)  # what it cannot convert is found below
@@ -70,11 +84,12 @@ def _convert(
         with rewrites.functions_inlined():
             model, _ = tf2onnx.convert.from_keras(
                 whole,
-                [specification],
+                [specification, *(tf.TensorSpec(v.shape, v.dtype, n) for n, v in tables.items())],
                 opset=OPSET,
                 custom_op_handlers=rewrites.write_gru(encoder) | rewrites.write_erfc(),
                 optimizers=rewrites.optimizers(),
             )
+        _fill_in(model.graph, tables)
         onnx.checker.check_model(model, full_check=True)
     except (
         ValueError,
@@ -86,3 +101,36 @@ def _convert(
         log.setLevel(level)
     model.graph.name = encoder.name
     onnx.save(model, str(path))
+
+
+def _tables(model: keras.Model) -> dict[str, keras.Variable]:
+    """The large weights that only multiply or are looked up, by names for the conversion.
+
+    It gets these as inputs: it would copy each constant some seventy times, and keep the copies.
+    """
+    layers = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding)
+    found = {
+        id(variable): variable
+        for layer in model._flatten_layers()
+        if isinstance(layer, layers)
+        for variable in layer.variables
+        if math.prod(variable.shape) >= _LARGE
+    }
+    return {f"table{number}": variable for number, variable in enumerate(found.values())}
+
+
+def _fill_in(graph: onnx.GraphProto, tables: dict[str, keras.Variable]) -> None:
+    """Makes constants of the inputs that `_tables` names, and drops what nothing takes."""
+    for each in [each for each in graph.input if each.name in tables]:
+        graph.input.remove(each)
+    taken = {*_taken(graph)}
+    for name, variable in tables.items():
+        if name in taken:
+            graph.initializer.append(onnx.numpy_helper.from_array(variable.numpy(), name))
+
+
+def _taken(graph: onnx.GraphProto) -> Iterator[str]:
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _taken(attribute.g)

@@ -123,6 +123,26 @@ class TestRewrites:
         with pytest.raises(MiteError, match="PartitionedCall"):
             convert_image_encoder(tmp_path / "grouped.onnx", encoder)
 
+    def test_large_weights_are_not_copied_and_would_be_constants(
+        self, make_encoders, tmp_path, monkeypatch
+    ):
+        """tf2onnx copies constants many times over: 24 GB for a network of 70 M weights."""
+        encoder = make_encoders("transformer").text_encoder
+        tables = []
+        write = tf2onnx.convert.from_keras
+        monkeypatch.setattr(
+            tf2onnx.convert, "from_keras", lambda *a, **k: tables.append(a[1][1:]) or write(*a, **k)
+        )
+        for number, least in enumerate((1, 10**9)):
+            monkeypatch.setattr(convert, "_LARGE", least)
+            convert_text_encoder(tmp_path / f"{number}.onnx", encoder, 12)
+            assert_equals_keras(tmp_path / f"{number}.onnx", encoder, token_ids())
+        assert len(tables[0]) > 10
+        assert not tables[1]
+        graph = onnx.load(tmp_path / "0.onnx").graph
+        assert [each.name for each in graph.input] == ["token_ids"]
+        assert {each.name for each in tables[0]} <= {each.name for each in graph.initializer}
+
     def test_captured_constants_stay_inside_and_would_be_inputs(self, tmp_path):
         inputs = keras.Input((4, 4, 3), name="pixels")
         x = keras.layers.Rescaling([0.1, 0.2, 0.3])(inputs)  # as EfficientNet begins
