@@ -17,7 +17,6 @@ from mite_tf.data import CaptionedImages
 from mite_tf.data.batches import pixel_batches
 from mite_tf.data.feature_cache import text_features, text_graph
 from mite_tf.data.images import Preprocessing
-from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.errors import MiteError
 from mite_tf.evaluation import Embeddings
 from mite_tf.models import MITE, ImageEncoder, TextEncoder
@@ -160,15 +159,17 @@ class Encoders:
         self,
         table: CaptionedImages,
         *,
-        features: PrecomputedFeatures | None = None,
+        features: np.ndarray | None = None,
+        text_features: np.ndarray | None = None,
         on_progress: Progress | None = None,
     ) -> Embeddings:
-        """Embeds all images and captions of a table; `features` for encoders that start there."""
+        """Embeds all images and captions of a table; features are those of backbones, if known."""
         if features is None:
             images = self.embed_images(table.paths, on_progress=on_progress)
         else:
-            images = self.embed_features(features.of(table.image_ids))
-        return Embeddings(images, self.embed_text(table.captions), table.caption_image)
+            images = self.embed_features(features)
+        ids = self.tokenizer.table(table.captions).ids
+        return Embeddings(images, self.embed_ids(ids, text_features), table.caption_image)
 
     def _none(self) -> np.ndarray:
         return np.zeros((0, self.text_encoder.output_shape[-1]), np.float32)

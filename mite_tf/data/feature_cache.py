@@ -188,15 +188,20 @@ class TextFeatureCache(ArrayCache):
         self, token_ids: np.ndarray, *, on_progress: Callable[[int, int], None] | None = None
     ) -> np.ndarray:
         """Returns the features of captions, given as int32 `[N, L]`; float16 `[N, C]`."""
-        ids = np.ascontiguousarray(token_ids, np.int32)  # captions and tokenizer in one
-        digest = hashlib.sha256(ids.tobytes()).hexdigest()
-        key = {"backbone": self._backbone_hash, "token_ids": digest, "length": ids.shape[1]}
+        ids = np.asarray(token_ids, np.int32)
         return self.array(
-            key,
-            (len(ids), self.backbone.output_shape[-1]),
-            lambda start: text_features(self._forward, ids, start),
-            on_progress,
+            *self._place(ids), lambda start: text_features(self._forward, ids, start), on_progress
         )
+
+    def holds(self, token_ids: np.ndarray) -> bool:
+        """Returns whether these features are on disk, all of them."""
+        return self.has(*self._place(np.asarray(token_ids, np.int32)))
+
+    def _place(self, ids: np.ndarray) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """Key and shape; ids stand for captions and tokenizer in one."""
+        digest = hashlib.sha256(np.ascontiguousarray(ids).tobytes()).hexdigest()
+        key = {"backbone": self._backbone_hash, "token_ids": digest, "length": ids.shape[1]}
+        return key, (len(ids), self.backbone.output_shape[-1])
 
     @cached_property
     def _forward(self) -> Callable[[Any], Any]:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args, overload
 
+import numpy as np
+
 from mite_tf.data import CaptionedImages, check, read
+from mite_tf.data.feature_cache import FeatureCache, TextFeatureCache
 from mite_tf.data.precomputed import PrecomputedFeatures
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError
@@ -20,6 +23,7 @@ from mite_tf.evaluation import (
     evaluate_embeddings,
     measure_protocols,
 )
+from mite_tf.models import TextEncoder
 from mite_tf.progress import progress
 from mite_tf.reports import write_protocol_report, write_report
 from mite_tf.runs.folder import RunFolder
@@ -36,6 +40,7 @@ def embed(
     stage: str | None = None,
     format: str | None = None,
     root: str | Path | None = None,
+    feature_cache: str | Path | None = None,
     quiet: bool = False,
 ) -> Embeddings:
     """Embeds the images and captions of a split with the best encoders of a run.
@@ -47,6 +52,8 @@ def embed(
         stage: Take the best encoders of this stage; of the last one by default.
         format: Format of `data`, where looking at it does not tell.
         root: Folder that image paths of `data` are relative to.
+        feature_cache: Folder of cached backbone features, float16, which are taken where it has
+            those of all images, or of all captions.
         quiet: Whether to show no progress.
 
     Raises:
@@ -54,7 +61,8 @@ def embed(
     """
     folder = RunFolder(run)
     encoders = folder.encoders(stage)
-    return embed_table(folder, encoders, table_of(folder, data, split, format, root), quiet=quiet)
+    table = table_of(folder, data, split, format, root)
+    return embed_table(folder, encoders, table, feature_cache=feature_cache, quiet=quiet)
 
 
 @overload
@@ -232,10 +240,27 @@ def table_of(
 
 
 def embed_table(
-    run: RunFolder, encoders: Encoders, table: CaptionedImages, *, quiet: bool
+    run: RunFolder,
+    encoders: Encoders,
+    table: CaptionedImages,
+    *,
+    feature_cache: str | Path | None = None,
+    quiet: bool,
 ) -> Embeddings:
-    """Embeds a table with encoders of a run, from files or from the features that it names."""
-    from_files = encoders.preprocessing is not None
-    features = None if from_files else PrecomputedFeatures(run.config.backbone.features)
+    """Embeds a table with encoders of a run, from files or from features that are known."""
+    known: dict[str, np.ndarray] = {}
+    if encoders.preprocessing is None:
+        known["features"] = PrecomputedFeatures(run.config.backbone.features).of(table.image_ids)
+    elif feature_cache:
+        images = FeatureCache(
+            feature_cache, encoders.image_encoder.backbone, encoders.preprocessing
+        )
+        if images.holds(table.paths):
+            known["features"] = images.features(table.paths)[:, 0]
+    if feature_cache and isinstance(encoders.text_encoder, TextEncoder):
+        captions = TextFeatureCache(feature_cache, encoders.text_encoder.backbone)
+        ids = encoders.tokenizer.table(table.captions).ids
+        if captions.holds(ids):
+            known["text_features"] = captions.features(ids)
     with progress("Embedding", "images", quiet=quiet) as report:
-        return encoders.embed(table, features=features, on_progress=report)
+        return encoders.embed(table, on_progress=report, **known)

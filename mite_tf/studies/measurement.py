@@ -115,12 +115,13 @@ def measure(
     *,
     variant: str,
     pairs: Sequence[RuledOut] = (),
+    feature_cache: str | Path | None = None,
     quiet: bool = False,
 ) -> None:
     """Measures a finished run on a split after each stage that trained its encoders.
 
     What is in the folder already is not measured again. Pairs are captions with near misses that
-    they rule out.
+    they rule out, `feature_cache` is that of `embed`.
     """
     best = run.best_folders()
     stages = [s.name for s in run.config.stages if s.trains_encoders and s.name in best]
@@ -128,7 +129,7 @@ def measure(
         file = folder / f"{stage}.json"
         if file.exists():
             continue
-        embeddings = embed(run.path, table, stage=stage, quiet=quiet)
+        embeddings = embed(run.path, table, stage=stage, feature_cache=feature_cache, quiet=quiet)
         ranks = matching_ranks(*embeddings)
         arrays: dict[str, Any] = embeddings._asdict() | ranks._asdict()
         with written_beside(file.with_suffix(".npz"), "wb") as opened:

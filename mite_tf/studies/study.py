@@ -143,7 +143,15 @@ def study(
                     failures[name] = error
                     continue
             place = folder.measured(split, variant.name, seed)
-            measure(run, measured, place, variant=variant.name, pairs=pairs, quiet=quiet)
+            measure(
+                run,
+                measured,
+                place,
+                variant=variant.name,
+                pairs=pairs,
+                feature_cache=features,
+                quiet=quiet,
+            )
             measure_protocols_of(run, table, measured, place, stage=stage, quiet=quiet)
         commands = Commands(
             data="DATA" if isinstance(data, CaptionedImages) else str(data),

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mite_tf.data import CaptionedImages
+from mite_tf.data.feature_cache import FeatureCache
 from mite_tf.encoders import Encoders
 from mite_tf.errors import MiteError, UnknownWordsWarning
 from mite_tf.evaluation import evaluate_embeddings
@@ -230,6 +231,19 @@ train({str(captions_file)!r}, {str(tmp_path / "run")!r}, root={str(table.root)!r
         )
         with pytest.raises(MiteError, match=r"state\.npz: not a readable training state"):
             checkpoint.restore()
+
+
+def test_features_that_are_known_are_not_computed_again(run, table, tmp_path, monkeypatch):
+    dev, encoders = table.split("dev"), run.encoders()
+    backbone = encoders.image_encoder.backbone
+    FeatureCache(tmp_path, backbone, encoders.preprocessing).features(dev.paths)
+    computed = embed(run.path, dev, quiet=True)
+    monkeypatch.delattr(Encoders, "embed_images")
+    known = embed(run.path, dev, feature_cache=tmp_path, quiet=True)
+    np.testing.assert_allclose(known.images, computed.images, atol=2e-3)  # features are of float16
+    np.testing.assert_array_equal(known.captions, computed.captions)
+    with pytest.raises(AttributeError, match="embed_images"):
+        embed(run.path, table, feature_cache=tmp_path, quiet=True)  # other images
 
 
 def test_encoders_survive_a_round_trip_and_take_empty_sentences(run, table, tmp_path):
