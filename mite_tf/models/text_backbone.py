@@ -23,10 +23,12 @@ class TextBackbone(keras.Model):
 
     Args:
         network: A `keras_hub.models.Backbone` that takes `token_ids` and `padding_mask`, such as
-            a `BertBackbone`. Its token 0 is padding.
+            a `BertBackbone`.
         pooling: How the vectors of the tokens become one, as the network was trained: their
             `mean`, or that of the first token, `cls`.
         licence: That of its weights, where it is known.
+        padding: Token of the network that padding is, where that is not 0 alone: the inputs are
+            then its tokens plus 1. None where the inputs are its tokens, and 0 is padding.
         name: Name of the model.
 
     Call arguments:
@@ -52,6 +54,7 @@ class TextBackbone(keras.Model):
         network: keras.Model,
         pooling: str = "mean",
         licence: str = "",
+        padding: int | None = None,
         *,
         name: str = "backbone",
         **kwargs: Any,
@@ -66,8 +69,9 @@ class TextBackbone(keras.Model):
             )
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         counts = ops.not_equal(token_ids, 0)
+        tokens = token_ids if padding is None else ops.where(counts, token_ids - 1, padding)
         inputs = {
-            "token_ids": token_ids,
+            "token_ids": tokens,
             "padding_mask": ops.cast(counts, "int32"),
             "segment_ids": ops.zeros_like(token_ids),
         }
@@ -81,6 +85,7 @@ class TextBackbone(keras.Model):
         self.network = network
         self.pooling = pooling
         self.licence = licence
+        self.padding = padding
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return super().call(inputs, training=False, mask=mask)
@@ -94,8 +99,8 @@ class TextBackbone(keras.Model):
 
     @property
     def vocabulary_size(self) -> int:
-        """How many token ids the network knows."""
-        return self._embedding.input_dim
+        """How many token ids it knows: those of the network, and that of padding beside them."""
+        return int(self._embedding.input_dim) + (self.padding is not None)
 
     @property
     def max_length(self) -> int | None:
@@ -114,6 +119,7 @@ class TextBackbone(keras.Model):
             "name": self.name,
             "trainable": self.trainable,
             **({"licence": self.licence} if self.licence else {}),
+            **({} if self.padding is None else {"padding": self.padding}),
         }
 
     @classmethod
@@ -139,4 +145,7 @@ def load_text_backbone(preset: str, pooling: str = "mean") -> TextBackbone:
     """
     with loading_preset(preset) as keras_hub:
         network = keras_hub.models.Backbone.from_preset(preset)
-        return TextBackbone(network, pooling, licence_of(preset))
+        tokenizer = keras_hub.tokenizers.Tokenizer.from_preset(preset)
+        of_wordpiece = isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer)
+        padding = None if of_wordpiece else int(tokenizer.pad_token_id)
+        return TextBackbone(network, pooling, licence_of(preset), padding)

@@ -41,6 +41,21 @@ def test_features_are_the_pooled_vectors_of_the_network(folder, pooling):
     np.testing.assert_allclose(found, mean if pooling == "mean" else vectors[:, 0], atol=1e-5)
 
 
+def test_padding_is_a_token_of_its_own_beside_those_of_the_network(folder, tmp_path):
+    """Whose token 0 is one of a text, and whose own padding is its token 1, as of RoBERTa."""
+    network = keras_hub.models.BertBackbone.from_preset(str(folder))
+    tokens = np.where(IDS == 0, 1, IDS - 1)
+    inputs = {"token_ids": tokens, "padding_mask": (IDS > 0).astype(np.int32)}
+    vectors = network({**inputs, "segment_ids": 0 * IDS})["sequence_output"]
+    shifted = TextBackbone(network, "cls", padding=1)
+    np.testing.assert_allclose(shifted(IDS), np.array(vectors)[:, 0], atol=1e-6)
+    assert shifted.vocabulary_size == TextBackbone(network).vocabulary_size + 1 == 12
+    shifted.save(tmp_path / "backbone.keras")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras")
+    np.testing.assert_array_equal(loaded(IDS), shifted(IDS))
+    assert loaded.vocabulary_size == 12
+
+
 @pytest.mark.parametrize("bag_of_words", [False, True])
 def test_known_features_and_padding_change_no_embedding(backbone, bag_of_words):
     encoder = hub_encoder(backbone, [6, 9], bag_of_words=bag_of_words, embedding_size=4)
