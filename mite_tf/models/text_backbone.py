@@ -140,7 +140,7 @@ class TextBackbone(keras.Model):
 
 
 def load_text_backbone(preset: str, pooling: str | None = None) -> TextBackbone:
-    """Loads a pretrained text network by KerasHub, or the text tower of CLIP, SigLIP or MetaCLIP 2.
+    """Loads a pretrained text network by KerasHub, or the text tower of CLIP or SigLIP.
 
     Args:
         preset: A preset of KerasHub, a handle (`hf://…`, `kaggle://…`), or a folder: of KerasHub,

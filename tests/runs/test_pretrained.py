@@ -229,19 +229,27 @@ def test_both_towers_of_a_model_begin_as_that_model_and_learn(of_towers):
         assert np.abs(kernel - (np.eye(6) if name == "projection" else 0)).max() > 1e-5
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "needed"),
-    [
-        ("embedding.size", 8, r"embedding\.size to 6"),
-        ("embedding.standardize", True, r"embedding\.standardize to false"),
-        ("image_head.power", 0.5, r"image_head\.power to 1"),
-        ("image_head.pooling", "max", r"image_head\.pooling to average"),
-        ("backbone.pooling", "mean", r"backbone\.pooling to cls"),
-    ],
-)
-def test_what_would_undo_the_start_is_refused(of_towers, key, value, needed):
-    with pytest.raises(MiteError, match=f"embedding.start is 'identity', .* Set {needed}"):
-        build_towers(of_towers.with_overrides({key: value}))
+def test_what_would_undo_the_start_is_refused(of_towers):
+    text, image = load_text_backbone(of_towers.text_backbone.name), configured_backbone(of_towers)
+    features = keras.layers.Reshape((1, 1, 6))(image.output)
+    for key, value, needed in (
+        ("embedding.size", 8, "embedding.size to 6"),
+        ("embedding.standardize", True, "embedding.standardize to false"),
+        ("image_head.power", 0.5, "image_head.power to 1"),
+        ("image_head.pooling", "max", "image_head.pooling to average"),
+        ("backbone.pooling", "mean", "backbone.pooling to cls"),
+        ("text_encoder.name", "recurrent", "text_encoder.name to hub"),
+    ):
+        config = of_towers.with_overrides({"text_encoder": {"name": "hub"}, key: value})
+        with pytest.raises(MiteError, match=f"embedding.start is 'identity', .* Set {needed}"):
+            build_model(
+                config, text.vocabulary_size,
+                text_backbone=text if config.text_encoder["name"] == "hub" else None,
+                image_backbone=keras.Model(image.input, features) if value == "max" else image,
+            )  # fmt: skip
+    wider = keras.Model(image.input, keras.layers.Dense(7)(image.output))
+    with pytest.raises(MiteError, match=r"pictures have 7 and texts 6\. Name both towers of one"):
+        build_model(of_towers, text.vocabulary_size, text_backbone=text, image_backbone=wider)
 
 
 def test_a_stage_of_a_size_that_the_network_does_not_take_is_refused(table, tmp_path, of_pictures):
