@@ -1,5 +1,6 @@
 """Image networks of KerasHub of a few kilobytes with random weights, as folders of presets."""
 
+import io
 import json
 
 import keras
@@ -9,7 +10,7 @@ SIZE = 32
 SCALE, OFFSET = [0.02, 0.01, 0.015], [-2.0, -1.0, -1.5]
 
 
-def tiny_network(kind):
+def tiny_network(kind, **of_texts):
     """Builds a network for pictures of `SIZE`, none of whose weights is left at zero."""
     import keras_hub
 
@@ -20,7 +21,7 @@ def tiny_network(kind):
     }  # fmt: skip
     text = {
         "vocabulary_size": 40, "embedding_dim": 8, "hidden_dim": 8, "num_layers": 1,
-        "num_heads": 2, "intermediate_dim": 16, "max_sequence_length": 8,
+        "num_heads": 2, "intermediate_dim": 16, "max_sequence_length": 12, **of_texts,
     }  # fmt: skip
     if kind == "vit":
         network = models.ViTBackbone(
@@ -95,11 +96,39 @@ def write_tiny_vit(folder, **settings):
     return folder
 
 
-def write_tiny_hub(folder, kind, *, interpolation="bicubic", licence="apache-2.0"):
-    """Writes a folder as `save_to_preset` does, with an image converter and a page on top."""
+def tiny_tokenizer(kind, captions):
+    """Byte pairs as those of CLIP, or the SentencePiece of a SigLIP that has read `captions`."""
+    import keras_hub
+    import sentencepiece
+    from tokenizers import pre_tokenizers
+
+    if kind == "clip":
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+        entries = [*letters, *(f"{each}</w>" for each in letters), "re", "red</w>"]
+        entries += ["<|startoftext|>", "<|endoftext|>"]
+        vocabulary = {entry: number for number, entry in enumerate(entries)}
+        return keras_hub.models.CLIPTokenizer(vocabulary, ["r e", "re d</w>"])
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(captions), model_writer=model, vocab_size=60, pad_id=0, eos_id=1,
+        unk_id=2, bos_id=-1, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    return keras_hub.models.SigLIPTokenizer(model.getvalue())
+
+
+def write_tiny_hub(folder, kind, *, interpolation="bicubic", licence="apache-2.0", captions=()):
+    """Writes a folder as `save_to_preset` does, with an image converter and a page on top.
+
+    With captions it has a tokenizer, too.
+    """
     import keras_hub
 
-    network = tiny_network(kind)
+    if captions:
+        tokenizer = tiny_tokenizer(kind, captions)
+        network = tiny_network(kind, vocabulary_size=tokenizer.vocabulary_size())
+        tokenizer.save_to_preset(folder)
+    else:
+        network = tiny_network(kind)
     network.save_to_preset(folder)
     name = type(network).__name__.replace("Backbone", "ImageConverter")
     getattr(keras_hub.layers, name)(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,17 +30,38 @@ _SEED = 0  # of the random crops
 # Captions that are sorted by length and written together: enough that hardly any padding is left in
 # a batch, few enough that little is lost by a stop.
 _CAPTIONS = 1024
+# Where the configuration of a Keras model has names of its parts.
+_NAMES = ("name", "keras_history", "input_layers", "output_layers")
 
 
 def fingerprint_of_model(model: Any) -> str:
     """Returns a hash over the configuration and the weights of a Keras model.
 
-    The seeds of dropout, new each time that a model is made or loaded, do not count.
+    The seeds of dropout, new each time that a model is made or loaded, do not count, nor do the
+    numbers that Keras puts behind a name which it has given before.
     """
-    digest = hashlib.sha256(model.to_json().encode())
+    configuration = _as_if_first(json.loads(model.to_json()), "", {})
+    digest = hashlib.sha256(json.dumps(configuration).encode())
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()
+
+
+def _as_if_first(value: Any, key: str, seen: dict[str, list[str]]) -> Any:
+    """Numbers the names in a configuration as in a process where nothing was made before it."""
+    if isinstance(value, dict):
+        inner = {name: key if key in _NAMES else name for name in value}
+        return {name: _as_if_first(each, inner[name], seen) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_as_if_first(each, key, seen) for each in value]
+    if not isinstance(value, str) or key not in _NAMES:
+        return value
+    stem = re.sub(r"_\d+$", "", value)
+    known = seen.setdefault(stem, [])
+    if value not in known:
+        known.append(value)
+    number = known.index(value)
+    return f"{stem}_{number}" if number else stem
 
 
 def fingerprint_of_images(paths: Sequence[Path]) -> str:

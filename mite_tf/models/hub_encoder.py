@@ -81,6 +81,7 @@ def text_head(
     dropout: float = 0.2,
     word_dropout: float = 0.0,
     standardize: bool = False,
+    start: str = "random",
     name: str = "head",
 ) -> keras.Model:
     """Builds the head of a pretrained text encoder: a residual projection and unit norm.
@@ -97,6 +98,7 @@ def text_head(
         dropout: Share of coordinates dropped in training.
         word_dropout: Share of whole words left out of the bag in training.
         standardize: Whether to standardise the embeddings over the batch, see `project`.
+        start: `random`, or `identity` to begin as the features, without the words, see `project`.
         name: Name of the model.
 
     Returns:
@@ -114,7 +116,7 @@ def text_head(
         rows = KnownWords(words, vocabulary_size, name="known_words")(token_ids)
         bag = pooled_words(rows, len(words) + 1, word_size, pooling, word_dropout)
         inputs, vectors = [features, token_ids], [features, bag]
-    embedding = project(vectors, embedding_size, hidden_size, dropout, standardize)
+    embedding = project(vectors, embedding_size, hidden_size, dropout, standardize, start)
     return keras.Model(inputs if len(inputs) > 1 else features, embedding, name=name)
 
 
@@ -130,6 +132,7 @@ def hub_encoder(
     dropout: float = 0.2,
     word_dropout: float = 0.0,
     standardize: bool = False,
+    start: str = "random",
     name: str = "text_encoder",
 ) -> TextEncoder:
     """Builds a text encoder on a pretrained backbone.
@@ -145,6 +148,7 @@ def hub_encoder(
         dropout: Share of coordinates dropped in training.
         word_dropout: Share of whole words left out in training.
         standardize: Whether to standardise the embeddings over the batch.
+        start: `random`, or `identity` to begin as the features.
         name: Name of the model.
 
     Example:
@@ -167,6 +171,7 @@ def hub_encoder(
         dropout=dropout,
         word_dropout=word_dropout,
         standardize=standardize,
+        start=start,
     )
     return TextEncoder(backbone, head, name=name)
 

@@ -111,6 +111,7 @@ def image_head(
     power: float = 1.0,
     dropout: float = 0.2,
     standardize: bool = False,
+    start: str = "random",
     name: str = "head",
 ) -> keras.Model:
     """Builds the head: pooling of a feature map, residual projection, unit norm.
@@ -124,13 +125,15 @@ def image_head(
         power: Exponent of a `PowerNormalization` of the pooled features; 1 for none.
         dropout: Share of features dropped in training.
         standardize: Whether to standardise the embeddings over the batch, see `project`.
+        start: `random`, or `identity` to begin as the pooled features, see `project`.
         name: Name of the model.
 
     Returns:
         Functional model from features `[N, C]` or `[N, H, W, C]` to embeddings `[N, D]`.
 
     Raises:
-        ValueError: If the shape is neither that of a vector nor of a map.
+        ValueError: If the shape is neither that of a vector nor of a map, or does not go with
+            `start`.
 
     Example:
         >>> head = image_head((7, 7, 1280), embedding_size=256, pooling="generalized")
@@ -151,7 +154,7 @@ def image_head(
             vector = pooling_layer(pooling, name="pooling")(features)
     if power != 1:
         vector = PowerNormalization(power, name="power")(vector)
-    embedding = project(vector, embedding_size, hidden_size, dropout, standardize)
+    embedding = project(vector, embedding_size, hidden_size, dropout, standardize, start)
     return keras.Model(features, embedding, name=name)
 
 

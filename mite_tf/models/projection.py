@@ -8,7 +8,12 @@ import keras
 
 
 def project(
-    vectors: Any, embedding_size: int, hidden_size: int, dropout: float, standardize: bool = False
+    vectors: Any,
+    embedding_size: int,
+    hidden_size: int,
+    dropout: float,
+    standardize: bool = False,
+    start: str = "random",
 ) -> Any:
     """Adds a residual projection and unit normalisation to a functional model.
 
@@ -25,9 +30,14 @@ def project(
         standardize: Whether each coordinate is standardised over the batch before the norm (in
             use: by running statistics). It removes what all embeddings of a modality share, on
             which encoders that start from scratch otherwise collapse.
+        start: `random`, or `identity`: the embedding is at first the first vector alone, scaled to
+            unit norm, from which the rest learns to depart.
 
     Returns:
         Keras tensor `[N, D]`, float32, rows of unit Euclidean norm.
+
+    Raises:
+        ValueError: If it is to start as a vector of another size.
 
     Example:
         >>> vector = keras.Input((1280,))
@@ -35,8 +45,13 @@ def project(
         (None, 256)
     """
     parts = vectors if isinstance(vectors, list) else [vectors]
+    if start == "identity" and parts[0].shape[-1] != embedding_size:
+        raise ValueError(
+            "An embedding starts as a vector of its own size. Received: vector of "
+            f"{parts[0].shape[-1]}, embedding_size={embedding_size}"
+        )
     projected = [
-        _projected(vector, embedding_size, hidden_size, dropout, f"_{number}" if number else "")
+        _projected(vector, embedding_size, hidden_size, dropout, number, start)
         for number, vector in enumerate(parts)
     ]
     embedding = keras.layers.Add(name="sum")(projected) if len(parts) > 1 else projected[0]
@@ -49,15 +64,23 @@ def project(
 
 
 def _projected(
-    vector: Any, embedding_size: int, hidden_size: int, dropout: float, suffix: str
+    vector: Any, embedding_size: int, hidden_size: int, dropout: float, number: int, start: str
 ) -> Any:
+    suffix = f"_{number}" if number else ""
+    linear = network = "glorot_uniform"
+    if start == "identity":
+        linear, network = "zeros" if number else "identity", "zeros"
     vector = keras.layers.Dropout(dropout, name=f"projection_dropout{suffix}")(vector)
-    embedding = keras.layers.Dense(embedding_size, name=f"projection{suffix}")(vector)
+    embedding = keras.layers.Dense(
+        embedding_size, kernel_initializer=linear, name=f"projection{suffix}"
+    )(vector)
     if hidden_size:
         hidden = keras.layers.Dense(
             hidden_size, activation="relu", name=f"residual_hidden{suffix}"
         )(vector)
         hidden = keras.layers.Dropout(dropout, name=f"residual_dropout{suffix}")(hidden)
-        residual = keras.layers.Dense(embedding_size, name=f"residual{suffix}")(hidden)
+        residual = keras.layers.Dense(
+            embedding_size, kernel_initializer=network, name=f"residual{suffix}"
+        )(hidden)
         embedding = keras.layers.Add(name=f"residual_sum{suffix}")([embedding, residual])
     return embedding

@@ -7,12 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from mite_tf.errors import MiteError
 from mite_tf.extras import loading_preset
 from mite_tf.models.pooling import AveragePooling
 from mite_tf.models.presets import licence_of
 
 POOLINGS = ("mean", "cls")
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
+_TOWERS = {"images", "token_ids"}  # of a network of pictures and texts
 
 
 @keras.saving.register_keras_serializable(package="mite_tf")
@@ -23,10 +25,12 @@ class TextBackbone(keras.Model):
 
     Args:
         network: A `keras_hub.models.Backbone` that takes `token_ids` and `padding_mask`, such as
-            a `BertBackbone`. Its token 0 is padding.
+            a `BertBackbone`; or a model from `token_ids` alone to one vector, as a text tower is.
         pooling: How the vectors of the tokens become one, as the network was trained: their
-            `mean`, or that of the first token, `cls`.
+            `mean`, or that of the first token, `cls`; `cls` where the network makes one itself.
         licence: That of its weights, where it is known.
+        padding: Token of the network that padding is, where that is not 0 alone: the inputs are
+            then its tokens plus 1. None where the inputs are its tokens, and 0 is padding.
         name: Name of the model.
 
     Call arguments:
@@ -52,6 +56,7 @@ class TextBackbone(keras.Model):
         network: keras.Model,
         pooling: str = "mean",
         licence: str = "",
+        padding: int | None = None,
         *,
         name: str = "backbone",
         **kwargs: Any,
@@ -59,21 +64,31 @@ class TextBackbone(keras.Model):
         if pooling not in POOLINGS:
             raise ValueError(f"`pooling` is one of {POOLINGS}. Received: pooling={pooling!r}")
         takes = set(network.input) if isinstance(network.input, dict) else set()
-        if not {"token_ids", "padding_mask"} <= takes <= {*_INPUTS}:
+        pools = len(getattr(network.output, "shape", ())) == 2
+        needed = {"token_ids"} if pools else {"token_ids", "padding_mask"}
+        if not needed <= takes <= {*_INPUTS}:
             raise ValueError(
                 "A text backbone takes token_ids and padding_mask. Received: "
                 f"network={type(network).__name__}, which takes {sorted(takes) or 'one tensor'}"
             )
+        if pools and pooling != "cls":
+            raise ValueError(
+                "A network that makes one vector of its tokens has the pooling 'cls'. Received: "
+                f"pooling={pooling!r}"
+            )
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         counts = ops.not_equal(token_ids, 0)
+        tokens = token_ids if padding is None else ops.where(counts, token_ids - 1, padding)
         inputs = {
-            "token_ids": token_ids,
+            "token_ids": tokens,
             "padding_mask": ops.cast(counts, "int32"),
             "segment_ids": ops.zeros_like(token_ids),
         }
         outputs = network({name: inputs[name] for name in takes})
         vectors = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
-        if pooling == "cls":
+        if pools:
+            features = vectors
+        elif pooling == "cls":
             features = vectors[:, 0]
         else:
             features = AveragePooling(name="pooling")(vectors, mask=counts)
@@ -81,6 +96,7 @@ class TextBackbone(keras.Model):
         self.network = network
         self.pooling = pooling
         self.licence = licence
+        self.padding = padding
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return super().call(inputs, training=False, mask=mask)
@@ -94,18 +110,19 @@ class TextBackbone(keras.Model):
 
     @property
     def vocabulary_size(self) -> int:
-        """How many token ids the network knows."""
-        return self._embedding.input_dim
+        """How many token ids it knows: those of the network, and that of padding beside them."""
+        known = self._said("vocabulary_size") or self._said("input_dim")
+        return int(known) + (self.padding is not None)
 
     @property
     def max_length(self) -> int | None:
         """How many tokens of a text the network takes; None for any number."""
-        return getattr(self.network, "max_sequence_length", None)
+        return self._said("max_sequence_length")
 
-    @property
-    def _embedding(self) -> keras.layers.Embedding:
-        layers = self.network._flatten_layers(include_self=False)
-        return next(layer for layer in layers if isinstance(layer, keras.layers.Embedding))
+    def _said(self, name: str) -> Any:
+        """What the network, or else the first of its layers that does, says of itself."""
+        layers = self.network._flatten_layers()
+        return next((getattr(each, name) for each in layers if hasattr(each, name)), None)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -114,6 +131,7 @@ class TextBackbone(keras.Model):
             "name": self.name,
             "trainable": self.trainable,
             **({"licence": self.licence} if self.licence else {}),
+            **({} if self.padding is None else {"padding": self.padding}),
         }
 
     @classmethod
@@ -121,16 +139,18 @@ class TextBackbone(keras.Model):
         return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
 
-def load_text_backbone(preset: str, pooling: str = "mean") -> TextBackbone:
-    """Loads a pretrained text network by KerasHub.
+def load_text_backbone(preset: str, pooling: str | None = None) -> TextBackbone:
+    """Loads a pretrained text network by KerasHub, or the text tower of CLIP or SigLIP.
 
     Args:
         preset: A preset of KerasHub, a handle (`hf://…`, `kaggle://…`), or a folder: of KerasHub,
             or of Hugging Face with `config.json` and `model.safetensors`.
-        pooling: As for `TextBackbone`.
+        pooling: As for `TextBackbone`: `mean` by default, and `cls` of a text tower, whose own
+            pooling and projection make what pictures are compared with.
 
     Raises:
-        MiteError: If there is no such network, it cannot be fetched, or is not one of texts.
+        MiteError: If there is no such network, it cannot be fetched, is not one of texts, or has
+            another pooling.
 
     Example:
         >>> load_text_backbone("minilm-of-the-moon")
@@ -139,4 +159,26 @@ def load_text_backbone(preset: str, pooling: str = "mean") -> TextBackbone:
     """
     with loading_preset(preset) as keras_hub:
         network = keras_hub.models.Backbone.from_preset(preset)
-        return TextBackbone(network, pooling, licence_of(preset))
+        tokenizer = keras_hub.tokenizers.Tokenizer.from_preset(preset)
+        of_wordpiece = isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer)
+        padding = None if of_wordpiece else int(tokenizer.pad_token_id)
+        has_towers = hasattr(network, "get_text_embeddings") and {*network.input} == _TOWERS
+        if has_towers:
+            network = _text_tower(network, padding or 0)
+    if has_towers and pooling == "mean":
+        raise MiteError(
+            f"{preset}: its text tower makes one vector of its tokens itself, which pictures are "
+            "compared with. Set text_backbone.pooling to cls."
+        )
+    with loading_preset(preset):
+        pooling = pooling or ("cls" if has_towers else "mean")
+        return TextBackbone(network, pooling, licence_of(preset), padding)
+
+
+def _text_tower(network: Any, padding: int) -> keras.Model:
+    """The tower of a network that takes texts, with its pooling and projection."""
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    tokens, length = token_ids, network.text_encoder.max_sequence_length
+    if len(network.text_encoder.output.shape) == 2:  # SigLIP takes the last of always as many
+        tokens = ops.pad(tokens, ((0, 0), (0, length)), constant_values=padding)[:, :length]
+    return keras.Model({"token_ids": token_ids}, network.get_text_embeddings(tokens))

@@ -30,7 +30,7 @@ _RANGES: Mapping[str, Any] = {
     "word_size": Annotated[int, Field(ge=2)],
 }
 # Said in other sections, or of no consequence.
-_ELSEWHERE = ("embedding_size", "standardize", "max_length", "name", "reduction", "words")
+_ELSEWHERE = ("embedding_size", "standardize", "start", "max_length", "name", "reduction", "words")
 
 
 class ArgumentsOf:

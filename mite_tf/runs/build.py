@@ -61,6 +61,9 @@ def build_model(
         "embedding_size": config.embedding.size,
         "standardize": config.embedding.standardize,
     }
+    if config.embedding.start != "random":
+        _check_start(config, feature_shape, text_backbone)
+        embedding["start"] = config.embedding.start
     head = image_head(feature_shape, **embedding, **config.image_head)
     arguments = {**config.text_encoder, **embedding}
     name = arguments.pop("name")
@@ -121,6 +124,29 @@ def _check_sizes(config: Config, backbone: keras.Model) -> None:
                 f"stages.{stage.name}.image_size is {stage.image_size}, and the layers of the "
                 f"backbone take pictures of {size} px alone. Set it to 0."
             )
+
+
+def _check_start(
+    config: Config, feature_shape: tuple[int, ...], text_backbone: TextBackbone | None
+) -> None:
+    """Refuses embeddings that cannot start as what both networks make."""
+    pictures, texts = feature_shape[-1], text_backbone.output_shape[-1] if text_backbone else 0
+    begins = f"embedding.start is {config.embedding.start!r}, so both encoders begin as features"
+    for key, value, holds in (
+        ("text_encoder.name", "hub", text_backbone is not None),
+        ("image_head.pooling", "average", len(feature_shape) == 1),
+        ("image_head.power", 1, config.image_head["power"] == 1),
+        ("backbone.pooling", "cls", config.backbone.pooling == "cls"),
+        ("embedding.standardize", "false", not config.embedding.standardize),
+        ("embedding.size", pictures, config.embedding.size == pictures or texts != pictures),
+    ):
+        if not holds:
+            raise MiteError(f"{begins}. Set {key} to {value}.")
+    if pictures != texts:
+        raise MiteError(
+            f"{begins}, but pictures have {pictures} and texts {texts}. Name both towers of one "
+            "model in backbone.name and text_backbone.name."
+        )
 
 
 def warnings_before(config: Config, backbone: keras.Model | None) -> list[str]:

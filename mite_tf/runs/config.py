@@ -46,12 +46,15 @@ class EmbeddingConfig:
     Args:
         size: Size of the embeddings.
         standardize: Whether `project` standardises them.
+        start: What they are before training: `random`, or `identity`, the features of both
+            networks, which then are of one size, as those of both towers of a contrastive model.
         nested_sizes: How many of the first values are to be an embedding as well, for collections
             too large for whole ones; see `MITE.compile`.
     """
 
     size: Annotated[int, Field(ge=2)] = 512
     standardize: bool = False
+    start: Literal["random", "identity"] = "random"
     nested_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
 
     def __post_init__(self) -> None:
@@ -96,7 +99,8 @@ class TextBackboneConfig:
 
     Args:
         name: A preset of KerasHub, a handle, or a folder.
-        pooling: How the vectors of its tokens become one, as it was trained.
+        pooling: How the vectors of its tokens become one, as it was trained: their `mean`, or
+            `cls`, that of the first; of a text tower, what pictures are compared with.
     """
 
     name: str = ""

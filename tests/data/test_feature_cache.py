@@ -75,6 +75,27 @@ def test_a_backbone_with_dropout_is_known_again_when_it_is_loaded(tmp_path):
     assert fingerprint_of_model(first) != fingerprint_of_model(second)
 
 
+def test_a_backbone_is_known_again_whatever_was_made_before_it():
+    def made(activation="relu", crossed=False):
+        """Three layers of the same weights; the outputs of two of them in either order."""
+        inputs = keras.Input((3,))
+        first, second = (
+            keras.layers.Dense(3, activation, kernel_initializer="ones")(inputs) for _ in range(2)
+        )
+        last = keras.layers.Dense(3, activation, kernel_initializer="ones")(first)
+        outputs = (second, first) if crossed else (first, second)
+        return keras.Model(inputs, keras.layers.Concatenate()([last, *outputs]))
+
+    first, second = made(), made()
+    assert first.layers[1].name != second.layers[1].name
+    fingerprint = fingerprint_of_model(first)
+    assert fingerprint_of_model(second) == fingerprint
+    assert fingerprint_of_model(made(activation="tanh")) != fingerprint
+    assert fingerprint_of_model(made(crossed=True)) != fingerprint
+    second.layers[1].bias.assign([0.0, 0.0, 1e-6])
+    assert fingerprint_of_model(second) != fingerprint
+
+
 def test_features_are_those_of_the_backbone(tmp_path, backbone, paths):
     features = FeatureCache(tmp_path / "cache", backbone, SIZE).features(paths)
     image = tf.image.resize(np.asarray(Image.open(paths[7])), (32, 32), antialias=True)

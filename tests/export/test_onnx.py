@@ -14,7 +14,14 @@ from mite_tf.export.onnx.convert import convert_image_encoder, convert_text_enco
 from mite_tf.export.onnx.quantize import quantize_statically
 from mite_tf.export.runtimes import OnnxEncoder
 from mite_tf.export.signatures import vocabulary_size
-from mite_tf.models import ImageEncoder, application_backbone, hub_backbone, image_head
+from mite_tf.models import (
+    ImageEncoder,
+    application_backbone,
+    hub_backbone,
+    hub_encoder,
+    image_head,
+    load_text_backbone,
+)
 from tests.tiny_hub import SIZE, write_tiny_hub
 
 
@@ -54,6 +61,20 @@ def test_image_networks_of_keras_hub_equal_keras(kind, tmp_path):
     convert_image_encoder(tmp_path / "image.onnx", encoder)
     pixels = np.random.default_rng(0).uniform(0, 255, (3, SIZE, SIZE, 3)).astype(np.float32)
     assert_equals_keras(tmp_path / "image.onnx", encoder, pixels, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as of KerasHub
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_text_towers_of_keras_hub_equal_keras(kind, tmp_path):
+    pytest.importorskip("keras_hub")
+    captions = ["the quick brown fox jumps over a lazy dog, zebras vex judge mike"] * 2
+    backbone = load_text_backbone(str(write_tiny_hub(tmp_path / kind, kind, captions=captions)))
+    encoder = hub_encoder(backbone, range(1, 9), bag_of_words=True, embedding_size=4)
+    convert_text_encoder(tmp_path / "text.onnx", encoder, 12)
+    ids = np.minimum(token_ids(), backbone.vocabulary_size - 1)
+    assert_equals_keras(tmp_path / "text.onnx", encoder, ids, atol=1e-5)
+    assert "Loop" not in operators(tmp_path / "text.onnx")
 
 
 def test_columns_beyond_the_longest_are_cut_and_none_is_one_of_padding(make_encoders, tmp_path):

@@ -15,6 +15,7 @@ from mite_tf.models import (
     modality_discriminator,
 )
 from tests.tiny_bert import write_tiny_bert
+from tests.tiny_hub import write_tiny_hub
 
 keras_hub = pytest.importorskip("keras_hub")
 IDS = np.array([[2, 9, 7, 3, 0, 0], [2, 3, 0, 0, 0, 0], [2, 6, 7, 8, 9, 3]], np.int32)
@@ -39,6 +40,50 @@ def test_features_are_the_pooled_vectors_of_the_network(folder, pooling):
     mean = (vectors * mask[:, :, None]).sum(1) / mask.sum(1)[:, None]
     found = load_text_backbone(str(folder), pooling)(IDS, training=True)
     np.testing.assert_allclose(found, mean if pooling == "mean" else vectors[:, 0], atol=1e-5)
+
+
+def test_padding_is_a_token_of_its_own_beside_those_of_the_network(folder, tmp_path):
+    """Whose token 0 is one of a text, and whose own padding is its token 1, as of RoBERTa."""
+    network = keras_hub.models.BertBackbone.from_preset(str(folder))
+    tokens = np.where(IDS == 0, 1, IDS - 1)
+    inputs = {"token_ids": tokens, "padding_mask": (IDS > 0).astype(np.int32)}
+    vectors = network({**inputs, "segment_ids": 0 * IDS})["sequence_output"]
+    shifted = TextBackbone(network, "cls", padding=1)
+    np.testing.assert_allclose(shifted(IDS), np.array(vectors)[:, 0], atol=1e-6)
+    assert shifted.vocabulary_size == TextBackbone(network).vocabulary_size + 1 == 12
+    shifted.save(tmp_path / "backbone.keras")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras")
+    np.testing.assert_array_equal(loaded(IDS), shifted(IDS))
+    assert loaded.vocabulary_size == 12
+
+
+# KerasHub leaves the file of a SentencePiece open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_a_text_tower_makes_what_its_model_compares_with_pictures(kind, tmp_path):
+    captions = ["a red square", "a square that is red, green", "red"]
+    folder = str(write_tiny_hub(tmp_path / kind, kind, captions=captions))
+    network = keras_hub.models.Backbone.from_preset(folder)
+    tokenizer = keras_hub.tokenizers.Tokenizer.from_preset(folder)
+    name = type(network).__name__.replace("Backbone", "Preprocessor")
+    packed = getattr(keras_hub.models, name)(tokenizer, sequence_length=12)(
+        {"prompts": captions, "images": np.zeros((3, 1, 1, 3))}
+    )
+    tokens, mask = np.array(packed["token_ids"]), np.array(packed["padding_mask"])
+    shortest = mask[2].sum()
+    assert shortest < mask[0].sum() <= 12
+    expected = np.array(network.get_text_embeddings(tokens))
+    ids = np.where(mask, tokens + 1, 0)
+    backbone = load_text_backbone(folder)
+    np.testing.assert_allclose(backbone(ids), expected, atol=1e-5)
+    np.testing.assert_allclose(backbone(ids[2:, :shortest]), expected[2:], atol=1e-5)
+    backbone.save(tmp_path / "backbone.keras")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras")
+    np.testing.assert_array_equal(loaded(ids), backbone(ids))
+    assert (loaded.pooling, loaded.max_length, loaded.licence) == ("cls", 12, "apache-2.0")
+    assert loaded.vocabulary_size == tokenizer.vocabulary_size() + 1
+    with pytest.raises(MiteError, match=r"text tower makes one vector .* Set text_backbone\.pool"):
+        load_text_backbone(folder, "mean")
 
 
 @pytest.mark.parametrize("bag_of_words", [False, True])

@@ -5,7 +5,7 @@ from mite_tf.runs import Config, build_model, config_names, load_config, parse_o
 from mite_tf.runs.folder import RunFolder
 
 
-@pytest.mark.parametrize("name", ["coco", "flickr30k", "flickr8k", "scenes"])
+@pytest.mark.parametrize("name", ["coco", "contrastive", "flickr30k", "flickr8k", "scenes"])
 def test_packaged_configurations_have_the_same_stages_and_survive_a_round_trip(tmp_path, name):
     config = load_config(name)
     stages = [stage.name for stage in config.stages]

@@ -10,12 +10,13 @@ import pytest
 
 from mite_tf.data.images import Preprocessing
 from mite_tf.errors import MiteError
-from mite_tf.models import TextEncoder
-from mite_tf.runs import evaluate, train
+from mite_tf.models import TextEncoder, load_text_backbone
+from mite_tf.runs import build_model, evaluate, train
+from mite_tf.runs.build import configured_backbone
 from mite_tf.runs.export_run import export_run
 from mite_tf.runs.pretrained import pretrained_text
 from tests.tiny_bert import write_tiny_bert
-from tests.tiny_hub import SIZE, write_tiny_hub
+from tests.tiny_hub import OFFSET, SCALE, SIZE, write_tiny_hub
 
 WORDS = ["a", "red", "green", "blue", "square", "something", "number", *"0123456"]
 
@@ -175,6 +176,80 @@ def test_an_image_network_is_kept_in_the_run_with_all_that_it_needs(
     assert (manifest.image["licence"], manifest.text["licence"]) == ("apache-2.0", "mit")
     card = " ".join((tmp_path / "export" / "MODEL_CARD.md").read_text().split())
     assert f"network `{tmp_path / 'siglip'}`, which is in this folder: its licence, `apache" in card
+
+
+@pytest.fixture
+def of_towers(tmp_path, make_config):
+    """Both towers of one CLIP."""
+    pytest.importorskip("keras_hub")
+    clip = str(write_tiny_hub(tmp_path / "clip", "clip", captions=WORDS))
+    return make_config(**{
+        "backbone.name": clip, "backbone.image_size": SIZE, "image_head.pooling": "average",
+        "text_encoder.name": "hub", "text_encoder.bag_of_words": True, "text_backbone.name": clip,
+        "text_backbone.pooling": "cls", "embedding.size": 6, "embedding.start": "identity",
+        "embedding.standardize": False, "text_encoder.hidden_size": 8,
+    })  # fmt: skip
+
+
+def build_towers(config):
+    text = load_text_backbone(config.text_backbone.name)
+    return build_model(
+        config, text.vocabulary_size, text_backbone=text, words=range(1, 9),
+        image_backbone=configured_backbone(config),
+    )  # fmt: skip
+
+
+def test_both_towers_of_a_model_begin_as_that_model_and_learn(of_towers):
+    import keras_hub
+
+    model = build_towers(of_towers)
+    random = np.random.default_rng(0)
+    pixels = random.uniform(0, 255, (7, SIZE, SIZE, 3)).astype(np.float32)
+    tokens = random.integers(0, 9, (5, 12)).astype(np.int32)
+    tokens[:, 4:] = [515, *[0] * 7]  # the end of a text, then padding
+    ids = np.where(np.arange(12) < 5, tokens + 1, 0)
+    clip = keras_hub.models.Backbone.from_preset(of_towers.backbone.name)
+    scaled = pixels * np.float32(SCALE) + np.float32(OFFSET)
+    logits = clip({"images": scaled, "token_ids": tokens})["vision_logits"]
+    expected = np.array(logits) / np.exp(clip.clip_head.logit_scale)
+
+    def similarities():
+        return model.image_encoder(pixels).numpy() @ model.text_encoder(ids).numpy().T
+
+    np.testing.assert_allclose(similarities(), expected, atol=1e-5)
+    batch = {
+        "pixels": pixels[:5], "image_id": np.arange(5),
+        "token_ids": ids, "caption_image_id": np.arange(5),
+    }  # fmt: skip
+    for _ in range(2):
+        model.train_step(batch)
+    assert np.abs(similarities() - expected).max() > 1e-4
+    for name in ("projection", "residual", "projection_1", "residual_1"):
+        kernel = model.text_encoder.head.get_layer(name).kernel.numpy()
+        assert np.abs(kernel - (np.eye(6) if name == "projection" else 0)).max() > 1e-5
+
+
+def test_what_would_undo_the_start_is_refused(of_towers):
+    text, image = load_text_backbone(of_towers.text_backbone.name), configured_backbone(of_towers)
+    features = keras.layers.Reshape((1, 1, 6))(image.output)
+    for key, value, needed in (
+        ("embedding.size", 8, "embedding.size to 6"),
+        ("embedding.standardize", True, "embedding.standardize to false"),
+        ("image_head.power", 0.5, "image_head.power to 1"),
+        ("image_head.pooling", "max", "image_head.pooling to average"),
+        ("backbone.pooling", "mean", "backbone.pooling to cls"),
+        ("text_encoder.name", "recurrent", "text_encoder.name to hub"),
+    ):
+        config = of_towers.with_overrides({"text_encoder": {"name": "hub"}, key: value})
+        with pytest.raises(MiteError, match=f"embedding.start is 'identity', .* Set {needed}"):
+            build_model(
+                config, text.vocabulary_size,
+                text_backbone=text if config.text_encoder["name"] == "hub" else None,
+                image_backbone=keras.Model(image.input, features) if value == "max" else image,
+            )  # fmt: skip
+    wider = keras.Model(image.input, keras.layers.Dense(7)(image.output))
+    with pytest.raises(MiteError, match=r"pictures have 7 and texts 6\. Name both towers of one"):
+        build_model(of_towers, text.vocabulary_size, text_backbone=text, image_backbone=wider)
 
 
 def test_a_stage_of_a_size_that_the_network_does_not_take_is_refused(table, tmp_path, of_pictures):
