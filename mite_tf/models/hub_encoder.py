@@ -79,6 +79,7 @@ def text_head(
     hidden_size: int = 512,
     pooling: str = "average",
     dropout: float = 0.2,
+    bag_dropout: float = 0.5,
     word_dropout: float = 0.0,
     standardize: bool = False,
     start: str = "random",
@@ -95,8 +96,9 @@ def text_head(
         embedding_size: Size D of the embedding.
         hidden_size: Width of both residual networks; 0 for linear projections.
         pooling: How word vectors become one: `average`, `max` or `generalized`.
-        dropout: Share of coordinates dropped in training.
-        word_dropout: Share of whole words left out of the bag in training.
+        dropout: Share of the features dropped in training.
+        bag_dropout: Share of the coordinates of the bag of words dropped.
+        word_dropout: Share of whole words left out of the bag.
         standardize: Whether to standardise the embeddings over the batch, see `project`.
         start: `random`, or `identity` to begin as the features, without the words, see `project`.
         name: Name of the model.
@@ -110,13 +112,14 @@ def text_head(
         (None, 512)
     """
     features = keras.Input((feature_size,), name="features")
-    inputs, vectors = [features], [features]
+    inputs, vectors, shares = [features], [features], [dropout]
     if len(words):
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         rows = KnownWords(words, vocabulary_size, name="known_words")(token_ids)
         bag = pooled_words(rows, len(words) + 1, word_size, pooling, word_dropout)
         inputs, vectors = [features, token_ids], [features, bag]
-    embedding = project(vectors, embedding_size, hidden_size, dropout, standardize, start)
+        shares = [dropout, bag_dropout]
+    embedding = project(vectors, embedding_size, hidden_size, shares, standardize, start)
     return keras.Model(inputs if len(inputs) > 1 else features, embedding, name=name)
 
 
@@ -130,6 +133,7 @@ def hub_encoder(
     hidden_size: int = 512,
     pooling: str = "average",
     dropout: float = 0.2,
+    bag_dropout: float = 0.5,
     word_dropout: float = 0.0,
     standardize: bool = False,
     start: str = "random",
@@ -145,8 +149,9 @@ def hub_encoder(
         embedding_size: Size D of the embedding.
         hidden_size: Width of the residual networks.
         pooling: How word vectors become one.
-        dropout: Share of coordinates dropped in training.
-        word_dropout: Share of whole words left out in training.
+        dropout: Share of the features dropped in training.
+        bag_dropout: Share of the coordinates of the bag of words dropped.
+        word_dropout: Share of whole words left out of the bag.
         standardize: Whether to standardise the embeddings over the batch.
         start: `random`, or `identity` to begin as the features.
         name: Name of the model.
@@ -169,6 +174,7 @@ def hub_encoder(
         hidden_size=hidden_size,
         pooling=pooling,
         dropout=dropout,
+        bag_dropout=bag_dropout,
         word_dropout=word_dropout,
         standardize=standardize,
         start=start,

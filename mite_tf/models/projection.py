@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ def project(
     vectors: Any,
     embedding_size: int,
     hidden_size: int,
-    dropout: float,
+    dropout: float | Sequence[float],
     standardize: bool = False,
     start: str = "random",
 ) -> Any:
@@ -26,7 +27,8 @@ def project(
             and the projections are added before the norm.
         embedding_size: Size D of the embedding.
         hidden_size: Width of the network; 0 leaves the linear path alone.
-        dropout: Share of inputs dropped, before the projection and inside the network.
+        dropout: Share of inputs dropped, before the projection and inside the network; or one for
+            each vector.
         standardize: Whether each coordinate is standardised over the batch before the norm (in
             use: by running statistics). It removes what all embeddings of a modality share, on
             which encoders that start from scratch otherwise collapse.
@@ -50,9 +52,10 @@ def project(
             "An embedding starts as a vector of its own size. Received: vector of "
             f"{parts[0].shape[-1]}, embedding_size={embedding_size}"
         )
+    shares = dropout if isinstance(dropout, Sequence) else [dropout] * len(parts)
     projected = [
-        _projected(vector, embedding_size, hidden_size, dropout, number, start)
-        for number, vector in enumerate(parts)
+        _projected(vector, embedding_size, hidden_size, share, number, start)
+        for number, (vector, share) in enumerate(zip(parts, shares, strict=True))
     ]
     embedding = keras.layers.Add(name="sum")(projected) if len(parts) > 1 else projected[0]
     if standardize:

@@ -4,7 +4,8 @@ from mite_tf.extras import from_extra
 
 with from_extra("tensorflow", "mite_tf.runs"):
     from mite_tf.runs.build import build_model
-    from mite_tf.runs.config import Config, config_names, load_config, parse_overrides
+    from mite_tf.runs.config import Config, load_config, parse_overrides
+    from mite_tf.runs.config_file import config_names
     from mite_tf.runs.evaluate import embed, evaluate
     from mite_tf.runs.export_run import export_run
     from mite_tf.runs.folder import RunFolder

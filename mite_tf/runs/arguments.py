@@ -18,6 +18,7 @@ _Count = Annotated[int, Field(ge=1)]
 
 # Ranges of arguments, wherever they occur: the signatures give names, types and defaults.
 _RANGES: Mapping[str, Any] = {
+    "bag_dropout": _Share,
     "dropout": _Share,
     "heads": _Count,
     "hidden_size": Annotated[int, Field(ge=0)],

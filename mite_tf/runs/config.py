@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, field, replace
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,10 +15,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from mite_tf.errors import MiteError
-from mite_tf.reading import reading
-from mite_tf.recognition import recognize
 from mite_tf.runs.arguments import ARGUMENTS
-from mite_tf.runs.renamed import dotted_keys, now_called
+from mite_tf.runs.config_file import config_values
+from mite_tf.runs.renamed import now_called
 from mite_tf.training import Stage
 
 _STRICT = ConfigDict(extra="forbid", validate_default=True)
@@ -218,12 +215,6 @@ class Config:
         return tomli_w.dumps(asdict(self))
 
 
-def config_names() -> list[str]:
-    """Returns the names of the configurations that come with the package."""
-    files = resources.files("mite_tf.configs").iterdir()
-    return sorted(file.name[:-5] for file in files if file.name.endswith(".toml"))
-
-
 def load_config(
     name_or_file: str | Path,
     overrides: Mapping[str, Any] | None = None,
@@ -233,7 +224,8 @@ def load_config(
     """Reads a configuration.
 
     Args:
-        name_or_file: Name of a packaged configuration, or the path of a TOML file.
+        name_or_file: Name of a packaged configuration, or the path of a TOML file; see
+            `config_values`.
         overrides: Dotted keys and values that replace those of the file, such as
             `{"embedding.size": 256, "stages.align.epochs": 5}`. Strings are read as TOML values
             where they are such.
@@ -242,30 +234,7 @@ def load_config(
     Raises:
         MiteError: If there is no such configuration, or a key or value in it is wrong.
     """
-    path = Path(name_or_file)
-    try:
-        if path.suffix == ".toml" and os.path.exists(path):  # noqa: PTH110 (it may be too long)
-            with reading(path, "a readable configuration"):
-                text = path.read_text(encoding="utf-8")
-        else:
-            text = resources.files("mite_tf.configs").joinpath(f"{path}.toml").read_text("utf-8")
-    except MiteError:
-        raise
-    except (OSError, ValueError) as error:
-        own, told = path / "config.toml", ""
-        if os.path.exists(own):  # noqa: PTH110
-            told = f" That of {recognize(path).what} is {own}."
-        raise MiteError(
-            f"No configuration {str(name_or_file)!r}: neither one of "
-            f"{', '.join(config_names())} nor a readable file ending in .toml.{told}"
-        ) from error
-    try:
-        values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise MiteError(f"{name_or_file}: not valid TOML: {error}") from error
-    if renamed := {key: now for key in dotted_keys(values) if (now := now_called(key))}:
-        lines = "".join(f"\n  {key} is now {now}" for key, now in renamed.items())
-        raise MiteError(f"{name_or_file}: the configuration uses old keys; rename them:{lines}")
+    values = config_values(name_or_file)
     for section, keys in (missing or {}).items():
         if isinstance(found := values.get(section, {}), dict):
             values[section] = {**keys, **found}

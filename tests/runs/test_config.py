@@ -5,7 +5,7 @@ from mite_tf.runs import Config, build_model, config_names, load_config, parse_o
 from mite_tf.runs.folder import RunFolder
 
 
-@pytest.mark.parametrize("name", ["coco", "contrastive", "flickr30k", "flickr8k", "scenes"])
+@pytest.mark.parametrize("name", config_names())
 def test_packaged_configurations_have_the_same_stages_and_survive_a_round_trip(tmp_path, name):
     config = load_config(name)
     stages = [stage.name for stage in config.stages]
@@ -13,7 +13,36 @@ def test_packaged_configurations_have_the_same_stages_and_survive_a_round_trip(t
     path = tmp_path / "config.toml"
     path.write_text(config.to_toml(), encoding="utf-8")
     assert load_config(path) == config
-    assert name in config_names()
+
+
+def test_a_configuration_may_say_how_it_differs_from_another(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'base = "pretrained"\nloss = { name = "infonce" }\n[text_backbone]\nname = "minilm"\n'
+        '[[stages]]\nname = "finetune"\nepochs = 1\n'
+    )
+    config, base = load_config(path), load_config("flickr8k")
+    assert config.text_backbone.name == "minilm"
+    assert config.text_encoder["name"] == "hub"  # of pretrained
+    assert config.text_encoder["hidden_size"] == base.text_encoder["hidden_size"]
+    assert config.loss == load_config("scenes", {"loss": {"name": "infonce"}}).loss
+    assert [s.epochs for s in config.stages] == [15, 1, 1, 20]
+    assert config.stages[0] == base.stages[0]
+
+    for text, message in (
+        ('base = "flickr9k"', r"No configuration 'flickr9k'"),
+        ("base = 1", r"own\.toml: base names another configuration"),
+        (f'base = "{path}"', r"own\.toml: base names another configuration, at most 4"),
+        (
+            'base = "scenes"\n[[stages]]\nname = "warm"',
+            r"base has no stage 'warm'; there are align",
+        ),
+        ('base = "scenes"\n[embedding]\nsiez = 1', r"embedding\.siez: no such key"),
+        ('base = "scenes"\nembedding = 1', r"embedding: .*given: 1"),
+    ):
+        path.write_text(text)
+        with pytest.raises(MiteError, match=message):
+            load_config(path)
 
 
 def test_overrides_reach_tables_and_named_stages():
