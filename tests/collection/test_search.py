@@ -194,6 +194,8 @@ def test_rows_are_added_deleted_and_compacted_by_the_command(made, tmp_path, cap
     (tmp_path / "ids.txt").write_text("text-2\nnone\n")
     assert main(["index", index, "--delete", str(tmp_path / "ids.txt")]) == 0
     assert capsys.readouterr().out == "1 of 2 ids deleted; 10 rows remain.\n"
+    assert main(["index", index, "--compact", "--kind", "hnsw"]) == 2
+    assert capsys.readouterr().err.startswith("mite: --kind is for a new index;")
     assert main(["index", index, "--compact"]) == 0
     assert main(["index", index, "--add", f"{made.path}/embeddings"]) == 0
     assert len(open_index(index)) == 11
