@@ -45,6 +45,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "onnx": ("onnx", "onnxruntime", "tf2onnx", "tokenizers"),
     "search": ("faiss", "fsspec", "pyarrow", "onnxruntime", "tokenizers"),  # collections
+    "s3": ("s3fs",),  # pictures behind s3://
+    "gcs": ("gcsfs",),  # pictures behind gs://
     "milvus": ("pymilvus", "milvus_lite"),
     "page": ("gradio",),  # the search page
     "ray": ("ray",),  # embeds on several machines

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
 
 _LONGEST = 200  # of what a library says
+# Of a file that may be sound.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE)
 
 
 @contextmanager
@@ -48,6 +50,8 @@ def reading(path: str | Path, what: str, advice: str = "") -> Iterator[None]:
     except MiteError:
         raise
     except Exception as error:  # libraries raise errors of many kinds over a damaged file
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            raise MiteError(f"{path}: cannot be read: {os.strerror(error.errno)}.") from error
         told = f"{path}: not {what}: {_reason(error, path)}."
         raise MiteError(f"{told} {advice}".rstrip()) from error
 

@@ -76,6 +76,9 @@ def _made_here(folder: Path) -> Found | None:
     if _says(folder / "embeddings.json", b'"mite_tf_embeddings"'):
         use = f"`mite index {folder} --out INDEX` makes an index of them."
         return Found("embeddings", "a folder of embeddings", use)
+    if (folder / "plan.parquet").is_file():
+        use = "Give the same `mite embed` again to finish it."
+        return Found("embeddings", "a folder of embeddings that is not complete", use)
     if _says(folder / "index.json", b'"mite_tf_index"') or _is_milvus(folder):
         return Found("index", "an index", "`mite search`, `mite filter` and `mite ui` take it.")
     return None

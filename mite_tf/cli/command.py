@@ -50,6 +50,8 @@ _ADVICE = {
     errno.EMFILE: "Raise the limit of open files, `ulimit -n`.",
     errno.EIO: "The disk, or the way to it, is failing.",
 }
+# What comes in the midst of work; a place that is of no use is refused before it.
+_LATER = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.EMFILE)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -94,6 +96,7 @@ def _ending(error: BaseException, options: argparse.Namespace) -> tuple[int, str
     if (refused := refusal_of_disk(error)) is not None:
         place = "the output" if refused.filename is None else refused.filename
         advice = _ADVICE.get(refused.errno or 0, "")
+        go_on = go_on if refused.errno in _LATER else ""
         return 2, f"{place}: {refused.strerror}. {advice}".rstrip() + go_on
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return 2, f"not enough memory. Smaller batches or images take less.{go_on}"

@@ -65,6 +65,8 @@ def add(verbs: Verbs) -> None:
 
 def _embed(options: argparse.Namespace) -> None:
     from mite_tf.collection.embed import FAILURES, embed_collection
+    from mite_tf.progress import say
+    from mite_tf.text.words import MANY_UNKNOWN
 
     given = chosen(
         options, "images texts fuse dtype dimensions layout engine processes ray_address fresh"
@@ -79,3 +81,10 @@ def _embed(options: argparse.Namespace) -> None:
     if made.pictures_per_second:
         parts.append(f"{made.pictures_per_second:.1f} images/s")
     print(printable(f"{options.out}: {', '.join(parts)}"))
+    if made.unknown:
+        say(f"Unknown words: {made.unknown:.1%} of those of the texts.")
+    if made.unknown > MANY_UNKNOWN:
+        say(
+            "Warning: an unknown word says nothing, and texts that differ in such words alone are "
+            "the same. Are they of a language that the model knows?"
+        )

@@ -46,12 +46,14 @@ def _filter(options: argparse.Namespace) -> None:
     how = {"by": by, "modality": modality, "hub_correction": options.hub_correction}
     if options.threshold is None:
         [matching] = index.search(query[None], k=options.top, **how)
+        found.must_hold(index, matching, modality)
     else:
         matching = above(index, query, threshold=options.threshold, **how)
     if options.json:
         found.show_json([each._asdict() for each in matching])
     elif not folder:
         found.show(matching)
+        say(f"{len(matching)} match.")
     if folder:
         taken, left = take_files(matching, folder, move=bool(options.move))
         for each in left:

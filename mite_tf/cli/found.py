@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mite_tf.errors import printable
+from mite_tf.errors import MiteError, printable
 
 if TYPE_CHECKING:
-    from mite_tf.retrieval.collection_index import Found
+    from mite_tf.retrieval.collection_index import CollectionIndex, Found
 
 
 def add_query(verb: argparse.ArgumentParser) -> None:
@@ -60,6 +60,17 @@ def warnings_told() -> Iterator[None]:
         yield
     for each in told:
         print(printable(f"mite: {each.message}"), file=sys.stderr)
+
+
+def must_hold(index: CollectionIndex, found: Sequence[Found], modality: str | None) -> None:
+    """Refuses a search that can find nothing; every other finds the nearest, near or not.
+
+    Raises:
+        MiteError: If nothing was found.
+    """
+    if not found:
+        rows = {"image": "pictures", "text": "texts"}.get(modality or "", "rows")
+        raise MiteError(f"{index.name}: holds no {rows} to find, of {len(index)} rows in all.")
 
 
 def show(found: Sequence[Found]) -> None:

@@ -12,6 +12,12 @@ from mite_tf.errors import MiteError
 if TYPE_CHECKING:
     from mite_tf.retrieval.collection_index import CollectionIndex
 
+# What says how a new index is made, and what it is if nothing is said.
+_KIND, _VECTORS, _TO = "auto", "float32", "faiss"
+_OF_NEW = {
+    "out": None, "kind": _KIND, "vectors": _VECTORS, "export": None, "to": _TO, "uri": None,
+}  # fmt: skip
+
 
 def add(verbs: Verbs) -> None:
     """Adds the verb `index`."""
@@ -28,14 +34,14 @@ def add(verbs: Verbs) -> None:
     make.add_argument(
         "--kind",
         choices=("auto", "flat", "hnsw", "ivfpq"),
-        default="auto",
+        default=_KIND,
         help="one vector after another, a graph, or codes; auto: flat up to 100,000 pictures or "
         "texts, hnsw above",
     )
     make.add_argument(
         "--vectors",
         choices=("float32", "float16", "int8", "binary"),
-        default="float32",
+        default=_VECTORS,
         help="what is searched; what the small ones find is ranked by the vectors as embedded",
     )
     make.add_argument(
@@ -43,7 +49,7 @@ def add(verbs: Verbs) -> None:
         metavar="EXPORT",
         help="where the export lies that embeds queries (default: where it embedded these)",
     )
-    make.add_argument("--to", choices=("faiss", "milvus"), default="faiss", help="default faiss")
+    make.add_argument("--to", choices=("faiss", "milvus"), default=_TO, help="default faiss")
     make.add_argument(
         "--uri",
         metavar="URI",
@@ -79,6 +85,12 @@ def _index(options: argparse.Namespace) -> None:
 
 
 def _change(options: argparse.Namespace) -> None:
+    for name, default in _OF_NEW.items():
+        if getattr(options, name) != default:
+            raise MiteError(
+                f"--{name} is for a new index; one that is there stays as it was made. Leave it "
+                "out."
+            )
     from mite_tf.collection.index_embeddings import add_embeddings
     from mite_tf.collection.matches import read_lines
     from mite_tf.retrieval.collection_index import open_index

@@ -88,6 +88,7 @@ def _with_index(options: argparse.Namespace) -> None:
             return
         with found.warnings_told():
             hits = _found(options, index, encoder)
+    found.must_hold(index, hits, options.modality)
     if options.json:
         found.show_json([each._asdict() for each in hits])
     else:
@@ -128,6 +129,7 @@ def _batch(options: argparse.Namespace, index: CollectionIndex, encoder: Any) ->
         modality=options.modality or "both",
         hub_correction=options.hub_correction,
     )
+    found.must_hold(index, results[0], options.modality)
     if options.json:
         pairs = zip(texts, results, strict=True)
         found.show_json(
@@ -144,6 +146,7 @@ def _write_page(path: str, query: str | Path, hits: list[Found]) -> None:
 
     with from_extra("tensorflow", "A page of results"):
         import jinja2  # noqa: F401
+    from mite_tf.collection.pictures import thumbnail
     from mite_tf.reports import write_contact_sheet
     from mite_tf.retrieval import Hit
 
@@ -153,4 +156,5 @@ def _write_page(path: str, query: str | Path, hits: list[Found]) -> None:
         [Hit(each.id, each.score, each.cosine) for each in hits],
         {each.id: each.path for each in hits if each.path is not None},
         captions={each.id: each.text for each in hits if each.text is not None},
+        thumbnail=thumbnail,
     )

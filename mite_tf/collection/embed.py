@@ -47,9 +47,10 @@ class EmbeddedCollection(NamedTuple):
         skipped: Items that could not be embedded; `failures.jsonl` in the folder says why.
         seconds: What this call took.
         pictures_per_second: Pictures that this call has embedded, in a second.
+        unknown: Share of the words of the texts that the model does not know.
 
     Example:
-        >>> EmbeddedCollection(None, 7, 0, 1, 2.0, 3.5).pictures
+        >>> EmbeddedCollection(None, 7, 0, 1, 2.0, 3.5, 0.0).pictures
         7
     """
 
@@ -59,6 +60,7 @@ class EmbeddedCollection(NamedTuple):
     skipped: int
     seconds: float
     pictures_per_second: float
+    unknown: float
 
 
 def embed_collection(
@@ -160,7 +162,7 @@ def embed_collection(
             job = Job(settings["export"], str(folder), manifest.space, dtype, fuse, dimensions)
             run = _engine(engine, processes, ray_address, [*sources[0], *sources[1]])
             embedded = _run(plan, job, run, quiet)
-            whole, counts, skipped = _finished(plan, manifest, hubs, folder, str(out))
+            whole, counts, skipped, unknown = _finished(plan, manifest, hubs, folder, str(out))
             if layout == "clip-retrieval":
                 write_clip_retrieval(whole)
     finally:
@@ -170,7 +172,7 @@ def embed_collection(
     seconds = time.monotonic() - began
     pictures = counts["image"] + counts["fused"]
     return EmbeddedCollection(
-        whole, pictures, counts["text"], skipped, seconds, embedded / max(seconds, 1e-9)
+        whole, pictures, counts["text"], skipped, seconds, embedded / max(seconds, 1e-9), unknown
     )
 
 
@@ -284,15 +286,17 @@ def _run(plan: Plan, job: Job, run: Any, quiet: bool) -> int:
 
 def _finished(
     plan: Plan, manifest: Manifest, hubs: HubCorrection | None, folder: Path, shown: str
-) -> tuple[EmbeddingFolder, Counter[str], int]:
-    """Says what was skipped, and makes the folder complete."""
+) -> tuple[EmbeddingFolder, Counter[str], int, float]:
+    """Says what was skipped and how much is unknown, and makes the folder complete."""
     counts: Counter[str] = Counter()
+    words = unknown = 0
     skipped: dict[str, str] = {}
     shards = {}
     for path in (part(folder, number) for number in range(len(plan.shards))):
         facts = shard_facts(path)
         counts.update(facts.rows)
         skipped.update(facts.skipped)
+        words, unknown = words + facts.words[0], unknown + facts.words[1]
         shards[path.name] = sum(facts.rows.values())
     if skipped:
         lines = (json.dumps({"id": name, "reason": why}) for name, why in skipped.items())
@@ -301,7 +305,8 @@ def _finished(
         first = next(iter(skipped))
         raise MiteError(
             f"{shown}: none of {len(skipped)} could be embedded. The first, {first}: "
-            f"{skipped[first].rstrip('.')}. See {FAILURES} there."
+            f"{skipped[first].rstrip('.')}. See {FAILURES} there; begin anew with fresh=True "
+            "(--fresh) when that is mended."
         )
     whole = EmbeddingFolder(
         path=folder,
@@ -318,4 +323,4 @@ def _finished(
     )  # fmt: skip
     if not (folder / SUMMARY).exists():
         whole.write()
-    return whole, counts, len(skipped)
+    return whole, counts, len(skipped), unknown / max(1, words)

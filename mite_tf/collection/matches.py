@@ -36,7 +36,12 @@ def above(
         threshold: Lowest score.
         modality: Whether to find pictures, texts or both.
         hub_correction: Whether to take off the bias of what is near to everything.
+
+    Raises:
+        MiteError: If the threshold is no number.
     """
+    if np.isnan(threshold):
+        raise MiteError(f"threshold must be a number; received {threshold}.")
     centres = index.facts.centres if hub_correction else None
     modalities, found = wanted(modality), []
     for rows in index.rows():

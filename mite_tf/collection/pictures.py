@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from itertools import groupby
+from pathlib import Path
 from typing import TypeVar
 
 from mite_tf.collection.containers import parquet_rows, places_in_tar, split
@@ -48,6 +49,23 @@ def read_picture(path: str) -> bytes:
     if isinstance(data, MiteError):
         raise MiteError(f"{path}: {data}.")
     return data
+
+
+def thumbnail(path: str | Path, side: int = 320) -> str:
+    """Returns the picture at a path of an index, made small, as a `data:` address.
+
+    It is empty where the file is gone or no picture.
+
+    Example:
+        >>> thumbnail("/nowhere/00.tar!7.jpg")
+        ''
+    """
+    from mite_tf.reports.pages import thumbnail_of
+
+    try:
+        return thumbnail_of(read_picture(str(path)), side)
+    except (MiteError, OSError):
+        return ""
 
 
 def contents(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,12 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mite_tf.errors import MiteError
-from mite_tf.extras import from_extra
+from mite_tf.extras import EXTRAS, from_extra, require
 from mite_tf.files import is_hidden
 from mite_tf.reading import must_be_file
+
+# Extras that bring what reads URLs of a scheme.
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
 def is_url(path: str) -> bool:
@@ -174,6 +178,10 @@ def _fixed(pattern: str) -> str:
 def _filesystem(url: str) -> tuple[Any, str]:
     with from_extra("search", url):
         import fsspec.core
+    if extra := _EXTRAS.get(url.partition("://")[0]):
+        require(url, extra)
+        # They tell in their logs, at length, what they raise as well.
+        logging.getLogger(*EXTRAS[extra]).setLevel(logging.CRITICAL + 1)
     try:
         files, inside = fsspec.core.url_to_fs(url)
     except Exception as error:  # among others of a driver that is not installed, which it names

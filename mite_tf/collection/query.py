@@ -119,7 +119,16 @@ class QueryEncoder:
     def _image(self, image: Any) -> NDArray[np.float32]:
         if isinstance(image, str | os.PathLike) and not Path(image).is_file():
             raise MiteError(f"{image}: no such image file.")
-        return self._part(self._client.embed_images([image]))[0]
+        try:
+            return self._part(self._client.embed_images([image]))[0]
+        except MiteError as error:
+            named = isinstance(image, str | os.PathLike)
+            label = f"images[0] ({os.fspath(image)})" if named else "images[0]"
+            if not str(error).startswith(label):
+                raise
+            # Where in a request it stood is of no use to who gave one picture.
+            told = str(error).removeprefix(label).rpartition("image_bytes[0]: ")[2]
+            raise MiteError(f"{image if named else 'The image'}: {told.lstrip(': ')}") from error
 
     def _part(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         return first_values(vectors, self._size)

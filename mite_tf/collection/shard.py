@@ -88,7 +88,8 @@ class Embedder:
         rows = self._rows(self._plan.items(number), skipped)
         job = self._job
         path = part(job.folder, number)
-        write_shard(path, rows, space=job.space, dtype=job.dtype, skipped=skipped)
+        words = self._counted(rows.texts)
+        write_shard(path, rows, space=job.space, dtype=job.dtype, skipped=skipped, words=words)
         pictures = sum(each is not None for each in rows.paths)
         return Done(number, pictures, sum(each is not None for each in rows.texts))
 
@@ -167,6 +168,14 @@ class Embedder:
             backend = self._backend("text")
             rows = backend.prepare("serving_default", _column([each.encode() for each in batch]))
             yield from self._run(backend, rows)
+
+    def _counted(self, texts: Sequence[str | None]) -> tuple[int, int]:
+        """How many words these have, and how many of them the model does not know."""
+        given = [each.encode() for each in texts if each is not None]
+        if not given:
+            return 0, 0
+        backend = self._backend("text")
+        return backend.words(backend.prepare("serving_default", _column(given)))
 
     def _run(self, backend: Backend, rows: Rows) -> NDArray[np.float32]:
         return first_values(backend.run(rows), self._size)

@@ -85,17 +85,20 @@ def _encodable(item: Item) -> Item:
 
 
 def _pictures(source: str) -> Iterator[Item]:
+    empty = True
+    for item in _of_source(source):
+        yield item
+        empty = False
+    if empty:
+        raise MiteError(
+            f"{source}: holds no picture: nothing there ends in .jpg, .png, .gif, .bmp or .webp, "
+            "or is a .tar or .parquet with pictures."
+        )
+
+
+def _of_source(source: str) -> Iterator[Item]:
     if place_of(source) != "file":
-        several = chain.from_iterable(_in_file(*each) for each in found(source))
-        empty = True
-        for item in several:
-            yield item
-            empty = False
-        if empty:
-            raise MiteError(
-                f"{source}: holds no picture: no file there ends in .jpg, .png, .gif, .bmp, .webp, "
-                ".tar or .parquet."
-            )
+        yield from chain.from_iterable(_in_file(*each) for each in found(source))
         return
     suffix = PurePosixPath(source).suffix.lower()
     name = posixpath.basename(source)

@@ -76,7 +76,7 @@ def build_page(searches: Searches, about: str) -> gr.Blocks:
             with gr.Tab("Map", id="map") as map_tab:
                 points = _html("", _ONWARD + _HOVER, "mite-points")
             with gr.Tab("About", id="about"):
-                gr.Markdown(about)
+                gr.Markdown(about, elem_id="mite-about")
 
         how = [weight, modality, k, hubs]
 

@@ -85,6 +85,9 @@ def start_page(
         listener = held.enter_context(_listener(host, port))
         is_index = not (Path(index) / SUMMARY).is_file()
         opened = open_index(index) if is_index else _indexed(index, export, held)
+        if not len(opened):
+            add = "Add some with `mite index INDEX --add EMBEDDINGS`."
+            raise MiteError(f"{index}: holds no row to show. {add}")
         encoder = held.enter_context(QueryEncoder.of(opened, export))
         page = build_page(Searches(opened, encoder), about(index, len(opened), encoder.name))
         return RunningPage(page, listener, held)
@@ -190,13 +193,14 @@ def _indexed(embeddings: str | Path, export: str | Path | None, held: ExitStack)
 
 
 def _listener(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise MiteError(f"port (--port) is {port}; it must be 0 to 65535.")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        # asyncio and `create_server` add where it was to what the system says.
-        told = getattr(error, "strerror", None) or str(error)
-        reason = told.split(" (while")[0]
+    except OSError as error:
+        # `create_server` adds where it was to what the system says.
+        reason = (error.strerror or str(error)).split(" (while")[0]
         raise MiteError(
             f"Port {port} of {host} cannot be had: {reason}. Name another port=... (--port ...), "
             "or 0 for any that is free."

@@ -10,9 +10,9 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from mite_tf.collection.pictures import thumbnail
 from mite_tf.collection.query import QueryEncoder
-from mite_tf.errors import MiteError, UnknownWordsWarning
-from mite_tf.reports.pages import thumbnail_of
+from mite_tf.errors import UnknownWordsWarning
 from mite_tf.retrieval.collection_index import CollectionIndex, Found
 from mite_tf.retrieval.index_interface import Stored, Wanted
 
@@ -26,7 +26,7 @@ class Searches:
     def __init__(self, index: CollectionIndex, encoder: QueryEncoder) -> None:
         self.index, self.encoder = index, encoder
         self._lock = Lock()
-        self._thumbnail = lru_cache(_REMEMBERED)(_thumbnail)
+        self._thumbnail = lru_cache(_REMEMBERED)(thumbnail)
 
     def ask(
         self,
@@ -95,12 +95,3 @@ class Searches:
         It is empty where the file is gone or no picture.
         """
         return self._thumbnail(path, side)
-
-
-def _thumbnail(path: str, side: int) -> str:
-    from mite_tf.collection.pictures import read_picture
-
-    try:
-        return thumbnail_of(read_picture(path), side)
-    except (MiteError, OSError):
-        return ""

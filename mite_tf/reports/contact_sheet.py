@@ -1,6 +1,6 @@
 """One search and its results on one HTML page that needs no other file."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def write_contact_sheet(
     captions: Mapping[str, str] | None = None,
     correct: Collection[str] | None = None,
     title: str = "Search results",
+    thumbnail: Callable[[str | Path], str] = thumbnail_uri,
 ) -> None:
     """Writes a page with the query and its results, each with rank, score and cosine.
 
@@ -58,6 +59,8 @@ def write_contact_sheet(
         captions: Caption by id, for ids that are captions, or to show beside their image.
         correct: Ids that truly match the query, if known: those results are marked.
         title: Heading of the page.
+        thumbnail: Gives the address of a small picture of a path, as `thumbnail_uri`; an empty one
+            shows the path as text instead.
 
     Raises:
         MiteError: If a hit's id is neither in `image_paths` nor in `captions`, or an image
@@ -70,7 +73,8 @@ def write_contact_sheet(
         >>> "dog &lt;3" in page.read_text(encoding="utf-8")
         True
     """
-    search = describe_search(SearchExample(query, hits, correct), image_paths, captions)
+    example = SearchExample(query, hits, correct)
+    search = describe_search(example, image_paths, captions, thumbnail)
     write_page(path, "contact_sheet.html", title=title, search=search)
 
 
@@ -78,6 +82,7 @@ def describe_search(
     search: SearchExample,
     image_paths: Mapping[str, str | Path] | None,
     captions: Mapping[str, str] | None,
+    thumbnail: Callable[[str | Path], str] = thumbnail_uri,
 ) -> dict[str, Any]:
     """Gathers what `gallery.html` shows of a search, with images and captions by id."""
     query, correct = search.query, search.correct
@@ -86,14 +91,17 @@ def describe_search(
     for rank, hit in enumerate(search.hits, start=1):
         if hit.id not in image_paths and hit.id not in captions:
             raise MiteError(f"Result {hit.id!r} has neither an image file nor a caption to show.")
+        path = image_paths.get(hit.id)
+        image = None if path is None else thumbnail(path)
+        lost = None if path is None or image else str(path)
         results.append(
             {
                 "rank": rank,
                 "id": hit.id,
                 "score": f"{hit.score:.3f}",
                 "cosine": "" if hit.cosine in (None, hit.score) else f"{hit.cosine:.3f}",
-                "image": thumbnail_uri(image_paths[hit.id]) if hit.id in image_paths else None,
-                "caption": captions.get(hit.id),
+                "image": image,
+                "caption": "\n".join(filter(None, (lost, captions.get(hit.id)))) or None,
                 "correct": correct is not None and hit.id in correct,
             }
         )

@@ -22,7 +22,7 @@ SUMMARY = "embeddings.json"
 # Changes when a reader of older folders would misunderstand.
 _FORMAT = 1
 _AGAIN = "Embed again with `mite embed`."
-_SPACE, _SKIPPED = b"mite_tf.space", b"mite_tf.skipped"
+_SPACE, _SKIPPED, _WORDS = b"mite_tf.space", b"mite_tf.skipped", b"mite_tf.words"
 _TYPES = ("float32", "float16")
 
 
@@ -56,12 +56,14 @@ def write_shard(
     space: str,
     dtype: Literal["float32", "float16"] = "float32",
     skipped: Mapping[str, str] | None = None,
+    words: tuple[int, int] = (0, 0),
 ) -> None:
     """Writes rows to one Parquet file, whole or not at all; equal rows give equal bytes.
 
     Columns are `id`, `modality`, `path`, `text`, `embedding` (a list of fixed size of `dtype`),
     `image_bias` and `text_bias`; the hash of the space stands in the metadata of the schema, and
-    there too what was `skipped`: the reason by the id.
+    there too what was `skipped`: the reason by the id, and how many `words` the texts have and how
+    many of these are unknown to the model.
 
     Raises:
         MissingPackage: If pyarrow is not installed.
@@ -82,11 +84,13 @@ def write_shard(
         pyarrow.array(list(column), pyarrow.string())
         for column in (rows.ids, rows.modalities, rows.paths, rows.texts)
     ]
+    notes = ((_SKIPPED, skipped), (_WORDS, any(words) and words))
+    told = {name: json.dumps(each) for name, each in notes if each}
     schema = pyarrow.schema(
         [(name, pyarrow.string()) for name in ("id", "modality", "path", "text")]
         + [("embedding", pyarrow.list_(of_floats, vectors.shape[1]))]
         + [(name, pyarrow.float32()) for name in ("image_bias", "text_bias")],
-        metadata={_SPACE: space, **({_SKIPPED: json.dumps(skipped)} if skipped else {})},
+        metadata={_SPACE: space, **told},
     )
     table = pyarrow.Table.from_arrays([*texts, embedding, *biases], schema=schema)
     with written_beside(path, "wb") as file:
@@ -95,10 +99,14 @@ def write_shard(
 
 
 class ShardFacts(NamedTuple):
-    """What a file of embeddings holds: rows of each modality, and what was skipped, by id."""
+    """What a file of embeddings holds: rows of each modality, and what was skipped, by id.
+
+    `words` are how many its texts have, and how many of these the model does not know.
+    """
 
     rows: Mapping[str, int]
     skipped: Mapping[str, str]
+    words: tuple[int, int]
 
 
 def shard_facts(path: str | Path) -> ShardFacts:
@@ -113,9 +121,11 @@ def shard_facts(path: str | Path) -> ShardFacts:
     with reading(path, "a shard of embeddings", _AGAIN):
         table = pyarrow.parquet.read_table(path, columns=["modality"])
         metadata = table.schema.metadata or {}
+        count, unknown = json.loads(metadata.get(_WORDS, b"[0, 0]"))
         return ShardFacts(
             Counter(table.column("modality").to_pylist()),
             json.loads(metadata.get(_SKIPPED, b"{}")),
+            (count, unknown),
         )
 
 
@@ -181,7 +191,8 @@ class EmbeddingFolder:
             if values["mite_tf_embeddings"] != _FORMAT:
                 raise ValueError(f"it is of format {values['mite_tf_embeddings']!r:.20}")
             found = cls(path=folder, **{name: values[name] for name in _FIELDS})
-            if found.dtype not in _TYPES or not found.shards or found.dimension < 1:
+            counts = found.shards.values()
+            if found.dtype not in _TYPES or not min(counts, default=-1) >= 0 or found.dimension < 1:
                 raise ValueError("its values are out of range")
         return found
 
@@ -217,6 +228,8 @@ def _rows_of(batch: Any, dimension: int) -> EmbeddedRows:
     if embedding.type.list_size != dimension or embedding.null_count:
         raise ValueError(f"its embeddings are not of size {dimension}")
     vectors = embedding.flatten().to_numpy().reshape(-1, dimension).astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise ValueError("an embedding is not finite")
     ids, modalities, paths, texts = (
         batch.column(name).to_pylist() for name in ("id", "modality", "path", "text")
     )

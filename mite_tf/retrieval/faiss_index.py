@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mite_tf.errors import MiteError
 from mite_tf.extras import require
-from mite_tf.files import is_hidden, locked, write_text, written_beside
+from mite_tf.files import is_hidden, locked, write_text, writing, written_beside
 from mite_tf.progress import progress
 from mite_tf.reading import read_object, reading
 from mite_tf.recognition import recognize, wrong_kind
@@ -47,6 +47,7 @@ _AGAIN = "Index again with `mite index`."
 _MAKE = "Make an index with `mite index`."
 _LOCK = ".lock"
 _SEGMENT = re.compile(r"segment-(\d+)-\w+")
+_DELETED = re.compile(r"deleted-\d+\.npy")
 
 
 class FaissIndex(CollectionIndex):
@@ -206,6 +207,8 @@ class FaissIndex(CollectionIndex):
                 raise ValueError(f"it is of format {values['mite_tf_index']!r:.20}")
             facts = IndexFacts(**{each.name: values[each.name] for each in fields(IndexFacts)})
             segments = [SegmentFacts(**each) for each in values["segments"]]
+            if not all(map(_sound, segments)):
+                raise ValueError("its values are out of range")
         self.facts = facts
         self.segments = [self._opened(each) for each in segments]
 
@@ -219,7 +222,7 @@ class FaissIndex(CollectionIndex):
         def busy() -> NoReturn:
             raise MiteError(f"{self.path}: another process writes to it. Try again later.")
 
-        with locked(self.path / _LOCK, busy=busy):
+        with writing(self.path), locked(self.path / _LOCK, busy=busy):
             if not new:
                 self._read()
             self._sweep()
@@ -325,6 +328,17 @@ class FaissIndex(CollectionIndex):
 def _found(segment: Segment, position: int, score: float, cosine: float) -> Found:
     name, path, text = segment.payload(position)
     return Found(name, segment.facts.modality, path, text, score, cosine)
+
+
+def _sound(facts: SegmentFacts) -> bool:
+    """Returns whether a segment may be as its manifest says: names of ours, and numbers."""
+    numbers = (facts.rows, facts.effort, facts.gone)
+    return (
+        _SEGMENT.fullmatch(facts.name) is not None
+        and (facts.deleted is None or _DELETED.fullmatch(facts.deleted) is not None)
+        and all(isinstance(each, int) and each >= 0 for each in numbers)
+        and facts.gone <= facts.rows
+    )
 
 
 def _names(folder: Path) -> list[str]:

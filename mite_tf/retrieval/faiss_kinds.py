@@ -84,6 +84,10 @@ def build(stored: StoredRows, path: Path, report: Report) -> None:
         most = 64 * getattr(index, "nlist", 1024)
         rows = np.random.default_rng(0).choice(facts.rows, min(most, facts.rows), replace=False)
         index.train(block(np.sort(rows)))
+    flat = faiss.downcast_index(getattr(index, "storage", index))
+    if hasattr(flat, "codes"):  # room for all at once: growing, it would take up to twice of it
+        flat.codes.resize(facts.rows * flat.code_size)
+        flat.codes.resize(0)
     for start in range(0, facts.rows, BLOCK):
         index.add(block(slice(start, start + BLOCK)))
         report(min(start + BLOCK, facts.rows), facts.rows)

@@ -18,7 +18,7 @@ from mite_tf.retrieval.faiss_segment import Ranked, Segment
 from mite_tf.retrieval.index_interface import BY, CollectionIndex, centred_biases
 
 # Of each modality: recall to about 1 %. Fewer for many rows, each of which is compared with them.
-_QUERIES, _FEWEST, _COMPARED = 200, 50, 50_000_000
+_QUERIES, _FEWEST, _COMPARED = 200, 50, 2_000_000_000
 _SECONDS = 10  # of timing queries one by one
 _K = 10
 # Candidates for ten results that are tried in turn, until the recall of each modality is that good.

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mite_tf.errors import MiteError
-from mite_tf.extras import from_extra
+from mite_tf.extras import require
 from mite_tf.progress import progress
 from mite_tf.retrieval.embedding_files import SUMMARY, EmbeddedRows, EmbeddingFolder
 from mite_tf.retrieval.index_interface import (
@@ -241,11 +241,12 @@ class MilvusIndex(CollectionIndex):
             self._client.compact(self._collection)
 
     def _connect(self, uri: str) -> None:
-        with from_extra("milvus", f"The index {uri}"):
-            import pymilvus
-        self._pymilvus, self.name = pymilvus, uri
         place, _, name = uri.partition("#")
         self._collection, self._lite = name or _COLLECTION, place.endswith(".db")
+        require(f"The index {uri}", "milvus", ("pymilvus", "milvus_lite")[: 1 + self._lite])
+        import pymilvus
+
+        self._pymilvus, self.name = pymilvus, uri
         self._open: Any = None
         self._measured: list[Mapping[str, Any]] = []  # of a new one
 

@@ -87,6 +87,13 @@ class Backend(ABC):
         """Returns the numbers of the texts that hold no known word, where the backend can tell."""
         return []
 
+    def words(self, rows: Rows) -> tuple[int, int]:
+        """Returns how many tokens texts have, and how many of these stand for an unknown word.
+
+        Zeros where the backend cannot tell.
+        """
+        return 0, 0
+
     def tokens(self, array: np.ndarray) -> int:
         """Returns how many tokens of texts, given as `bytes`, are read: words by default."""
         texts = self.prepare("serving_default", array).values

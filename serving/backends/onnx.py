@@ -56,6 +56,12 @@ class OnnxBackend(Backend):
         nothing = self._words.nothing if self._words else []
         return np.flatnonzero(np.isin(ids, nothing).all(axis=1)).tolist()
 
+    def words(self, rows: Rows) -> tuple[int, int]:
+        if self._words is None:
+            return 0, 0
+        ids, (_, unknown, *ends) = self._words.ids(rows.values), self._words.nothing
+        return int((~np.isin(ids, [0, *ends])).sum()), int((ids == unknown).sum())
+
     def tokens(self, array: np.ndarray) -> int:
         texts = self.prepare("serving_default", array).values
         words = self._words

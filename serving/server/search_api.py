@@ -74,7 +74,7 @@ def parse_search(body: bytes) -> Query:
         value = document.pop(name, None)
         if value is not None and not isinstance(value, str):
             raise invalid(f"{name} is {shown(value)}; it must be a string.")
-        if value:
+        if value and not value.isspace():
             inputs.append(read(value, name))
     if not inputs:
         raise invalid("Say what to search for: text, image (in base64), or both.")

@@ -186,10 +186,33 @@ def test_what_is_bad_is_listed_skipped_and_counted(export_with_bank, photos, tmp
             path.unlink()
     assert main([*words[:4], "--processes", "1", "--out", str(tmp_path / "none")]) == 2
     assert "none: none of 2 could be embedded. The first, empty.jpg: is empty. See failures" in (
-        capsys.readouterr().err
+        told := capsys.readouterr().err
     )
+    assert "begin anew with fresh=True (--fresh) when that is mended" in told
     with pytest.raises(MiteError, match="not complete"):
         EmbeddingFolder.read(tmp_path / "none")
+
+
+def test_the_share_of_unknown_words_is_told_at_the_end(export_with_bank, tmp_path, capsys):
+    (tmp_path / "texts.txt").write_text("a red dog\n犬 runs\n", "utf-8")
+    words = ["embed", str(export_with_bank), "--texts", f"{tmp_path}/texts.txt"]
+    for _ in range(2):  # the second time nothing is embedded any more
+        assert main([*words, "--out", f"{tmp_path}/out", "--processes", "1"]) == 0
+        share, warning = capsys.readouterr().err.splitlines()
+        assert share == "Unknown words: 20.0% of those of the texts."
+        assert warning.startswith("Warning: an unknown word says nothing")
+    (tmp_path / "texts.txt").write_text("a red dog\n")
+    assert main([*words, "--out", f"{tmp_path}/known", "--processes", "1"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_place_that_is_no_folder_is_told_without_advice_to_go_on(
+    export_with_bank, photos, captions, capsys
+):
+    words = ["embed", str(export_with_bank), "--images", str(photos)]
+    assert main([*words, "--out", str(captions)]) == 2
+    told = f"mite: {captions}: File exists. A file lies where a folder is needed.\n"
+    assert capsys.readouterr().err == told
 
 
 def test_what_cannot_be_is_one_sentence_and_leaves_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from types import SimpleNamespace
 
@@ -14,9 +15,11 @@ from mite_tf.cli import main
 from mite_tf.collection.query import QueryEncoder, search_collection
 from mite_tf.errors import MiteError, UnknownWordsWarning
 from mite_tf.export.manifest import read_manifest
+from mite_tf.reports.pages import thumbnail_of
 from mite_tf.retrieval.collection_index import open_index
 from mite_tf.retrieval.embedding_files import EmbeddedRows
 from mite_tf.serving.client import EmbeddingClient
+from tests.collection.conftest import write_tar
 from tests.retrieval.collections import best, make_folder
 
 TEXTS = ["a red dog runs left", "green circle", "two dogs", "a square", "left, left, left"]
@@ -191,6 +194,8 @@ def test_rows_are_added_deleted_and_compacted_by_the_command(made, tmp_path, cap
     (tmp_path / "ids.txt").write_text("text-2\nnone\n")
     assert main(["index", index, "--delete", str(tmp_path / "ids.txt")]) == 0
     assert capsys.readouterr().out == "1 of 2 ids deleted; 10 rows remain.\n"
+    assert main(["index", index, "--compact", "--kind", "hnsw"]) == 2
+    assert capsys.readouterr().err.startswith("mite: --kind is for a new index;")
     assert main(["index", index, "--compact"]) == 0
     assert main(["index", index, "--add", f"{made.path}/embeddings"]) == 0
     assert len(open_index(index)) == 11
@@ -204,11 +209,13 @@ def test_bad_queries_are_one_sentence(made, export_folder, encoder, tmp_path, ca
     large = tmp_path / "large.png"
     Image.new("1", (10_500, 10_000)).save(large, compress_level=1)
     (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "none.png").touch()
     for words, told in (
         ([index], "Search for a text, for an image"),
         ([index, "  "], "is empty: it holds no word"),
         ([index, "--image", "nowhere.png"], "nowhere.png: no such image file"),
-        ([index, "--image", str(large)], "large.png"),
+        ([index, "--image", str(large)], "large.png: The bytes cannot be decoded as an image: the"),
+        ([index, "--image", str(tmp_path / "none.png")], "none.png: is empty: 0 bytes."),
         ([index, "dog", "--text-weight", "2"], "text_weight must be 0 to 1"),
         ([index, "dog", "-k", "0"], "k must be at least 1"),
         ([index, "--queries", str(tmp_path / "empty.txt")], "empty.txt: holds no line"),
@@ -219,6 +226,8 @@ def test_bad_queries_are_one_sentence(made, export_folder, encoder, tmp_path, ca
         [line] = capsys.readouterr().err.splitlines()
         assert line.startswith("mite: ")
         assert told in line
+    assert main(["filter", index, "dog", "--threshold", "nan"]) == 2
+    assert capsys.readouterr().err == "mite: threshold must be a number; received nan.\n"
     with pytest.raises(MiteError, match="another model"):
         search_collection(open_index(made.path / "of-others"), encoder, text="dog")
     with warnings.catch_warnings():
@@ -229,6 +238,37 @@ def test_bad_queries_are_one_sentence(made, export_folder, encoder, tmp_path, ca
         encoder.embed("犬")
     assert main(["search", index, "犬"]) == 0
     assert capsys.readouterr().err.startswith("mite: The text '犬' holds no word that the model")
+
+
+def test_an_index_without_rows_of_the_modality_is_told(made, tmp_path, capsys):
+    index = shutil.copytree(made.index, tmp_path / "index")
+    (tmp_path / "ids.txt").write_text("\n".join(made.rows.ids[:6]))
+    assert main(["index", str(index), "--delete", f"{tmp_path}/ids.txt"]) == 0
+    capsys.readouterr()
+    for words in (["search", "dog", "--modality", "image"], ["filter", "dog", "-k", "2"]):
+        assert main([words[0], str(index), *words[1:]]) == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err == f"mite: {index}: holds no pictures to find, of 5 rows in all.\n"
+    assert main(["filter", str(index), "dog", "--threshold", "0"]) == 0
+    assert capsys.readouterr().err == "0 match.\n"
+
+
+def test_a_page_shows_pictures_inside_of_tars_and_names_those_that_are_gone(made, tmp_path):
+    write_tar(tmp_path / "00.tar", {"7.png": made.files[3].read_bytes()})
+    paths = [*made.rows.paths]
+    paths[3], paths[4] = f"{tmp_path}/00.tar!7.png", f"{tmp_path}/gone.png"
+    space = open_index(made.index).space
+    make_folder(tmp_path / "embeddings", made.rows._replace(paths=paths), space=space)
+    index, export = str(tmp_path / "index"), open_index(made.index).facts.export
+    assert main(["index", f"{tmp_path}/embeddings", "--out", index, "--export", export]) == 0
+    page = tmp_path / "found.html"
+    words = ["search", index, "dog", "--modality", "image", "-k", "6", "--html", str(page)]
+    assert main(words) == 0
+    text = page.read_text("utf-8")
+    assert text.count("<img") == 5
+    assert thumbnail_of(made.files[3].read_bytes()) in text
+    assert f"{tmp_path}/gone.png</p>" in text
 
 
 def test_searching_an_index_loads_no_tensorflow(made, run_python):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 import tarfile
 
 import fsspec
@@ -159,7 +160,14 @@ def test_what_is_broken_is_an_item_with_its_fault_and_the_rest_is_kept(tmp_path)
         ("images", "x.txt", b"\n", "x.txt: names no picture"),
         ("images", "no*", None, "holds no picture"),
         ("images", "moon://x", None, "moon://x: cannot be opened: Protocol not known: moon"),
-        ("images", "s3://b/x", None, "s3://b/x: cannot be opened: Install s3fs"),
+        ("images", "s3://b/x", None, "s3://b/x needs s3fs, which is not installed. Install"),
+        (
+            "images",
+            "gs://b/x",
+            None,
+            "gs://b/x needs gcsfs, which is not installed. Install",
+        ),
+        ("images", "x.tar", bytes(10240), "x.tar: holds no picture"),
         ("texts", ".", None, "is no file"),
         ("texts", "x.csv", b"image\na\n", "x.csv: has no column caption or text; it has image"),
         ("texts", "x.txt", b"", "x.txt: holds no text"),
@@ -168,7 +176,9 @@ def test_what_is_broken_is_an_item_with_its_fault_and_the_rest_is_kept(tmp_path)
         ("texts", "x.jpg", b"x", "x.jpg: is no list of texts"),
     ],
 )
-def test_a_source_that_is_of_no_use_is_told(tmp_path, kind, name, content, message):
+def test_a_source_that_is_of_no_use_is_told(tmp_path, monkeypatch, kind, name, content, message):
+    for package in ("s3fs", "gcsfs"):
+        monkeypatch.setitem(sys.modules, package, None)
     if content is not None:
         (tmp_path / name).write_bytes(content)
     source = name if "://" in name else tmp_path / name

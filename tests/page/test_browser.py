@@ -78,6 +78,7 @@ def test_someone_types_drops_and_clicks(browser, page, collection, shots):
     browser.evaluate("document.querySelector('.mite-card').focus()")
     browser.press(**ENTER)
     browser.wait(f"{NOTE} !== 'Like dogs run'")
+    browser.wait("document.activeElement === document.querySelector('.mite-card')")
     browser.screenshot(shots / "onward.png")
 
     # The filter holds for what is searched onward with, too.

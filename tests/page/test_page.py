@@ -1,6 +1,7 @@
 """What the page finds, draws and hands out, without a browser."""
 
 import re
+import shutil
 import socket
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ from mite_tf.page.cards import results_html
 from mite_tf.page.map import flattened, map_html
 from mite_tf.page.searches import Searches
 from mite_tf.retrieval.collection_index import open_index
+from mite_tf.retrieval.faiss_index import FaissIndex
 from tests.page.conftest import TEXTS, shown
 
 
@@ -152,6 +154,15 @@ def test_a_port_in_use_is_one_sentence(collection, capsys):
         assert main(["ui", str(collection.index), "--port", str(port)]) == 2
     told = capsys.readouterr().err
     assert told.startswith(f"mite: Port {port} of 127.0.0.1 cannot be had: Address already in use.")
+
+
+def test_what_cannot_be_shown_is_one_sentence(collection, tmp_path, capsys):
+    assert main(["ui", str(collection.index), "--port", "70000"]) == 2
+    assert capsys.readouterr().err == "mite: port (--port) is 70000; it must be 0 to 65535.\n"
+    index = FaissIndex(shutil.copytree(collection.index, tmp_path / "index"))
+    index.delete(collection.rows.ids)
+    assert main(["ui", str(index.path), "--port", "0"]) == 2
+    assert capsys.readouterr().err.startswith(f"mite: {index.path}: holds no row to show.")
 
 
 @pytest.mark.slow

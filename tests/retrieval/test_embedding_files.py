@@ -1,5 +1,6 @@
 """Embeddings of a collection in Parquet files."""
 
+import json
 import re
 
 import numpy as np
@@ -77,12 +78,21 @@ def test_what_is_no_folder_of_embeddings_is_told(tmp_path):
     (tmp_path / "embeddings.json").write_text("{}")
     with told("it lacks mite_tf_embeddings"):
         EmbeddingFolder.read(tmp_path)
+    values = json.loads((tmp_path / "kept").read_text())
+    (tmp_path / "embeddings.json").write_text(json.dumps(values | {"shards": {"a": "b"}}))
+    with told("embeddings.json: not a summary of embeddings"):
+        EmbeddingFolder.read(tmp_path)
     shard = tmp_path / "part-00000.parquet"
     write_shard(shard, rows(6), space="another")
     with told("part-00000.parquet: not a shard of these embeddings: it is of another model"):
         list(summary.rows())
     write_shard(shard, rows(4), space="abc")
     with told("it holds 4 rows, not 6"):
+        list(summary.rows())
+    odd = rows(6)
+    odd.vectors[2, 1] = np.nan
+    write_shard(shard, odd, space="abc")
+    with told("an embedding is not finite"):
         list(summary.rows())
     shard.write_bytes(b"damaged")
     with told("part-00000.parquet: not a shard of these embeddings"):

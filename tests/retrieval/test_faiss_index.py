@@ -1,6 +1,8 @@
 """An index in a folder: what it finds, how it changes, what it survives."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import sys
@@ -203,6 +205,19 @@ def test_whoever_is_stopped_when_leaves_the_index_as_it_was(tmp_path, stage, mon
     assert left == named | {"index.json"}
 
 
+def test_a_full_disk_names_the_index_and_leaves_none(tmp_path, monkeypatch):
+    folder = make_folder(tmp_path / "made", make_rows(40))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(faiss_index, "build", full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        create(tmp_path / "index", folder)
+    assert raised.value.filename == str(tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
 def test_a_killed_build_is_told_and_done_again(tmp_path):
     folder = make_folder(tmp_path / "made", make_rows(40))
     create(tmp_path / "index", folder)
@@ -262,6 +277,20 @@ def test_damage_is_one_sentence_with_the_file(tmp_path, name, damage):
         other = bytes(len(data)) if name != "vectors.bin" else data[:-2]
         file.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "other": other}[damage])
     with pytest.raises(MiteError, match=f"{name}: not .*Index again with `mite index`.$"):
+        open_index(tmp_path / "index")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("effort", "x"), ("rows", None), ("gone", -1), ("name", "../made"), ("deleted", "../a.npy")],
+)
+def test_a_manifest_of_odd_values_is_refused(tmp_path, key, value):
+    create(tmp_path / "index", make_folder(tmp_path / "made", make_rows(40)))
+    file = tmp_path / "index/index.json"
+    values = json.loads(file.read_text())
+    values["segments"][0][key] = value
+    file.write_text(json.dumps(values))
+    with told("index.json: not what describes an index: its values are out of range. Index again"):
         open_index(tmp_path / "index")
 
 

@@ -73,6 +73,7 @@ def test_one_modality_and_few_results(searching):
     [
         ({}, "Say what to search for"),
         ({"text": ""}, "Say what to search for"),
+        ({"text": " \t"}, "Say what to search for"),
         ({"text": 3}, "text is 3; it must be a string"),
         ({"image": ["a"]}, 'image is ["a"]; it must be a string'),
         ({"text": "a", "k": 1001}, "from 1 to 1000"),
