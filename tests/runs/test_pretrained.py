@@ -178,16 +178,20 @@ def test_an_image_network_is_kept_in_the_run_with_all_that_it_needs(
     assert f"network `{tmp_path / 'siglip'}`, which is in this folder: its licence, `apache" in card
 
 
-@pytest.fixture
-def of_towers(tmp_path, make_config):
-    """Both towers of one CLIP."""
+@pytest.fixture(params=["clip"])
+def of_towers(request, tmp_path, make_config):
+    """Both towers of one CLIP, or of one SigLIP."""
     pytest.importorskip("keras_hub")
-    clip = str(write_tiny_hub(tmp_path / "clip", "clip", captions=WORDS))
+    towers = str(write_tiny_hub(tmp_path / request.param, request.param, captions=WORDS))
     return make_config(**{
-        "backbone.name": clip, "backbone.image_size": SIZE, "image_head.pooling": "average",
-        "text_encoder.name": "hub", "text_encoder.bag_of_words": True, "text_backbone.name": clip,
-        "text_backbone.pooling": "cls", "embedding.size": 6, "embedding.start": "identity",
-        "embedding.standardize": False, "text_encoder.hidden_size": 8,
+        "backbone.name": towers, "backbone.image_size": SIZE, "image_head.pooling": "average",
+        "text_encoder.name": "hub", "text_encoder.bag_of_words": True, "text_backbone.name": towers,
+        "text_backbone.pooling": "cls", "embedding.size": 6 if request.param == "clip" else 8,
+        "embedding.start": "identity", "embedding.standardize": False,
+        "text_encoder.hidden_size": 8, "tokenizer.max_length": 12, "stages.align.epochs": 2,
+        "stages.finetune.epochs": 0, "stages.align.inputs": "features",
+        "stages.align.backbone_share": 0.0, "stages.classify.epochs": 0,
+        "stages.adversarial.epochs": 0, "training.probe_every": 0,
     })  # fmt: skip
 
 
@@ -218,8 +222,9 @@ def test_both_towers_of_a_model_begin_as_that_model_and_learn(of_towers):
 
     np.testing.assert_allclose(similarities(), expected, atol=1e-5)
     batch = {
-        "pixels": pixels[:5], "image_id": np.arange(5),
-        "token_ids": ids, "caption_image_id": np.arange(5),
+        "features": model.image_encoder.backbone(pixels[:5]), "image_id": np.arange(5),
+        "text_features": model.text_encoder.backbone(ids), "token_ids": ids,
+        "caption_image_id": np.arange(5),
     }  # fmt: skip
     for _ in range(2):
         model.train_step(batch)
