@@ -195,6 +195,35 @@ def of_towers(request, tmp_path, make_config):
     })  # fmt: skip
 
 
+# KerasHub leaves the file of a SentencePiece open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
+@pytest.mark.parametrize("of_towers", ["clip", "siglip"], indirect=True)
+def test_a_run_on_both_towers_goes_on_and_is_exported_without_them(
+    table, captions_file, tmp_path, of_towers
+):
+    class Stopping(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyError
+
+    train_on = {"data": captions_file, "quiet": True, "root": table.root}
+    with pytest.raises(KeyError):
+        train(run=tmp_path / "run", config=of_towers, callbacks=[Stopping()], **train_on)
+    towers = of_towers.backbone.name
+    shutil.rmtree(towers)
+    run = train(run=tmp_path / "run", resume=True, **train_on)
+    assert run.finished
+    kept = run.history()[int(run.best().name.partition("-")[0]) - 1]
+    assert evaluate(run, table, quiet=True).rsum == pytest.approx(kept["rsum"], abs=20)
+    manifest = export_run(run, tmp_path / "export", formats=["onnx"], quiet=True)
+    assert manifest.recall["onnx"] == manifest.recall["keras"]
+    assert manifest.tokenizer["captions_compared"] == 120
+    card = " ".join((tmp_path / "export" / "MODEL_CARD.md").read_text().split())
+    for name, part in (("image", manifest.image), ("text", manifest.text)):
+        assert (part["backbone"], part["licence"]) == (towers, "apache-2.0")
+        assert f"The {name} encoder is built on the pretrained network `{towers}`" in card
+
+
 def build_towers(config):
     text = load_text_backbone(config.text_backbone.name)
     return build_model(
