@@ -47,7 +47,8 @@ def space_of(
         image: Hash of the image encoder.
         text: Hash of the text encoder.
         preprocessing: As in the manifest.
-        tokenizer: `kind`, `max_length`, `lower_case` and `strip_accents`, as in the manifest.
+        tokenizer: `kind`, `max_length`, `lower_case`, `strip_accents` and, where there is one, the
+            hash `rules`, as in the manifest.
         vocabulary: Words by their ids.
     """
     # Without an orientation that is ignored, which earlier versions did without saying so.
@@ -57,6 +58,8 @@ def space_of(
     kept = {key: tokenizer[key] for key in ("max_length", "lower_case", "strip_accents")}
     if tokenizer["kind"] != "wordpiece":  # the only one of earlier versions
         kept["kind"] = tokenizer["kind"]
+    if tokenizer.get("rules"):
+        kept["rules"] = tokenizer["rules"]
     whole = {
         "image": image, "text": text, "preprocessing": deciding, "vocabulary": list(vocabulary),
         **kept,
@@ -98,13 +101,21 @@ def check_tokenizer(manifest: Manifest, data: bytes) -> list[str]:
     claimed = manifest.tokenizer
     try:
         values = json.loads(data)
-        numbers, cut = values["model"]["vocab"], values["truncation"]["max_length"]
+        entries, cut = values["model"]["vocab"], values["truncation"]["max_length"]
+        # SentencePiece has pairs of an entry and its score, in order.
+        scored = values["model"]["type"] == "Unigram"
+        numbers = {entry: id for id, (entry, _) in enumerate(entries)} if scored else entries
         vocabulary = sorted(numbers, key=numbers.__getitem__)
         counted = [numbers[word] for word in vocabulary] == list(range(len(vocabulary)))
         added = values.get("added_tokens")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MiteError(f"tokenizer.json cannot be read: {error!r}") from error
-    if not counted or added or len(vocabulary) != claimed["vocabulary_size"]:
+    if (
+        not counted
+        or len(numbers) < len(entries)
+        or added
+        or len(vocabulary) != claimed["vocabulary_size"]
+    ):
         raise MiteError(
             f"tokenizer.json has {len(vocabulary) + len(added or ())} words, which are not those "
             f"of the manifest, ids 0 to {claimed['vocabulary_size'] - 1}."

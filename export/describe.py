@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,6 +24,7 @@ from mite_tf.files import write_text
 from mite_tf.models import backbone_warnings
 from mite_tf.models.resizing import picture_input
 from mite_tf.retrieval import HubCorrection
+from mite_tf.text import TextTokenizer, WordPieceTokenizer
 
 _PACKAGES = ("mite-tf", "tensorflow", "tensorflow-text", "keras", "keras-hub", "tf2onnx", "onnx",
              "onnxruntime", "tokenizers", "numpy")  # fmt: skip
@@ -90,7 +93,13 @@ def _tokenizer(encoders: Encoders) -> dict[str, Any]:
         "max_length": tokenizer.max_length,
         "lower_case": tokenizer.lower_case,
         "strip_accents": tokenizer.strip_accents,
+        **({} if isinstance(tokenizer, WordPieceTokenizer) else {"rules": rules_of(tokenizer)}),
     }
+
+
+def rules_of(tokenizer: TextTokenizer) -> str:
+    """Returns a hash of what beside its vocabulary makes a tokenizer."""
+    return hashlib.sha256(json.dumps(tokenizer.settings(), sort_keys=True).encode()).hexdigest()
 
 
 def describe_encoders(encoders: Encoders, formats: Collection[str] = ()) -> dict[str, Any]:

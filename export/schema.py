@@ -59,11 +59,12 @@ class _Preprocessing(_Values):
 
 
 class _Tokenizer(_Values):
-    kind: Literal["wordpiece", "bert"]
+    kind: Literal["wordpiece", "bert", "sentencepiece", "bytepair"]
     vocabulary_size: Annotated[int, Field(strict=True, ge=2, le=10_000_000)]
     max_length: Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
     lower_case: _Flag
     strip_accents: _Flag = False
+    rules: Literal[""] | _Hash = ""
     captions_compared: Annotated[int, Field(strict=True, ge=0)] = 0
 
 

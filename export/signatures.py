@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from mite_tf.data.images import Preprocessing, pixels_of, preprocess
 from mite_tf.models import TextEncoder
-from mite_tf.text import WordPieceTokenizer
+from mite_tf.text import TextTokenizer
 
 if TYPE_CHECKING:
     from mite_tf.encoders import Encoders
@@ -73,7 +73,7 @@ def image_signatures(
     }
 
 
-def text_signatures(encoder: keras.Model, tokenizer: WordPieceTokenizer) -> dict[str, Endpoint]:
+def text_signatures(encoder: keras.Model, tokenizer: TextTokenizer) -> dict[str, Endpoint]:
     """Returns the signatures of the text encoder.
 
     `serving_default` takes `text` (string `[N]`, UTF-8); `token_ids` takes int32 `[N, L]`, padded

@@ -1,33 +1,38 @@
 """`tokenizer.json`: the tokenizer of the graph, in the format of Hugging Face `tokenizers`.
 
-After a decomposition (NFD) the graph maps every character by itself, and a second one puts the
-marks into order; that of a BERT has the first alone, or none. No ready-made normalizer maps the
-same to the last character, so the rules are read off the graph's own operations, code point by code
-point, and written as plain character classes: these depend on no version of Unicode and mean the
-same to every language that reads them.
+For word pieces, after a decomposition (NFD) the graph maps every character by itself, and a second
+one puts the marks into order; that of a BERT has the first alone, or none. No ready-made normalizer
+maps the same to the last character, so the rules are read off the graph's own operations, code
+point by code point, and written as plain character classes: these depend on no version of Unicode
+and mean the same to every language that reads them. Layers of SentencePiece and byte pairs name the
+characters themselves that are not to reach a normal form, but kinds of characters are read off.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from mite_tf.errors import MiteError
-from mite_tf.text import PADDING, UNKNOWN, WordPieceTokenizer
+from mite_tf.text import PADDING, UNKNOWN, TextTokenizer, WordPieceTokenizer
 from mite_tf.text.bert_tokenizer import BertTokenizer
-from mite_tf.text.words import FLAGS
+from mite_tf.text.byte_pair_tokenizer import LONGEST as LONGEST_PAIRS
+from mite_tf.text.byte_pair_tokenizer import SPACES, BytePairTokenizer, words_pattern
+from mite_tf.text.sentence_piece_tokenizer import LONGEST as LONGEST_PIECES
+from mite_tf.text.sentence_piece_tokenizer import SPACE, SentencePieceTokenizer
+from mite_tf.text.words import FLAGS, character_class, characters, one_of
 
 _SUFFIX = "##"
 _LAYERS = {layer.kind: layer for layer in (WordPieceTokenizer, BertTokenizer)}
 
 
-def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
+def tokenizer_json(tokenizer: TextTokenizer) -> Tokenizer:
     """Builds the tokenizer that gives the same ids as the graph; `save(path)` writes the file.
 
     It cuts at `max_length` ids and pads with 0 to the longest of a batch.
@@ -37,6 +42,25 @@ def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
         >>> tokenizer_json(layer).encode("A DOG, runs").ids
         [2, 3, 1, 4, 5]
     """
+    build: dict[type, Callable[[Any], Tokenizer]] = {
+        SentencePieceTokenizer: _of_sentence_pieces,
+        BytePairTokenizer: _of_byte_pairs,
+    }
+    result = build.get(type(tokenizer), _of_words)(tokenizer)
+    template = [each for each in (tokenizer.ends[0], "$0", tokenizer.ends[1]) if each]
+    if len(template) > 1:
+        result.post_processor = processors.TemplateProcessing(
+            single=template,
+            special_tokens=[
+                (each, tokenizer.vocabulary.index(each)) for each in {*tokenizer.ends} - {""}
+            ],
+        )
+    result.enable_truncation(tokenizer.max_length)
+    result.enable_padding(pad_id=0, pad_token=PADDING)
+    return result
+
+
+def _of_words(tokenizer: WordPieceTokenizer) -> Tokenizer:
     of_bert = isinstance(tokenizer, BertTokenizer)
     kinds = _kinds(tokenizer.kind)
     mapped = _normalized(tokenizer.kind, tokenizer.lower_case, tokenizer.strip_accents)
@@ -77,23 +101,18 @@ def tokenizer_json(tokenizer: WordPieceTokenizer) -> Tokenizer:
     in_order = [] if of_bert else decompose
     result.normalizer = normalizers.Sequence([*decompose, *replacements, *in_order])
     result.pre_tokenizer = pre_tokenizers.Sequence(_cuts(tokenizer, kinds))
-    if tokenizer.ends:
-        first, last = tokenizer.ends
-        result.post_processor = processors.TemplateProcessing(
-            single=f"{first} $0 {last}",
-            special_tokens=[(each, tokenizer.vocabulary.index(each)) for each in tokenizer.ends],
-        )
-    result.enable_truncation(tokenizer.max_length)
-    result.enable_padding(pad_id=0, pad_token=PADDING)
     return result
 
 
 def _cuts(tokenizer: WordPieceTokenizer, kinds: dict[str, set[str]]) -> list[Any]:
     """What cuts a normalised text into words, in order."""
-    spaces, alone = pre_tokenizers.WhitespaceSplit(), _class(kinds["alone"])
+    spaces, alone = pre_tokenizers.WhitespaceSplit(), character_class(kinds["alone"])
     if isinstance(tokenizer, BertTokenizer):
         return [spaces, pre_tokenizers.Split(Regex(alone), "isolated")]
-    marks, flags = _class(kinds["mark"]), _class(map(chr, range(FLAGS[0], FLAGS[1] + 1)))
+    marks, flags = (
+        character_class(kinds["mark"]),
+        character_class(map(chr, range(FLAGS[0], FLAGS[1] + 1))),
+    )
     return [
         spaces,
         pre_tokenizers.Split(Regex(f"^{marks}+"), "removed"),
@@ -102,7 +121,68 @@ def _cuts(tokenizer: WordPieceTokenizer, kinds: dict[str, set[str]]) -> list[Any
     ]
 
 
-def check_ids(path: str | Path, tokenizer: WordPieceTokenizer, captions: Sequence[str]) -> None:
+def _of_sentence_pieces(tokenizer: SentencePieceTokenizer) -> Tokenizer:
+    pairs = list(zip(tokenizer.vocabulary, tokenizer.scores, strict=True))
+    unknown = tokenizer.vocabulary.index(tokenizer.unknown)
+    result = Tokenizer(
+        models.Unigram([(entry, score or 0.0) for entry, score in pairs], unk_id=unknown)
+    )
+    form = [getattr(normalizers, tokenizer.form)()] if tokenizer.form else []
+    result.normalizer = normalizers.Sequence(
+        [
+            *(normalizers.Replace(_one_of(some), text) for some, text in tokenizer.before),
+            *form,
+            *(normalizers.Replace(_one_of(some), text) for some, text in tokenizer.after),
+            normalizers.Replace(Regex(tokenizer.reserved), " "),
+            normalizers.Replace(Regex(" +"), " "),
+            normalizers.Replace(Regex("^ | $"), ""),
+            normalizers.Replace(" ", f" {SPACE}"),
+            *([normalizers.Prepend(SPACE)] if tokenizer.prefix else []),
+        ]
+    )
+    symbols = tokenizer.symbols
+    result.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(" ", "removed"),
+            *([pre_tokenizers.Split(Regex(one_of(symbols)), "isolated")] if symbols else []),
+            pre_tokenizers.Split(Regex(f"[^ ]{{1,{LONGEST_PIECES}}}"), "isolated"),
+        ]
+    )
+    return result
+
+
+def _of_byte_pairs(tokenizer: BytePairTokenizer) -> Tokenizer:
+    suffix = tokenizer.suffix
+    result = Tokenizer(
+        models.BPE(
+            {entry: number for number, entry in enumerate(tokenizer.vocabulary)},
+            [(first, second) for first, _, second in (m.partition(" ") for m in tokenizer.merges)],
+            **({"unk_token": tokenizer.unknown} if tokenizer.unknown else {}),
+            **({"end_of_word_suffix": suffix} if suffix else {}),
+        )
+    )
+    letters, numbers = (character_class(members)[1:-1] for members in _letters_and_numbers())
+    clean = [normalizers.Replace(Regex(SPACES), " "), normalizers.Replace(Regex("^ | $"), "")]
+    forms = [
+        normalizers.Replace(_one_of(f"\0{tokenizer.left_out}"), ""),
+        normalizers.NFC(),
+        normalizers.Replace("Σ", "σ"),
+        normalizers.Lowercase(),
+    ]
+    result.normalizer = normalizers.Sequence([*(forms if suffix else []), *clean])
+    words = pre_tokenizers.Split(Regex(words_pattern(bool(suffix), letters, numbers)), "isolated")
+    result.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            words,
+            *([pre_tokenizers.Split(" ", "removed")] if suffix else []),
+            pre_tokenizers.Split(Regex(f"[^\\n]{{1,{LONGEST_PAIRS}}}"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    return result
+
+
+def check_ids(path: str | Path, tokenizer: TextTokenizer, captions: Sequence[str]) -> None:
     """Compares a `tokenizer.json` with the graph, on captions.
 
     Raises:
@@ -122,9 +202,8 @@ def check_ids(path: str | Path, tokenizer: WordPieceTokenizer, captions: Sequenc
 @cache
 def _normalized(kind: str, lower_case: bool, strip_accents: bool) -> dict[str, str]:
     """What the graph makes of each character that it does not leave as it is."""
-    characters = _characters()
-    results = _LAYERS[kind].normalize(characters, lower_case, strip_accents).numpy()
-    pairs = zip(characters, map(bytes.decode, results), strict=True)
+    results = _LAYERS[kind].normalize(characters(), lower_case, strip_accents).numpy()
+    pairs = zip(characters(), map(bytes.decode, results), strict=True)
     return {character: text for character, text in pairs if text != character}
 
 
@@ -132,39 +211,28 @@ def _normalized(kind: str, lower_case: bool, strip_accents: bool) -> dict[str, s
 def _kinds(kind: str) -> dict[str, set[str]]:
     """Characters by what the graph does with one between letters; marks also behind a stop."""
     kinds: dict[str, set[str]] = {name: set() for name in ("letter", "space", "alone", "mark")}
-    characters = sorted(set(_characters()) - _normalized(kind, False, False).keys())
+    alone = sorted(set(characters()) - _normalized(kind, False, False).keys())
     between, behind = (
-        _LAYERS[kind].split([f"{before}{c}a" for c in characters], False, False) for before in "a."
+        _LAYERS[kind].split([f"{before}{c}a" for c in alone], False, False) for before in "a."
     )
-    for character, count in zip(characters, between.row_lengths().numpy(), strict=True):
+    for character, count in zip(alone, between.row_lengths().numpy(), strict=True):
         kinds[list(kinds)[count - 1]].add(character)
     firsts = behind.to_tensor()[:, 0].numpy()
-    kinds["mark"] |= {c for c, first in zip(characters, firsts, strict=True) if first != b"."}
+    kinds["mark"] |= {c for c, first in zip(alone, firsts, strict=True) if first != b"."}
     return kinds
 
 
 @cache
-def _characters() -> list[str]:
-    # Planes 4 to 13 are empty, 15 and 16 for private use: letters, all of them.
-    codes = (*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000))
-    return list(map(chr, codes))
+def _letters_and_numbers() -> tuple[list[str], list[str]]:
+    """Characters that the graph takes for letters and for numbers."""
+    letters, numbers = (
+        tf.strings.regex_full_match(characters(), kind).numpy() for kind in (r"\p{L}", r"\p{N}")
+    )
+    return (
+        [each for each, found in zip(characters(), letters, strict=True) if found],
+        [each for each, found in zip(characters(), numbers, strict=True) if found],
+    )
 
 
 def _one_of(characters: Iterable[str]) -> Regex:
-    return Regex(_class(characters))
-
-
-def _class(characters: Iterable[str]) -> str:
-    """Character class, as ranges, in the syntax that Oniguruma and JavaScript share."""
-    ranges: list[list[int]] = []
-    for code in sorted(map(ord, characters)):
-        if ranges and code == ranges[-1][1] + 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    return f"[{''.join(_range(*each) for each in ranges)}]"
-
-
-def _range(first: int, last: int) -> str:
-    ends = [re.sub(r"[\\\[\]^-]", r"\\\g<0>", chr(code)) for code in (first, last)]
-    return ends[0] if first == last else "-".join(ends)
+    return Regex(character_class(characters))

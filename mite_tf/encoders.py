@@ -25,9 +25,20 @@ from mite_tf.models.text_encoder import PositionEmbedding
 from mite_tf.models.word_average import packing
 from mite_tf.reading import read_object, reading
 from mite_tf.registration import register_layers_in
-from mite_tf.text import BertTokenizer, WordPieceTokenizer, read_vocabulary, write_vocabulary
+from mite_tf.text import (
+    BertTokenizer,
+    BytePairTokenizer,
+    SentencePieceTokenizer,
+    TextTokenizer,
+    WordPieceTokenizer,
+    read_vocabulary,
+    write_vocabulary,
+)
 
-_TOKENIZERS = {kind.kind: kind for kind in (WordPieceTokenizer, BertTokenizer)}
+TOKENIZERS: dict[str, type[TextTokenizer]] = {
+    kind.kind: kind
+    for kind in (WordPieceTokenizer, BertTokenizer, SentencePieceTokenizer, BytePairTokenizer)
+}
 Progress = Callable[[int, int], None]
 _BRING_BACK = "Bring the folder back from a copy, or train anew."
 
@@ -46,7 +57,7 @@ class Encoders:
         self,
         image_encoder: ImageEncoder,
         text_encoder: keras.Model,
-        tokenizer: WordPieceTokenizer,
+        tokenizer: TextTokenizer,
         preprocessing: Preprocessing | None,
     ) -> None:
         self.image_encoder = image_encoder
@@ -72,7 +83,7 @@ class Encoders:
     def of(
         cls,
         model: MITE,
-        tokenizer: WordPieceTokenizer,
+        tokenizer: TextTokenizer,
         *,
         orientation: Literal["exif", "ignored"] = "exif",
     ) -> Encoders:
@@ -181,10 +192,7 @@ class Encoders:
         self.image_encoder.save(folder / "image_encoder.keras")
         self.text_encoder.save(folder / "text_encoder.keras")
         write_vocabulary(folder / "vocabulary.txt", self.tokenizer.vocabulary)
-        of_text = {
-            name: getattr(self.tokenizer, name)
-            for name in ("kind", "max_length", "lower_case", "strip_accents")
-        }
+        of_text = {"kind": self.tokenizer.kind, **self.tokenizer.settings()}
         of_images = self.preprocessing and self.preprocessing.to_dict()
         settings = {"tokenizer": of_text, "preprocessing": of_images}
         (folder / "encoders.json").write_text(json.dumps(settings, indent=2) + "\n")
@@ -202,8 +210,9 @@ class Encoders:
         file, what = folder / "encoders.json", "the settings of encoders"
         settings = read_object(file, what, _BRING_BACK)
         with reading(file, what, _BRING_BACK):
-            of_text = _of_text(settings["tokenizer"])
-            kind = _TOKENIZERS[of_text.pop("kind", "wordpiece")]
+            of_text = dict(settings["tokenizer"])
+            kind = TOKENIZERS[of_text.pop("kind", "wordpiece")]
+            _check_of_text(of_text, kind)
         image = _load_model(folder / "image_encoder.keras", ImageEncoder)
         text = _load_model(folder / "text_encoder.keras", keras.Model)
         vocabulary = read_vocabulary(folder / "vocabulary.txt", kind.first)
@@ -224,13 +233,14 @@ def _load_model(path: Path, kind: type[keras.Model]) -> Any:
     return model
 
 
-def _of_text(settings: dict[str, Any]) -> dict[str, Any]:
+def _check_of_text(settings: dict[str, Any], kind: type[TextTokenizer]) -> None:
     """Checks the settings of a tokenizer."""
-    length, *flags = (settings["max_length"], settings["lower_case"])
-    flags.append(settings.get("strip_accents", True))
+    flags = [settings.get("strip_accents", True)]
+    if issubclass(kind, WordPieceTokenizer):
+        flags.append(settings["lower_case"])
+    length = settings["max_length"]
     if type(length) is not int or not all(isinstance(each, bool) for each in flags):
-        raise ValueError(f"its tokenizer is {settings}")
-    return dict(settings)
+        raise ValueError(f"its tokenizer is {str(settings)[:200]}")
 
 
 def _of_images(values: dict[str, Any] | None, encoder: ImageEncoder) -> Preprocessing | None:
@@ -253,14 +263,12 @@ def _of_images(values: dict[str, Any] | None, encoder: ImageEncoder) -> Preproce
     return given
 
 
-def _check_text_encoder(
-    text: keras.Model, image: ImageEncoder, tokenizer: WordPieceTokenizer
-) -> None:
+def _check_text_encoder(text: keras.Model, image: ImageEncoder, tokenizer: TextTokenizer) -> None:
     """Refuses a text encoder that is not the image encoder's, or not the vocabulary's."""
     sizes = [model.output_shape[-1] for model in (image, text)]
     if sizes[0] != sizes[1] or len(text.inputs) != 1:
         raise ValueError(f"the image encoder gives {sizes[0]} numbers, and it {sizes[1]}")
-    if isinstance(text, TextEncoder) != isinstance(tokenizer, BertTokenizer):
+    if isinstance(text, TextEncoder) != (tokenizer.kind != "wordpiece"):
         raise ValueError("it is not the kind that the tokenizer in encoders.json is for")
     if isinstance(text, TextEncoder):
         known = {text.backbone.vocabulary_size}

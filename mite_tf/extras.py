@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import distributions
@@ -144,7 +145,10 @@ def loading_preset(preset: str, kind: str = "a text network") -> Iterator[Any]:
         import keras_hub
         import safetensors  # noqa: F401  (KerasHub reads folders of Hugging Face by it)
     try:
-        yield keras_hub
+        with warnings.catch_warnings():
+            # KerasHub leaves it to Python to close vocabularies.
+            warnings.simplefilter("ignore", ResourceWarning)
+            yield keras_hub
     except Exception as error:  # of KerasHub, hubs, networks of computers: no class in common
         told = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
         raise MiteError(

@@ -44,7 +44,12 @@ _HOMES = {
         "TextEncoder",
         "WordAverage",
     ),
-    "mite_tf.text": ("BertTokenizer", "WordPieceTokenizer"),
+    "mite_tf.text": (
+        "BertTokenizer",
+        "BytePairTokenizer",
+        "SentencePieceTokenizer",
+        "WordPieceTokenizer",
+    ),
     "mite_tf.training": ("Stage",),
 }
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from mite_tf.encoders import TOKENIZERS
 from mite_tf.errors import MiteError
 from mite_tf.files import write_text
 from mite_tf.models import TextBackbone, load_text_backbone
@@ -19,7 +20,7 @@ from mite_tf.reading import read_object, reading
 from mite_tf.registration import register_layers_in
 from mite_tf.runs.build import configured_backbone
 from mite_tf.runs.config import Config, TokenizerConfig
-from mite_tf.text import BertTokenizer, load_bert_tokenizer
+from mite_tf.text import TextTokenizer, load_text_tokenizer
 
 _FOLDER, _MODEL, _TOKENIZER = "text_backbone", "backbone.keras", "tokenizer.json"
 _IMAGE = "image_backbone.keras"
@@ -30,14 +31,15 @@ class PretrainedText(NamedTuple):
     """A text backbone and the tokenizer that it was trained with."""
 
     backbone: TextBackbone
-    tokenizer: BertTokenizer
+    tokenizer: TextTokenizer
 
     def save(self, run: str | Path) -> None:
         """Writes both into the folder of a run, which needs the preset no more."""
         folder = Path(run) / _FOLDER
         folder.mkdir()
         self.backbone.save(folder / _MODEL)
-        write_text(folder / _TOKENIZER, json.dumps(self.tokenizer.get_config()))
+        settings = {"kind": self.tokenizer.kind, **self.tokenizer.get_config()}
+        write_text(folder / _TOKENIZER, json.dumps(settings))
 
     def arguments(self, captions: Sequence[str], settings: TokenizerConfig) -> dict[str, Any]:
         """Returns what `build_model` takes: the backbone, and the words that captions have.
@@ -142,11 +144,13 @@ def pretrained_text(config: Config, *runs: Path) -> PretrainedText | None:
         raise MiteError(
             f"tokenizer.max_length is {length}, and {preset} takes {most} tokens. Lower it."
         )
-    tokenizer = load_bert_tokenizer(preset, length, size=backbone.vocabulary_size)
+    tokenizer = load_text_tokenizer(preset, length, size=backbone.vocabulary_size)
     if len(tokenizer.vocabulary) != backbone.vocabulary_size:
+        beside = backbone.padding is not None  # padding
         raise MiteError(
-            f"{preset}: its tokenizer has {len(tokenizer.vocabulary)} entries, and the network "
-            f"knows {backbone.vocabulary_size}. Name a folder where both are of one network."
+            f"{preset}: its tokenizer has {len(tokenizer.vocabulary) - beside} entries, and the "
+            f"network knows {backbone.vocabulary_size - beside}. Name a folder where both are of "
+            "one network."
         )
     return PretrainedText(backbone, tokenizer)
 
@@ -158,4 +162,6 @@ def _load(folder: Path) -> PretrainedText:
         backbone = keras.saving.load_model(folder / _MODEL, compile=False)
         if not isinstance(backbone, TextBackbone):
             raise ValueError(f"{_MODEL} holds a {type(backbone).__name__}")
-        return PretrainedText(backbone, BertTokenizer.from_config(settings))
+        # Runs of before there were others do not name it.
+        kind = TOKENIZERS[settings.pop("kind", "bert")]
+        return PretrainedText(backbone, kind.from_config(settings))

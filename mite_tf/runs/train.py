@@ -31,7 +31,7 @@ from mite_tf.runs.folder import RunFolder
 from mite_tf.runs.inputs import StageInputs
 from mite_tf.runs.pretrained import check_text_backbone, pretrained
 from mite_tf.runs.run import Run
-from mite_tf.text import WordPieceTokenizer, learn_vocabulary, read_vocabulary
+from mite_tf.text import TextTokenizer, WordPieceTokenizer, learn_vocabulary, read_vocabulary
 from mite_tf.text.words import MANY_UNKNOWN
 from mite_tf.training import Interruption
 
@@ -119,7 +119,7 @@ def train(
         earlier = [RunFolder(each).path for each in (folder, beginning) if each is not None]
         known = pretrained(settings, *earlier)
         if known.text:
-            tokenizer: WordPieceTokenizer = known.text.tokenizer
+            tokenizer: TextTokenizer = known.text.tokenizer
         else:
             flags = {"lower_case": text.lower_case, "strip_accents": text.strip_accents}
             vocabulary = (

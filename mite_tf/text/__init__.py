@@ -17,10 +17,14 @@ from mite_tf.extras import from_extra
 from mite_tf.text.words import split_words
 
 if TYPE_CHECKING:
-    from mite_tf.text.bert_tokenizer import BertTokenizer, load_bert_tokenizer
+    from mite_tf.text.bert_tokenizer import BertTokenizer
+    from mite_tf.text.byte_pair_tokenizer import BytePairTokenizer
+    from mite_tf.text.preset_tokenizer import load_text_tokenizer
+    from mite_tf.text.sentence_piece_tokenizer import SentencePieceTokenizer
     from mite_tf.text.tokenizer import (
         PADDING,
         UNKNOWN,
+        TextTokenizer,
         TokenTable,
         WordPieceTokenizer,
         learn_vocabulary,
@@ -32,23 +36,32 @@ __all__ = [
     "PADDING",
     "UNKNOWN",
     "BertTokenizer",
+    "BytePairTokenizer",
+    "SentencePieceTokenizer",
+    "TextTokenizer",
     "TokenTable",
     "WordPieceTokenizer",
     "learn_vocabulary",
-    "load_bert_tokenizer",
+    "load_text_tokenizer",
     "read_vocabulary",
     "split_words",
     "write_vocabulary",
 ]
 
+_MODULES = {
+    "BertTokenizer": "bert_tokenizer",
+    "BytePairTokenizer": "byte_pair_tokenizer",
+    "SentencePieceTokenizer": "sentence_piece_tokenizer",
+    "load_text_tokenizer": "preset_tokenizer",
+}
 
 if not TYPE_CHECKING:  # a name that is not listed is an error for a type checker
 
     def __getattr__(name: str) -> Any:
         if name in __all__:
             with from_extra("tensorflow", f"mite_tf.text.{name}"):
-                module = "bert_tokenizer" if "bert" in name.lower() else "tokenizer"
-                return getattr(import_module(f"mite_tf.text.{module}"), name)
+                module = import_module(f"mite_tf.text.{_MODULES.get(name, 'tokenizer')}")
+                return getattr(module, name)
         raise AttributeError(f"module 'mite_tf.text' has no attribute {name!r}")
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_text
 
-from mite_tf.errors import MiteError
-from mite_tf.extras import loading_preset
 from mite_tf.text.tokenizer import PADDING, UNKNOWN, WordPieceTokenizer
 
 # The rules of BERT's own tokenizer (google-research/bert, tokenization.py), in the syntax of RE2.
@@ -75,71 +71,17 @@ class BertTokenizer(WordPieceTokenizer):
 
     kind = "bert"
     first = (PADDING,)
-    ends = ("[CLS]", "[SEP]")
     longest_word = _LONGEST_WORD
     normalize = staticmethod(normalize_like_bert)
     split = staticmethod(split_like_bert)
 
     def __init__(self, vocabulary: Sequence[str], max_length: int = 48, **kwargs: Any) -> None:
-        absent = [each for each in (PADDING, UNKNOWN, *self.ends) if each not in vocabulary]
+        ends = ("[CLS]", "[SEP]")
+        absent = [each for each in (PADDING, UNKNOWN, *ends) if each not in vocabulary]
         if absent or "" in vocabulary or len({*vocabulary}) < len(vocabulary):
             raise ValueError(
                 "The vocabulary of a BERT holds each entry once and none that is empty, [PAD], "
                 f"[UNK], [CLS] and [SEP] among them. Received: {len(vocabulary)} entries, without "
                 f"{absent or 'none'}"
             )
-        super().__init__(vocabulary, max_length, **kwargs)
-        self._ends = [self.vocabulary.index(each) for each in self.ends]
-
-    def ragged(self, inputs: Any) -> tf.RaggedTensor:
-        ids = super().ragged(inputs)
-        first, last = (tf.fill([ids.nrows(), 1], each) for each in self._ends)
-        return tf.concat([first, ids, last], axis=1)
-
-    def _cut(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
-        return tf.concat([ids[:, :-1][:, : self.max_length - 1], ids[:, -1:]], axis=1)
-
-
-def load_bert_tokenizer(preset: str, max_length: int = 48, *, size: int = 0) -> BertTokenizer:
-    """Loads the tokenizer of a pretrained text network by KerasHub.
-
-    Accents are dropped as `tokenizer_config.json` in a folder says; else where case is folded, as
-    BERT does.
-
-    Args:
-        preset: As for `mite_tf.models.load_text_backbone`.
-        max_length: Largest number of ids of a text.
-        size: Number of ids that the network knows, of which a vocabulary may leave the last unused.
-
-    Raises:
-        MiteError: If it cannot be loaded, or is not a WordPiece tokenizer.
-    """
-    with loading_preset(preset) as keras_hub:
-        found = keras_hub.tokenizers.Tokenizer.from_preset(preset)
-        settings = Path(preset) / "tokenizer_config.json"
-        said = json.loads(settings.read_text("utf-8")) if settings.is_file() else {}
-        of_wordpiece = isinstance(found, keras_hub.tokenizers.WordPieceTokenizer)
-    if not of_wordpiece:
-        raise MiteError(
-            f"{preset}: its tokenizer is a {type(found).__name__}, which cannot be exported. Name "
-            "a network with a WordPiece vocabulary: BERT, MiniLM, DistilBERT, ELECTRA and what was "
-            "made of them, such as LaBSE and multilingual BERT for many languages."
-        )
-    entries = found.get_vocabulary()
-    numbers = {entry: number for number, entry in enumerate(entries)}
-    # No text is cut into space alone, nor into what stands once more further on.
-    vocabulary = [
-        entry if entry and numbers[entry] == number else f"[spare{number}]"
-        for number, entry in enumerate(entries)
-    ]
-    vocabulary += [f"[spare{number}]" for number in range(len(vocabulary), size)]
-    strip = said.get("strip_accents")
-    try:
-        return BertTokenizer(
-            vocabulary,
-            max_length,
-            lower_case=found.lowercase,
-            strip_accents=found.lowercase if strip is None else bool(strip),
-        )
-    except ValueError as error:
-        raise MiteError(f"{preset}: {error}") from error
+        super().__init__(vocabulary, max_length, ends=ends, **kwargs)

@@ -58,8 +58,111 @@ def normalize_in_graph(texts: Any, lower_case: bool, strip_accents: bool) -> tf.
     return tf.strings.regex_replace(texts, r"\p{Mn}", "") if strip_accents else texts
 
 
+class TextTokenizer(keras.layers.Layer):
+    """Base of the layers that turn texts into token ids, padded with 0; they run in a graph.
+
+    Args:
+        vocabulary: The entries by their ids, `[PAD]` first.
+        max_length: Largest number of ids kept of a text, both ends included.
+        ends: The entries that stand before and behind every text; empty for none.
+        unknown: The entry for what the vocabulary lacks; empty if it lacks nothing.
+
+    Call arguments:
+        inputs: string tensor `[N]`, UTF-8.
+
+    Returns:
+        int32 tensor `[N, L]` with L at most `max_length`.
+
+    Raises:
+        ValueError: If the vocabulary lacks an entry, or nothing of a text would be kept.
+    """
+
+    kind = ""
+    first: tuple[str, ...] = (PADDING,)  # of every vocabulary
+    lower_case = strip_accents = False
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        max_length: int = 48,
+        ends: Sequence[str] = ("", ""),
+        unknown: str = UNKNOWN,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if tuple(vocabulary[: len(self.first)]) != self.first:
+            raise ValueError(
+                f"A vocabulary starts with {' and '.join(map(repr, self.first))}. "
+                f"Received: vocabulary[:2]={list(vocabulary[:2])}"
+            )
+        absent = sorted({*ends, unknown} - {"", *vocabulary})
+        if absent:
+            raise ValueError(f"The vocabulary lacks {', '.join(absent)}.")
+        if max_length <= sum(map(bool, ends)):
+            raise ValueError(
+                f"`max_length` must be at least {1 + sum(map(bool, ends))}. "
+                f"Received: max_length={max_length}"
+            )
+        self.vocabulary = list(vocabulary)
+        self.max_length = max_length
+        self.ends = tuple(ends)
+        self.unknown = unknown
+        self._space: list[int] = []  # the entry for a space alone
+        # Of the entry before, of that behind, and of what is unknown.
+        self._before, self._behind, self._unknown = (
+            [self.vocabulary.index(each)] if each else [] for each in (*ends, unknown)
+        )
+
+    def pieces(self, inputs: Any) -> tf.RaggedTensor:
+        """Returns the ids of each text `[N, (L)]`, without its ends."""
+        raise NotImplementedError
+
+    def ragged(self, inputs: Any) -> tf.RaggedTensor:
+        """Returns the ids of each text `[N, (L)]`, neither cut nor padded."""
+        ids = self.pieces(inputs)
+        before, behind = (
+            [tf.fill([ids.nrows(), 1], number) for number in numbers]
+            for numbers in (self._before, self._behind)
+        )
+        return tf.concat([*before, ids, *behind], axis=1) if before or behind else ids
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        return self._cut(self.ragged(inputs)).to_tensor(0)
+
+    def _cut(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+        if not self._behind:
+            return ids[:, : self.max_length]
+        return tf.concat([ids[:, :-1][:, : self.max_length - 1], ids[:, -1:]], axis=1)
+
+    def table(self, captions: Sequence[str], block: int = 65_536) -> TokenTable:
+        """Tokenizes many captions, `block` of them at a time, for training and evaluation."""
+        starts = range(0, max(1, len(captions)), block)
+        ids = tf.concat([self.ragged(captions[start : start + block]) for start in starts], 0)
+        lengths = ids.row_lengths().numpy()
+        longest = int(lengths.clip(1, self.max_length).max(initial=1))
+        table = self._cut(ids).to_tensor(0, shape=(None, longest)).numpy()
+        ends = [*self._before, *self._behind]
+        words = int((table > 0).sum()) - len(ends) * len(table)
+        unknown = np.isin(table, [each for each in self._unknown if each not in ends])
+        return TokenTable(
+            table, int((lengths > self.max_length).sum()), float(unknown.sum() / max(1, words))
+        )
+
+    def knows(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns for each text whether any of its words is known: bool `[N]`."""
+        nothing = [0, *self._unknown, *self._before, *self._behind, *self._space]
+        return np.asarray(np.isin(self.table(texts).ids, nothing, invert=True).any(axis=1))
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what beside the vocabulary makes the layer, as plain values."""
+        return {"max_length": self.max_length}
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "vocabulary": self.vocabulary, **self.settings()}
+
+
 @keras.saving.register_keras_serializable(package="mite_tf")
-class WordPieceTokenizer(keras.layers.Layer):
+class WordPieceTokenizer(TextTokenizer):
     """Turns texts into WordPiece ids, padded with 0.
 
     Text is brought into one form (Unicode NFKD, case folded), so that a word typed in two ways has
@@ -89,8 +192,7 @@ class WordPieceTokenizer(keras.layers.Layer):
     """
 
     kind = "wordpiece"
-    first: tuple[str, ...] = (PADDING, UNKNOWN)  # of every vocabulary
-    ends: tuple[str, ...] = ()  # that stand around the words of every text
+    first: tuple[str, ...] = (PADDING, UNKNOWN)
     longest_word = LONGEST_WORD
     normalize = staticmethod(normalize_in_graph)
     split = staticmethod(split_in_graph)
@@ -103,19 +205,7 @@ class WordPieceTokenizer(keras.layers.Layer):
         strip_accents: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if tuple(vocabulary[: len(self.first)]) != self.first:
-            raise ValueError(
-                f"A vocabulary starts with {' and '.join(map(repr, self.first))}. "
-                f"Received: vocabulary[:2]={list(vocabulary[:2])}"
-            )
-        if max_length < 1 + len(self.ends):
-            raise ValueError(
-                f"`max_length` must be at least {1 + len(self.ends)}. "
-                f"Received: max_length={max_length}"
-            )
-        self.vocabulary = list(vocabulary)
-        self.max_length = max_length
+        super().__init__(vocabulary, max_length, **kwargs)
         self.lower_case = lower_case
         self.strip_accents = strip_accents
         with tf.init_scope():
@@ -127,41 +217,13 @@ class WordPieceTokenizer(keras.layers.Layer):
                 no_pretokenization=True,
             )
 
-    def ragged(self, inputs: Any) -> tf.RaggedTensor:
-        """Returns the ids of each text `[N, (L)]`, neither cut nor padded."""
+    def pieces(self, inputs: Any) -> tf.RaggedTensor:
         words = self.split(inputs, self.lower_case, self.strip_accents)
         return self._wordpiece.tokenize(words).merge_dims(-2, -1)
 
-    def call(self, inputs: Any) -> tf.Tensor:
-        return self._cut(self.ragged(inputs)).to_tensor(0)
-
-    def _cut(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
-        return ids[:, : self.max_length]
-
-    def table(self, captions: Sequence[str], block: int = 65_536) -> TokenTable:
-        """Tokenizes many captions, `block` of them at a time, for training and evaluation."""
-        starts = range(0, max(1, len(captions)), block)
-        ids = tf.concat([self.ragged(captions[start : start + block]) for start in starts], 0)
-        lengths = ids.row_lengths().numpy()
-        longest = int(lengths.clip(1, self.max_length).max(initial=1))
-        table = self._cut(ids).to_tensor(0, shape=(None, longest)).numpy()
-        words = int((table > 0).sum()) - len(self.ends) * len(table)
-        unknown = float((table == self.vocabulary.index(UNKNOWN)).sum() / max(1, words))
-        return TokenTable(table, int((lengths > self.max_length).sum()), unknown)
-
-    def knows(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns for each text whether any of its words is known: bool `[N]`."""
-        nothing = [self.vocabulary.index(each) for each in (PADDING, UNKNOWN, *self.ends)]
-        return np.asarray(np.isin(self.table(texts).ids, nothing, invert=True).any(axis=1))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "vocabulary": self.vocabulary,
-            "max_length": self.max_length,
-            "lower_case": self.lower_case,
-            "strip_accents": self.strip_accents,
-        }
+    def settings(self) -> dict[str, Any]:
+        flags = {"lower_case": self.lower_case, "strip_accents": self.strip_accents}
+        return {**super().settings(), **flags}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> WordPieceTokenizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 
 from mite_tf.errors import MiteError
@@ -66,6 +66,45 @@ def split_words(
         for word in found
         for start in range(0, len(word), LONGEST_WORD)
     )
+
+
+@cache
+def characters() -> tuple[str, ...]:
+    """Returns all characters but surrogates that a rule may be about."""
+    # Planes 4 to 13 are empty, 15 and 16 for private use: letters, all of them.
+    return tuple(map(chr, (*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000))))
+
+
+def character_class(members: Iterable[str]) -> str:
+    r"""Returns a character class, as ranges, in the syntax that RE2, Oniguruma, JavaScript share.
+
+    Example:
+        >>> character_class("cab-")
+        '[\\-a-c]'
+    """
+    ranges: list[list[int]] = []
+    for code in sorted(map(ord, members)):
+        if ranges and code == ranges[-1][1] + 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return f"[{''.join(_range(*each) for each in ranges)}]"
+
+
+def _range(first: int, last: int) -> str:
+    ends = [re.sub(r"[\\\[\]^-]", r"\\\g<0>", chr(code)) for code in (first, last)]
+    return ends[0] if first == last else "-".join(ends)
+
+
+def one_of(texts: Iterable[str]) -> str:
+    r"""Returns a pattern of these texts, the longer first, in the syntax that all three share.
+
+    Example:
+        >>> one_of(["[a]", "<s>s"])
+        '<s>s|\\[a\\]'
+    """
+    longest_first = sorted(texts, key=lambda text: (-len(text), text))
+    return "|".join(re.sub(r"[\\^$.|?*+()\[\]{}]", r"\\\g<0>", text) for text in longest_first)
 
 
 def beginning(pieces: Iterable[str], words: int) -> str:

@@ -77,6 +77,8 @@ class Backend(ABC):
         self._preprocessing = manifest.preprocessing or {}
         self._max_length: int = manifest.tokenizer["max_length"]
         self._vocabulary_size: int = manifest.tokenizer["vocabulary_size"]
+        # A word of SentencePiece may have twice as many characters as one of word pieces.
+        self._most_words = self._max_length * (1 + ("rules" in manifest.tokenizer))
         self._max_image_pixels = max_image_pixels
 
     @abstractmethod
@@ -169,7 +171,7 @@ class Backend(ABC):
                 pass  # it is told below
         pieces = _decoded(data)
         try:
-            text = beginning(pieces, self._max_length)
+            text = beginning(pieces, self._most_words)
             for _ in pieces:  # the rest has to be UTF-8, too
                 pass
         except MiteError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from json import loads
@@ -100,17 +101,25 @@ class _Words:
         try:
             tokenizer = Tokenizer.from_str(data.decode())
             described = loads(data)
-            unknown = described["model"]["vocab"][described["model"]["unk_token"]]
+            unknown = _unknown(described["model"])
         except Exception as error:  # tokenizers raises Exception itself
             raise MiteError(f"tokenizer.json cannot be read: {error}") from error
         self._normalize = _normalizer(tokenizer, described["normalizer"])
         tokenizer.normalizer = None
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        ends = tokenizer.encode("").ids  # around every text of a BERT; else none
-        self._first, self._last = ends[:1], ends[1:]
+        ends = tokenizer.encode("").ids  # around every text of a pretrained network; else none
+        template = (described.get("post_processor") or {"single": []})["single"]
+        before = 1 if template and "SpecialToken" in template[0] else 0
+        self._first, self._last = ends[:before], ends[before:]
         self._room = max_length - len(self._last)
-        self.nothing = [0, unknown, *ends]  # ids that say nothing of a text
+        self.nothing = [0, *unknown, *ends]  # ids that say nothing of a text
+        # GPT-2 takes a space into the word behind it.
+        no_suffix = described["model"].get("end_of_word_suffix") is None
+        keeps = described["model"]["type"] == "BPE" and no_suffix
+        self._split: Callable[[str], list[str]] = (
+            re.compile("(?= )").split if keeps else lambda text: text.split(" ")
+        )
         self._cut: Callable[[str], Sequence[int]] = lambda word: (
             tokenizer.encode(word, add_special_tokens=False).ids
         )
@@ -130,12 +139,20 @@ class _Words:
     def row(self, text: str) -> list[int]:
         """Returns the ids of one text, at most `max_length`."""
         row: list[int] = [*self._first]
-        for word in self._normalize(text).split(" "):
+        for word in self._split(self._normalize(text)):
             if word:
                 row += self._remembered(word) if len(word) <= _LENGTH else self._cut(word)
                 if len(row) >= self._room:
                     break
         return [*row[: self._room], *self._last]
+
+
+def _unknown(model: Any) -> list[int]:
+    """Returns the ids of what a vocabulary lacks, and of a space alone; byte pairs lack nothing."""
+    if model["type"] == "Unigram":
+        spaces = [number for number, (entry, _) in enumerate(model["vocab"]) if entry == "▁"]
+        return [model["unk_id"], *spaces]
+    return [model["vocab"][model["unk_token"]]] if model["unk_token"] else []
 
 
 def _normalizer(tokenizer: Any, described: Any) -> Callable[[str], str]:
@@ -147,7 +164,10 @@ def _normalizer(tokenizer: Any, described: Any) -> Callable[[str], str]:
     if normalize(_BETWEEN) != _BETWEEN:
         return normalize
     begins, ends = kinds[0] == "NFD", len(kinds) > 1 and kinds[-1] == "NFD"
-    if set(kinds[begins : len(kinds) - ends]) <= {"Replace"}:
+    # What looks at the ends of a text does not map characters by themselves.
+    patterns = [step["pattern"].get("Regex", "") for step in steps if step["type"] == "Replace"]
+    by_itself = not any(pattern.startswith("^") for pattern in patterns)
+    if by_itself and set(kinds[begins : len(kinds) - ends]) <= {"Replace"}:
         mapped, decompose = _by_character(normalize), normalizers.NFD().normalize_str
         before, after = (decompose if each else str for each in (begins, ends))
         return lambda text: after(mapped(before(text)))

@@ -9,8 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from mite_tf.errors import MiteError
-from mite_tf.text import BertTokenizer, load_bert_tokenizer
+from mite_tf.text import BertTokenizer, load_text_tokenizer
 from tests.tiny_bert import SPECIAL, write_tiny_bert
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEÉéßσςß中国ガカกอ한한"
@@ -105,16 +104,7 @@ class TestPreset:
     @pytest.mark.parametrize("strip", [None, False])
     def test_accents_are_dropped_as_the_folder_says(self, tmp_path, strip):
         folder = write_tiny_bert(tmp_path / "bert", ["e", "é", " "], strip_accents=strip)
-        tokenizer = load_bert_tokenizer(str(folder), 5, size=9)
+        tokenizer = load_text_tokenizer(str(folder), 5, size=9)
         assert tokenizer.vocabulary == [*SPECIAL, "e", "é", "[spare7]", "[spare8]"]
         expected = 5 if strip is None else 6
         assert np.array_equal(tokenizer.table(["É"]).ids, [[2, expected, 3]])
-
-    def test_another_kind_is_refused_before_training(self, tmp_path):
-        folder = write_tiny_bert(tmp_path / "bert", ["a"])
-        config = folder / "config.json"
-        config.write_text(config.read_text().replace('"bert"', '"roberta"'))
-        (folder / "vocab.json").write_text('{"<s>": 0, "<pad>": 1, "</s>": 2, "<mask>": 3, "a": 4}')
-        (folder / "merges.txt").write_text("#version: 0.2\n")
-        with pytest.raises(MiteError, match="RobertaTokenizer, which cannot be exported"):
-            load_bert_tokenizer(str(folder))

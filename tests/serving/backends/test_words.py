@@ -13,6 +13,7 @@ from mite_tf.serving.backends.onnx import _Words
 from mite_tf.text import BertTokenizer
 from mite_tf.text.words import beginning
 from tests.serving.stubs import close
+from tests.tiny_text import layers
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +148,14 @@ class TestBert:
         ids = both[1].ids(["dog", "", "zebra [SEP]", "dog " * 20])
         assert np.isin(ids, both[1].nothing).all(axis=1).tolist() == [False, True, True, False]
         assert ids[3].tolist() == [2, *[11] * 7, 3]
+
+
+@pytest.mark.parametrize("kind", ["xlm-roberta", "siglip", "roberta", "clip"])
+def test_words_of_pretrained_networks(kind):
+    pytest.importorskip("keras_hub")
+    tokenizer = tokenizer_json(layers()[kind])
+    words = _Words(tokenizer.to_str().encode(), 400)
+    tokenizer.no_padding()
+    same((tokenizer, words), ["", "a dog", "A  black dog's (ball)!", "犬が <b>", "ᚠ a", NASTY])
+    known = np.isin(words.ids(["", "dog"]), words.nothing).all(axis=1)
+    assert known.tolist() == [True, False]
