@@ -31,7 +31,7 @@ def exact(scores: Sequence[float]) -> list[float]:
 
     Example:
         >>> exact([-1.0001, -13.7])
-        [-1.0, -13.7001953125]
+        [-1.0, -13.699951171875]
     """
     largest = LONGEST * (_UNKNOWN - min(scores, default=0.0))
     step = 2.0 ** (math.ceil(math.log2(largest)) - 24)

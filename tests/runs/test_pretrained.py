@@ -15,9 +15,11 @@ from mite_tf.runs import build_model, evaluate, train
 from mite_tf.runs.build import configured_backbone
 from mite_tf.runs.export_run import export_run
 from mite_tf.runs.pretrained import pretrained_text
-from tests.tiny_bert import write_tiny_bert
+from tests.tiny_bert import write_tiny_bert, write_tiny_xlm_roberta
 from tests.tiny_hub import OFFSET, SCALE, SIZE, write_tiny_hub
+from tests.tiny_text import byte_pairs, sentence_pieces, write_tiny_text
 
+KINDS = {"bert": "bert", "xlm-roberta": "sentencepiece", "roberta": "bytepair"}
 WORDS = ["a", "red", "green", "blue", "square", "something", "number", *"0123456"]
 
 
@@ -81,40 +83,62 @@ def test_a_run_evaluates_when_the_folder_is_gone(table, tmp_path, bert, config):
 
 
 @pytest.mark.slow
-def test_captions_of_many_languages_find_their_pictures(table, tmp_path, config):
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+def test_captions_of_many_languages_find_their_pictures(table, tmp_path, config, kind):
     said = {
         "red": ["Ein rotes Quadrat", "สี่เหลี่ยมสีแดง", "赤い四角"],
         "green": ["Ein grünes Quadrat", "สี่เหลี่ยมสีเขียว", "緑の四角"],
         "blue": ["Ein blaues Quadrat", "สี่เหลี่ยมสีน้ำเงิน", "青い四角"],
     }
-    letters = sorted({letter for captions in said.values() for letter in "".join(captions).lower()})
-    bert = write_tiny_bert(
-        tmp_path / "many", [*letters, *(f"##{each}" for each in letters)], strip_accents=False
-    )
+    lines = [caption for captions in said.values() for caption in captions]
+    network = tmp_path / "many"
+    if kind == "bert":
+        letters = sorted({*"".join(lines).lower()})
+        words = [*letters, *(f"##{each}" for each in letters)]
+        write_tiny_bert(network, words, strip_accents=False)
+    else:
+        write_tiny_xlm_roberta(network, sentence_pieces(lines, 80))
     rows = [replace(row, captions=tuple(list(said.values())[n % 3])) for n, row in enumerate(table)]
     run = train(
         replace(table, rows=tuple(rows)), tmp_path / "run", quiet=True,
         config=config.with_overrides({
-            "text_backbone.name": str(bert), "tokenizer.max_length": 24,
-                "stages.align.epochs": 30, "training.averaging": 0.0,
+            "text_backbone.name": str(network), "tokenizer.max_length": 24,
+                "stages.align.epochs": 30 if kind == "bert" else 80, "training.averaging": 0.0,
             }),
     )  # fmt: skip
+    shutil.rmtree(network)
     encoders = run.encoders()
+    assert encoders.tokenizer.kind == KINDS[kind]
     images = encoders.embed_images(table.split("dev").paths)
     for number, captions in enumerate(said.values()):
         assert set((images @ encoders.embed_text(captions).T).argmax(axis=0) % 3) == {number}
 
 
 @pytest.mark.slow
-def test_its_export_is_verified_with_the_folder_gone(captions_file, table, tmp_path, bert, config):
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "roberta"])
+def test_its_export_is_verified_with_the_folder_gone(
+    captions_file, table, tmp_path, bert, config, kind
+):
+    folder = bert
+    if kind == "xlm-roberta":
+        folder = write_tiny_xlm_roberta(tmp_path / kind, sentence_pieces(table.captions))
+    elif kind == "roberta":
+        import keras_hub
+
+        vocabulary = byte_pairs(lines=table.captions)
+        folder = write_tiny_text(
+            tmp_path / kind, keras_hub.tokenizers.RobertaTokenizer(*vocabulary)
+        )
+    config = config.with_overrides({"text_backbone.name": str(folder)})
     run = train(captions_file, tmp_path / "run", config=config, quiet=True, root=table.root)
-    shutil.rmtree(bert)
+    shutil.rmtree(folder)
+    assert train(captions_file, run.path, resume=True, quiet=True, root=table.root).finished
     manifest = export_run(run, tmp_path / "export", int8=True, quiet=True)
-    assert manifest.tokenizer["kind"] == "bert"
+    assert manifest.tokenizer["kind"] == KINDS[kind]
     assert manifest.tokenizer["captions_compared"] == 120
-    assert manifest.text["backbone"] == str(bert)
+    assert manifest.text["backbone"] == str(folder)
     assert manifest.recall["onnx"] == manifest.recall["keras"]
-    assert str(bert) in (tmp_path / "export" / "MODEL_CARD.md").read_text()
+    assert str(folder) in (tmp_path / "export" / "MODEL_CARD.md").read_text()
 
 
 @pytest.fixture
