@@ -58,8 +58,7 @@ def add_recipe(verb: argparse.ArgumentParser) -> None:
     option(
         "--config",
         metavar="NAME|FILE",
-        help="flickr8k (default), flickr30k, coco, scenes, pretrained, contrastive, or a TOML "
-        "file",
+        help="flickr8k (default), flickr30k, coco, scenes, pretrained, contrastive, or a TOML file",
     )
     option(
         "--set",
