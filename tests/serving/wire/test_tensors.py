@@ -115,7 +115,7 @@ def test_a_tensor_is_what_numpy_makes_of_it_or_refused(dtype, dims, unknown, val
         assert array.tobytes() == tensor.tensor_content
     elif array.size:
         field = {"f4": "float_val", "f8": "double_val", "i8": "int64_val", "b1": "bool_val",
-                 "O8": "string_val"}.get(array.dtype.str[1:], "int_val")  # fmt: skip
+                 "O": "string_val"}.get(array.dtype.str[1:], "int_val")  # fmt: skip
         sent = list(getattr(tensor, field))
         expected = np.array(sent + sent[-1:] * (array.size - len(sent)), array.dtype)
         np.testing.assert_array_equal(array.ravel(), expected)
