@@ -58,10 +58,7 @@ class OnnxBackend(Backend):
         return np.flatnonzero(np.isin(ids, nothing).all(axis=1)).tolist()
 
     def words(self, rows: Rows) -> tuple[int, int]:
-        if self._words is None:
-            return 0, 0
-        ids, (_, unknown, *ends) = self._words.ids(rows.values), self._words.nothing
-        return int((~np.isin(ids, [0, *ends])).sum()), int((ids == unknown).sum())
+        return self._words.counts(rows.values) if self._words else (0, 0)
 
     def tokens(self, array: np.ndarray) -> int:
         texts = self.prepare("serving_default", array).values
@@ -101,7 +98,7 @@ class _Words:
         try:
             tokenizer = Tokenizer.from_str(data.decode())
             described = loads(data)
-            unknown = _unknown(described["model"])
+            unknown, spaces = _unknown(described["model"])
         except Exception as error:  # tokenizers raises Exception itself
             raise MiteError(f"tokenizer.json cannot be read: {error}") from error
         self._normalize = _normalizer(tokenizer, described["normalizer"])
@@ -113,7 +110,9 @@ class _Words:
         before = 1 if template and "SpecialToken" in template[0] else 0
         self._first, self._last = ends[:before], ends[before:]
         self._room = max_length - len(self._last)
-        self.nothing = [0, *unknown, *ends]  # ids that say nothing of a text
+        self.nothing = [0, *unknown, *spaces, *ends]  # ids that say nothing of a text
+        self._around = [0, *ends]
+        self._unknown = [each for each in unknown if each not in ends]
         # GPT-2 takes a space into the word behind it.
         no_suffix = described["model"].get("end_of_word_suffix") is None
         keeps = described["model"]["type"] == "BPE" and no_suffix
@@ -136,6 +135,12 @@ class _Words:
             ids[number, : len(row)] = row
         return ids
 
+    def counts(self, texts: Any) -> tuple[int, int]:
+        """Returns how many tokens texts have, and how many of these stand for an unknown word."""
+        ids = self.ids(texts)
+        words = int((~np.isin(ids, self._around)).sum())
+        return words, int(np.isin(ids, self._unknown).sum())
+
     def row(self, text: str) -> list[int]:
         """Returns the ids of one text, at most `max_length`."""
         row: list[int] = [*self._first]
@@ -147,12 +152,12 @@ class _Words:
         return [*row[: self._room], *self._last]
 
 
-def _unknown(model: Any) -> list[int]:
-    """Returns the ids of what a vocabulary lacks, and of a space alone; byte pairs lack nothing."""
+def _unknown(model: Any) -> tuple[list[int], list[int]]:
+    """Returns the ids of what a vocabulary lacks, and those of a space alone."""
     if model["type"] == "Unigram":
         spaces = [number for number, (entry, _) in enumerate(model["vocab"]) if entry == "▁"]
-        return [model["unk_id"], *spaces]
-    return [model["vocab"][model["unk_token"]]] if model["unk_token"] else []
+        return [model["unk_id"]], spaces
+    return [model["vocab"][model["unk_token"]]] if model["unk_token"] else [], []
 
 
 def _normalizer(tokenizer: Any, described: Any) -> Callable[[str], str]:

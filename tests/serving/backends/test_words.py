@@ -153,9 +153,14 @@ class TestBert:
 @pytest.mark.parametrize("kind", ["xlm-roberta", "siglip", "roberta", "clip"])
 def test_words_of_pretrained_networks(kind):
     pytest.importorskip("keras_hub")
-    tokenizer = tokenizer_json(layers()[kind])
+    layer = layers()[kind]
+    tokenizer = tokenizer_json(layer)
     words = _Words(tokenizer.to_str().encode(), 400)
     tokenizer.no_padding()
     same((tokenizer, words), ["", "a dog", "A  black dog's (ball)!", "犬が <b>", "ᚠ a", NASTY])
     known = np.isin(words.ids(["", "dog"]), words.nothing).all(axis=1)
     assert known.tolist() == [True, False]
+    texts = ["a dog", "", "ᚠ a ᚠ"]
+    count, unknown = words.counts(texts)
+    assert unknown / count == pytest.approx(layer.table(texts).unknown)
+    assert (unknown > 0) == (kind in ("xlm-roberta", "siglip"))  # byte pairs lack nothing
