@@ -178,3 +178,11 @@ def test_what_is_no_text_network_is_refused(tmp_path):
     pixels = keras.Input((8, 8, 3))
     with pytest.raises(ValueError, match="takes token_ids and padding_mask"):
         TextBackbone(keras.Model(pixels, keras.layers.Flatten()(pixels)))
+
+
+def test_the_bag_of_words_has_a_dropout_of_its_own():
+    head = text_head(8, words=[5, 9], vocabulary_size=30, dropout=0.1, bag_dropout=0.6)
+    ones = np.ones((512, 64), np.float32)
+    for name, share in (("projection_dropout", 0.1), ("projection_dropout_1", 0.6)):
+        dropped = np.asarray(head.get_layer(name)(ones, training=True))
+        assert np.mean(dropped == 0) == pytest.approx(share, abs=0.02)
