@@ -14,6 +14,7 @@ from mite_tf.models import (
     load_text_backbone,
     modality_discriminator,
 )
+from mite_tf.models.hub_encoder import text_head
 from tests.tiny_bert import write_tiny_bert
 from tests.tiny_hub import write_tiny_hub
 
