@@ -9,10 +9,10 @@ from keras import ops
 
 from mite_tf.errors import MiteError
 from mite_tf.extras import loading_preset
-from mite_tf.models.pooling import AveragePooling
+from mite_tf.models.pooling import AveragePooling, GeneralizedPooling
 from mite_tf.models.presets import licence_of
 
-POOLINGS = ("mean", "cls")
+POOLINGS = ("mean", "cls", "generalized")
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
 _TOWERS = {"images", "token_ids"}  # of a network of pictures and texts
 
@@ -28,6 +28,7 @@ class TextBackbone(keras.Model):
             a `BertBackbone`; or a model from `token_ids` alone to one vector, as a text tower is.
         pooling: How the vectors of the tokens become one, as the network was trained: their
             `mean`, or that of the first token, `cls`; `cls` where the network makes one itself.
+            Or `generalized`, see `GeneralizedPooling`: the mean until it has learned.
         licence: That of its weights, where it is known.
         padding: Token of the network that padding is, where that is not 0 alone: the inputs are
             then its tokens plus 1. None where the inputs are its tokens, and 0 is padding.
@@ -86,12 +87,13 @@ class TextBackbone(keras.Model):
         }
         outputs = network({name: inputs[name] for name in takes})
         vectors = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
+        pool = GeneralizedPooling if pooling == "generalized" else AveragePooling
         if pools:
             features = vectors
         elif pooling == "cls":
             features = vectors[:, 0]
         else:
-            features = AveragePooling(name="pooling")(vectors, mask=counts)
+            features = pool(name="pooling")(vectors, mask=counts)
         super().__init__(token_ids, features, name=name, **kwargs)
         self.network = network
         self.pooling = pooling
@@ -106,7 +108,10 @@ class TextBackbone(keras.Model):
         """The trainable variables that features depend on: a pooler behind them is none."""
         outputs = self.network.output
         vectors = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
-        return list(keras.Model(self.network.input, vectors).trainable_variables)
+        learned = list(keras.Model(self.network.input, vectors).trainable_variables)
+        if self.pooling == "generalized":
+            learned += self.get_layer("pooling").trainable_variables
+        return learned
 
     @property
     def vocabulary_size(self) -> int:
@@ -165,7 +170,7 @@ def load_text_backbone(preset: str, pooling: str | None = None) -> TextBackbone:
         has_towers = hasattr(network, "get_text_embeddings") and {*network.input} == _TOWERS
         if has_towers:
             network = _text_tower(network, padding or 0)
-    if has_towers and pooling == "mean":
+    if has_towers and pooling not in (None, "cls"):
         raise MiteError(
             f"{preset}: its text tower makes one vector of its tokens itself, which pictures are "
             "compared with. Set text_backbone.pooling to cls."

@@ -97,11 +97,12 @@ class TextBackboneConfig:
     Args:
         name: A preset of KerasHub, a handle, or a folder.
         pooling: How the vectors of its tokens become one, as it was trained: their `mean`, or
-            `cls`, that of the first; of a text tower, what pictures are compared with.
+            `cls`, that of the first; of a text tower, what pictures are compared with. Or
+            `generalized`: a weighting learned in the stages with `text_backbone_share` above 0.
     """
 
     name: str = ""
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Literal["mean", "cls", "generalized"] = "mean"
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -117,7 +117,8 @@ def train(
         learned_from, text = table.split("train"), settings.tokenizer
         captions = [*learned_from.captions, *unpaired.captions]
         earlier = [RunFolder(each).path for each in (folder, beginning) if each is not None]
-        known = pretrained(settings, *earlier)
+        with _reproducible(settings.training.seed):  # what is learned beside it starts at random
+            known = pretrained(settings, *earlier)
         if known.text:
             tokenizer: TextTokenizer = known.text.tokenizer
         else:

@@ -43,6 +43,21 @@ def test_features_are_the_pooled_vectors_of_the_network(folder, pooling):
     np.testing.assert_allclose(found, mean if pooling == "mean" else vectors[:, 0], atol=1e-5)
 
 
+def test_generalized_pooling_is_the_mean_until_it_has_learned(folder, tmp_path):
+    mean, learning = (load_text_backbone(str(folder), kind) for kind in ("mean", "generalized"))
+    learning.network.set_weights(mean.network.get_weights())
+    np.testing.assert_allclose(learning(IDS), mean(IDS), atol=1e-6)
+    *below, _ = learning.learned_variables
+    assert len(below) == len(mean.learned_variables) + 3  # what makes its weights
+    pooling = learning.get_layer("pooling")
+    random = np.random.default_rng(0)
+    pooling.set_weights([random.standard_normal(each.shape) for each in pooling.get_weights()])
+    assert np.abs(learning(IDS) - mean(IDS)).max() > 1e-4  # its tokens are much alike
+    learning.save(tmp_path / "backbone.keras")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras")
+    np.testing.assert_array_equal(loaded(IDS), learning(IDS))
+
+
 def test_padding_is_a_token_of_its_own_beside_those_of_the_network(folder, tmp_path):
     """Whose token 0 is one of a text, and whose own padding is its token 1, as of RoBERTa."""
     network = keras_hub.models.BertBackbone.from_preset(str(folder))

@@ -153,6 +153,7 @@ def of_pictures(config, tmp_path):
 @pytest.mark.slow
 def test_a_stage_that_trains_the_text_backbone_goes_on_from_anywhere(table, tmp_path, config):
     learning = config.with_overrides({
+        "text_backbone.pooling": "generalized",
         "stages.align.text_backbone_share": 0.5, "stages.align.text_backbone_rate_factor": 1.0,
         "stages.finetune.epochs": 1, "stages.finetune.inputs": "features",
         "stages.finetune.backbone_share": 0.0,
@@ -180,6 +181,7 @@ def test_a_stage_that_trains_the_text_backbone_goes_on_from_anywhere(table, tmp_
     expected = last.text_encoder.embed(ids, last.text_encoder.backbone(ids))
     np.testing.assert_allclose(last.embed_text(texts), expected, atol=1e-5)
     assert len(learned) == len(rested)
+    export_run(whole, tmp_path / "export", formats=["onnx"], quiet=True)  # compares with Keras
 
 
 @pytest.mark.slow
@@ -321,6 +323,12 @@ def test_a_share_of_no_text_backbone_is_refused(tmp_path, make_config):
     share = {"stages.align.text_backbone_share": 0.5}
     with pytest.raises(MiteError, match=r"align\.text_backbone_share is above 0, but there is no"):
         train("nowhere", tmp_path / "run", config=make_config(**share))
+
+
+def test_a_learned_pooling_that_no_stage_trains_is_refused(tmp_path, config):
+    rests = config.with_overrides({"text_backbone.pooling": "generalized"})
+    with pytest.raises(MiteError, match=r"is learned, but no stage trains it\."):
+        train("nowhere", tmp_path / "run", config=rests)
 
 
 def test_what_a_hub_encoder_needs_is_told_before_the_data_is_looked_at(tmp_path, make_config):
