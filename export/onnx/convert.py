@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +89,7 @@ def _convert(
                 optimizers=rewrites.optimizers(),
             )
         _fill_in(model.graph, tables)
+        rewrites.write_products(model.graph)
         onnx.checker.check_model(model, full_check=True)
     except (
         ValueError,
@@ -123,14 +123,7 @@ def _fill_in(graph: onnx.GraphProto, tables: dict[str, keras.Variable]) -> None:
     """Makes constants of the inputs that `_tables` names, and drops what nothing takes."""
     for each in [each for each in graph.input if each.name in tables]:
         graph.input.remove(each)
-    taken = {*_taken(graph)}
+    taken = {*rewrites.taken(graph)}
     for name, variable in tables.items():
         if name in taken:
             graph.initializer.append(onnx.numpy_helper.from_array(variable.numpy(), name))
-
-
-def _taken(graph: onnx.GraphProto) -> Iterator[str]:
-    for node in graph.node:
-        yield from node.input
-        for attribute in node.attribute:
-            yield from _taken(attribute.g)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
+import onnx
 import tensorflow as tf
 from onnx import TensorProto
 from tf2onnx import optimizer
@@ -77,6 +80,65 @@ def write_erfc() -> dict[str, Any]:
         )
 
     return {"Erfc": (handler, [])}
+
+
+def write_products(graph: onnx.GraphProto) -> None:
+    """Writes each `Einsum` of a value with a weight, as of attention, as `MatMul`, in place.
+
+    That is faster, and what 8 bits are for. What is summed over must be the last axes of the value
+    and the first of the weight, in one order; an `Einsum` of another kind stays.
+    """
+    weights = {each.name: each for each in graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        nodes += _product(node, weights, graph) or [node]
+    graph.ClearField("node")
+    graph.node.extend(nodes)
+    for name in {*weights} - {*taken(graph)}:
+        graph.initializer.remove(weights[name])
+
+
+def _product(
+    node: onnx.NodeProto, weights: dict[str, onnx.TensorProto], graph: onnx.GraphProto
+) -> list[onnx.NodeProto]:
+    """The nodes in place of one; none where it has to stay. Adds their constants to the graph."""
+    if node.op_type != "Einsum" or len(node.input) != 2 or node.input[1] not in weights:
+        return []
+    equation = onnx.helper.get_node_attr_value(node, "equation").decode()
+    axes = re.fullmatch(r"([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)", equation)
+    if not axes:
+        return []
+    value, weight, result = axes.groups()
+    summed = "".join(axis for axis in value if axis in weight)
+    kept, new = value.removesuffix(summed), weight.removeprefix(summed)
+    if not summed or value != kept + summed or weight != summed + new or result != kept + new:
+        return []
+    matrix = onnx.numpy_helper.to_array(weights[node.input[1]])
+    sizes = matrix.shape[len(summed) :]
+
+    def constant(name: str, array: np.ndarray) -> str:
+        graph.initializer.append(onnx.numpy_helper.from_array(array, f"{node.name}_{name}"))
+        return f"{node.name}_{name}"
+
+    def shaped(name: str, sizes: tuple[int, ...]) -> str:
+        return constant(name, np.array([*[0] * len(kept), *sizes], np.int64))
+
+    matrix = matrix.reshape(-1, math.prod(sizes))
+    make = onnx.helper.make_node
+    flat, product = f"{node.name}_flat", f"{node.name}_product"
+    return [
+        make("Reshape", [node.input[0], shaped("rows", matrix.shape[:1])], [flat], f"{flat}_of"),
+        make("MatMul", [flat, constant("matrix", matrix)], [product], f"{product}_of"),
+        make("Reshape", [product, shaped("axes", sizes)], [node.output[0]], node.name),
+    ]
+
+
+def taken(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yields the names of all that nodes take, those of graphs within included."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from taken(attribute.g)
 
 
 def mark_gru(model: keras.Model) -> keras.Model:
