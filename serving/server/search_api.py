@@ -97,9 +97,12 @@ class SearchApi:
 
         self._models = models
         self._index: CollectionIndex = open_index(path)
-        self._check(models.find(messages.ModelSpec(name="text")).backend)
         self._lane = Lane(_THREADS)
         self._under_way = 0
+
+    def check(self) -> None:
+        """Refuses an index of another space than that of the models, once these are loaded."""
+        self._check(self._models.find(messages.ModelSpec(name="text")).backend)
 
     async def answer(self, query: Query) -> str:
         """Returns results as JSON, best first."""

@@ -190,9 +190,11 @@ async def run_server(
     sides: list[GrpcServer | HttpServer] = []
     search: SearchApi | None = None
     try:
-        await models.start()
-        if options.index is not None:
+        if options.index is not None:  # first, since it is refused sooner than models are loaded
             search = await asyncio.to_thread(SearchApi, options.index, models)
+        await models.start()
+        if search is not None:
+            search.check()
         grpc_side = GrpcServer(options, models, metrics, intake)
         sides.append(grpc_side)
         http_port = None
