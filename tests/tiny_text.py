@@ -21,6 +21,8 @@ LINES = [
     "एक कुत्ता समुद्र तट पर दौड़ रहा है",
     "Một con chó chạy trên bãi biển 개가 해변을 달린다",
 ]
+# Of the captions that runs are tried with.
+WORDS = ["a", "red", "green", "blue", "square", "something", "number", *"0123456"]
 
 
 def sentence_pieces(lines=LINES, size=300, **settings):

@@ -9,7 +9,7 @@ from keras import ops
 
 from mite_tf.errors import MiteError
 from mite_tf.extras import loading_preset
-from mite_tf.models.pooling import AveragePooling, GeneralizedPooling
+from mite_tf.models.pooling import pooling_layer
 from mite_tf.models.presets import licence_of
 
 POOLINGS = ("mean", "cls", "generalized")
@@ -87,13 +87,13 @@ class TextBackbone(keras.Model):
         }
         outputs = network({name: inputs[name] for name in takes})
         vectors = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
-        pool = GeneralizedPooling if pooling == "generalized" else AveragePooling
         if pools:
             features = vectors
         elif pooling == "cls":
             features = vectors[:, 0]
         else:
-            features = pool(name="pooling")(vectors, mask=counts)
+            kind = "average" if pooling == "mean" else pooling
+            features = pooling_layer(kind, name="pooling")(vectors, mask=counts)
         super().__init__(token_ids, features, name=name, **kwargs)
         self.network = network
         self.pooling = pooling

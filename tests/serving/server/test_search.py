@@ -103,7 +103,12 @@ def test_too_many_searches_are_refused_and_counted(searching, monkeypatch):
     assert metrics(searching)[name] - before.get(name, 0) == 1
 
 
-def test_without_an_index_and_with_that_of_another_model(server, collection, tmp_path):  # noqa: F811
+def test_without_an_index_and_with_that_of_another_model(
+    server,
+    collection,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
     status, error = ask(server.http_port, {"text": "a"})
     assert (status, "--index INDEX" in error) == (404, True)
     folder = EmbeddingFolder.read(collection.embeddings)
@@ -113,5 +118,9 @@ def test_without_an_index_and_with_that_of_another_model(server, collection, tmp
     FaissIndex.create(tmp_path / "index", other, kind="flat", quiet=True)
     with pytest.raises(MiteError, match="of another model"):
         start_server(collection.export, index=tmp_path / "index")
+    with monkeypatch.context() as patch:  # before models are loaded, which takes longer
+        patch.delattr("mite_tf.serving.server.server.Models.start")
+        with pytest.raises(MiteError, match=r"holds no index\.json"):
+            start_server(collection.export, index=tmp_path)
     with pytest.raises(MiteError, match="--http-port"):
         ServerOptions(export=collection.export, http_port=None, index=collection.index)
