@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from mite_tf.models.projection import project
@@ -49,6 +51,26 @@ class TextEncoder(keras.Model):
         super().__init__(token_ids, embedding, name=name, **kwargs)
         self.backbone = backbone
         self.head = head
+
+    def features(self, token_ids: Any, *, groups: int = 1) -> Any:
+        """Returns the features `[N, C]` of token ids `[N, L]`, padded with 0.
+
+        In several `groups` of like length the backbone finds the same with less padding, which is
+        more than half of a batch of captions. Compiled by XLA, lengths are fixed: 1 then.
+        """
+        if groups == 1:
+            return self.backbone(token_ids)
+        count = tf.shape(token_ids)[0]
+        repeated = tf.range(tf.maximum(count, groups)) % count  # so that no group is empty
+        token_ids = tf.gather(token_ids, repeated)
+        lengths = tf.math.count_nonzero(token_ids, axis=1, dtype=tf.int32)
+        order = tf.argsort(lengths)
+        bounds = [tf.size(order) * part // groups for part in range(groups + 1)]
+        features = []
+        for rows in (order[start:end] for start, end in pairwise(bounds)):
+            longest = tf.maximum(tf.reduce_max(tf.gather(lengths, rows)), 1)
+            features.append(self.backbone(tf.gather(token_ids, rows)[:, :longest]))
+        return tf.gather(tf.concat(features, axis=0), tf.argsort(order)[:count])
 
     def embed(self, token_ids: Any, features: Any, training: bool | None = None) -> Any:
         """Returns the embeddings of texts whose features `[N, C]` are known."""

@@ -252,7 +252,9 @@ class MITE(keras.Model):
         with tf.GradientTape(persistent=True) as tape:
             batch = {**batch, "features": self.image_encoder.features(batch)}
             if self.text_backbone_share:
-                batch |= {"text_features": self.text_encoder.backbone(batch["token_ids"])}
+                groups = 1 if self.jit_compile else _GROUPS
+                features = self.text_encoder.features(batch["token_ids"], groups=groups)
+                batch |= {"text_features": features}
             embeddings = self(batch, training=self.trains_encoders)
             penalty = tf.add_n(self.losses) if self.losses else tf.zeros(())
             twice = self.is_adversarial and self.trains_encoders
@@ -349,6 +351,9 @@ class MITE(keras.Model):
         self.configure_step(**step)
 
 
+# Of texts of like length: a step of MiniLM's upper half on 640 captions takes 2.4 s, 5.8 in one
+# group; in eight it takes 2.0, of a graph twice as large.
+_GROUPS = 4
 _COMPILED = ("optimizer", "discriminator_optimizer", "backbone_optimizer",
              "text_backbone_optimizer", "loss", "adversarial_loss")  # fmt: skip
 _STEP = ("trains_encoders", "is_adversarial", "backbone_share", "text_backbone_share",

@@ -188,6 +188,15 @@ def test_a_share_of_the_text_backbone_learns_from_its_output_down(folder):
         model.configure_step(text_backbone_share=1)
 
 
+def test_groups_of_like_length_have_the_features_of_all_at_once(folder):
+    encoder = hub_encoder(load_text_backbone(str(folder)), embedding_size=4)
+    for count in (1, 3, 11):
+        lengths = np.random.default_rng(count).integers(2, 10, count)
+        ids = np.where(np.arange(9) < lengths[:, None], 2 + np.arange(9), 0).astype(np.int32)
+        expected = encoder.features(ids)
+        np.testing.assert_allclose(encoder.features(ids, groups=4), expected, atol=1e-5)
+
+
 def test_what_is_no_text_network_is_refused(tmp_path):
     with pytest.raises(MiteError, match=r"nowhere: KerasHub cannot load .* Unknown preset"):
         load_text_backbone("nowhere")
