@@ -62,3 +62,8 @@ def check_beginning(config: Config, data: Mapping[str, Any], beginning: RunFolde
             f"{beginning.path}: its stages, under its settings, are not the first ones of this "
             f"training, without adversary. They have {common} in common."
         )
+    if config.learns_texts != beginning.config.learns_texts:
+        raise MiteError(
+            f"{beginning.path}: its text backbone rests, and that of this training learns in a "
+            "later stage, so its state does not fit. Begin from a run through that stage."
+        )

@@ -70,7 +70,7 @@ def build_model(
     if name == "transformer":
         arguments["max_length"] = config.tokenizer.max_length
     if text_backbone is not None:
-        text_backbone.trainable = any(stage.text_backbone_share for stage in config.stages)
+        text_backbone.trainable = config.learns_texts
         text_encoder: keras.Model = hub_encoder(text_backbone, words, **arguments)
     else:
         text_encoder = TEXT_ENCODERS[name](vocabulary_size, **arguments)

@@ -187,6 +187,11 @@ class Config:
     training: TrainingConfig = TrainingConfig()
     stages: tuple[Stage, ...]
 
+    @property
+    def learns_texts(self) -> bool:
+        """Whether the text backbone learns in a stage that has any epochs."""
+        return any(stage.epochs and stage.text_backbone_share for stage in self.stages)
+
     def without_adversary(self) -> Config:
         """Returns the triplet baseline: the same, with no discriminator to train or to defeat."""
         stages = tuple(

@@ -120,7 +120,7 @@ def check_text_backbone(config: Config) -> None:
             f"stages.{learns}.text_backbone_share is above 0, but there is no text backbone. Name "
             "one in text_backbone.name and set text_encoder.name to hub."
         )
-    if preset and config.text_backbone.pooling == "generalized" and not learns:
+    if preset and config.text_backbone.pooling == "generalized" and not config.learns_texts:
         raise MiteError(
             "text_backbone.pooling is 'generalized', which is learned, but no stage trains it. Set "
             "text_backbone_share above 0 in a stage, or text_backbone.pooling to mean."

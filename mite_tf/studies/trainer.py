@@ -76,13 +76,15 @@ def shared_beginnings(config: Config, others: Sequence[Config], base: Config) ->
     One ends where each of the others (other variants, with the same seed) parts from it, and one
     where the adversary of `base` comes in, since variants yet to be named are likely to part there.
     All have that adversary, which does nothing there, so that one beginning looks the same for all.
-    The shortest comes first; each continues the one before it.
+    The shortest comes first; each continues the one before it. Where a text backbone learns, it
+    does so in each of them, since one at rest has no state to go on from.
     """
     stages = trained_stages(config)
     with_adversary = replace(base, training=config.training)
     counts = {stages_in_common(config, other) for other in (with_adversary, config, *others)}
-    return [
+    beginnings = [
         replace(config, stages=stages[:count]).with_adversary_of(base)
         for count in sorted(counts)
         if 0 < count < len(stages)
     ]
+    return [each for each in beginnings if each.learns_texts == config.learns_texts]

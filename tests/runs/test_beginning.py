@@ -3,6 +3,7 @@ import pytest
 from mite_tf.data import CaptionedImages
 from mite_tf.errors import MiteError
 from mite_tf.runs import Run, train
+from mite_tf.runs.beginning import check_beginning
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,12 @@ def test_other_data_or_an_unfinished_run_is_no_beginning(first, table, make_conf
     assert not unfinished.finished
     with pytest.raises(MiteError, match="is not finished"):
         train(table, tmp_path / "run", config=config, beginning=unfinished, quiet=True)
+
+
+def test_a_text_backbone_that_rested_has_no_state_to_learn_from(first):
+    share = {"stages.finetune.epochs": 1, "stages.finetune.text_backbone_share": 0.5}
+    with pytest.raises(MiteError, match="its text backbone rests, and that of this training"):
+        check_beginning(first.config.with_overrides(share), first.info["data"], first)
 
 
 def test_a_run_starts_with_the_beginnings_best_encoders_and_history(first, tmp_path):

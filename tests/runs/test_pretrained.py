@@ -216,7 +216,8 @@ def test_a_share_of_no_text_backbone_is_refused(tmp_path, make_config):
 
 
 def test_a_learned_pooling_that_no_stage_trains_is_refused(tmp_path, config):
-    rests = config.with_overrides({"text_backbone.pooling": "generalized"})
+    share = {"stages.finetune.epochs": 0, "stages.finetune.text_backbone_share": 0.5}
+    rests = config.with_overrides({"text_backbone.pooling": "generalized", **share})
     with pytest.raises(MiteError, match=r"is learned, but no stage trains it\."):
         train("nowhere", tmp_path / "run", config=rests)
 

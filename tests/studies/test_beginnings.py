@@ -57,6 +57,16 @@ def test_a_baseline_that_never_meets_an_adversary_parts_where_others_do():
     assert beginnings(other_seed) == [["align"]]
 
 
+def test_none_ends_before_a_text_backbone_learns():
+    late, early = (
+        MITE.with_overrides({f"stages.{name}.text_backbone_share": 0.5})
+        for name in ("finetune", "align")
+    )
+    assert beginnings(late) == []
+    assert shared_beginnings(early, [], early)[0].learns_texts
+    assert beginnings(late.with_overrides({"stages.finetune.epochs": 0})) == [["align"]]
+
+
 def test_a_beginning_is_the_same_for_all_that_begin_with_it():
     critic = MITE.with_overrides(
         {"adversarial_loss": {"name": "wasserstein"}, "discriminator.hidden_sizes": [3]}
