@@ -55,7 +55,11 @@ def text_forms(kind: str, folder: Path) -> tuple[dict[str, Callable], np.ndarray
 
 
 # Layers and width of what `hub` may be built on, here with random weights and a bag of words.
-_PRETRAINED = {"hub, MiniLM's size": (6, 384), "hub, DistilBERT's size": (6, 768)}
+_PRETRAINED = {
+    "hub, MiniLM's size": (6, 384),
+    "hub, bge-small's size": (12, 384),
+    "hub, DistilBERT's size": (6, 768),
+}
 _KINDS = [*(kind for kind in TEXT_ENCODERS if kind != "hub"), *_PRETRAINED]
 
 
