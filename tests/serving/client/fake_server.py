@@ -117,5 +117,11 @@ def abort(code, message=""):
 
 
 def sleep(seconds):
-    """A fault: the answer is late."""
-    return lambda context: threading.Event().wait(seconds)
+    """A fault: the answer is late, unless the caller goes before it."""
+
+    def late(context):
+        gone = threading.Event()
+        context.add_callback(gone.set)
+        gone.wait(seconds)
+
+    return late

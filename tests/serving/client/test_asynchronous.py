@@ -1,7 +1,7 @@
 """The client for asyncio: what the blocking one, which runs it, does not show."""
 
 import asyncio
-import time
+import threading
 
 import numpy as np
 import pytest
@@ -41,19 +41,18 @@ def test_results_of_a_real_server_are_the_same(address, export_folder):
 
 
 def test_calls_wait_side_by_side(fake):
-    fake.faults.extend([sleep(0.3)] * 6)
+    all_six = threading.Barrier(6)
+    fake.faults.extend([lambda context: all_six.wait(20)] * 6)
 
     async def run():
         async with AsyncEmbeddingClient(fake.target) as client:
             return await asyncio.gather(*(client.embed_text([text]) for text in TEXTS[:6]))
 
-    started = time.monotonic()
     np.testing.assert_array_equal(np.concatenate(asyncio.run(run())), EXPECTED[:6])
-    assert time.monotonic() - started < 1.2
 
 
 def test_a_cancelled_call_lets_go(fake):
-    fake.faults.append(sleep(1))
+    fake.faults.append(sleep(30))
 
     async def run():
         async with AsyncEmbeddingClient(fake.target) as client:

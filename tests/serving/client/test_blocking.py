@@ -54,25 +54,27 @@ def test_an_open_client_does_not_keep_the_interpreter(fake):
 
 
 def test_ctrl_c_is_not_delayed_and_cancels(fake):
-    fake.faults.append(sleep(3))
+    caller = threading.get_ident()
+
+    def pressed(context):
+        signal.pthread_kill(caller, signal.SIGINT)
+        sleep(30)(context)
+
+    fake.faults.append(pressed)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
     started = time.monotonic()
     try:
         with EmbeddingClient(fake.target) as client:
-            timer.start()
             with pytest.raises(KeyboardInterrupt):
                 client.embed_text(["a"])
-            assert time.monotonic() - started < 1
             assert client.embed_text(["b"]).shape == (1, 3)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
     finally:
         signal.signal(signal.SIGINT, before)
-        timer.cancel()
 
 
 def test_close_ends_the_calls_of_other_threads(fake):
-    fake.faults.append(sleep(3))
+    fake.faults.append(sleep(30))
     client = EmbeddingClient(fake.target)
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(client.embed_text, ["a"])
@@ -80,7 +82,7 @@ def test_close_ends_the_calls_of_other_threads(fake):
             time.sleep(0.01)
         client.close()
         with pytest.raises(MiteError, match=r"This client is closed\. Make a new one\."):
-            result.result(1)
+            result.result(10)
 
 
 def test_it_works_inside_a_running_loop(fake):
@@ -136,19 +138,19 @@ def test_progress_is_called_in_the_thread_of_the_caller(fake):
 
 
 def test_a_slow_token_stalls_nobody_else(fake):
-    waiting = threading.Event()
+    waiting, done = threading.Event(), threading.Event()
 
     def token():
         if threading.current_thread() is threading.main_thread():
             raise AssertionError
         if not waiting.is_set():
             waiting.set()
-            time.sleep(0.5)
+            assert done.wait(30)
         return "token"
 
     with EmbeddingClient(fake.target, token=token) as client, ThreadPoolExecutor(1) as pool:
-        pool.submit(client.embed_text, ["slow"])
+        slow = pool.submit(client.embed_text, ["slow"])
         waiting.wait()
-        started = time.monotonic()
-        assert client.embed_text(["a"]).shape == (1, 3)
-        assert time.monotonic() - started < 0.4
+        assert client.embed_text(["a"], timeout=20).shape == (1, 3)
+        done.set()
+        assert slow.result(20).shape == (1, 3)

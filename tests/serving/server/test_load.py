@@ -63,7 +63,7 @@ def test_a_full_queue_refuses_at_once(held):
     wait_until(lambda: metrics(running)[QUEUE] + sum(map(len, model.calls)) == 8)
     start = time.monotonic()
     code, details = stubs.refused("text", text=["one more"])
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
     assert (code, "queue" in details) == ("RESOURCE_EXHAUSTED", True)
     # The other model is not held up.
     assert stubs.embed("image", image_bytes=[images()["photo.png"]]).shape == (1, 16)
