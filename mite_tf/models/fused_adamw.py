@@ -47,6 +47,14 @@ class FusedAdamW(keras.optimizers.AdamW):
         if self.weight_decay:
             super()._apply_weight_decay(variables)
 
+    def _all_reduce_sum_gradients(self, grads_and_vars: Sequence[Any]) -> Sequence[Any]:
+        # TensorFlow holds the graph around a reduction until the process ends, so that each
+        # training would leave tens of megabytes; and of one replica there is nothing to sum.
+        replica = tf.distribute.get_replica_context()
+        if replica and replica.num_replicas_in_sync == 1:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         sparse = isinstance(gradient, tf.IndexedSlices)
         if self.amsgrad or sparse or variable.dtype != tf.float32:

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -106,3 +109,13 @@ def test_it_is_an_adamw_of_keras_that_a_file_keeps():
     assert copy.get_config() == optimizer.get_config()
     plain = keras.optimizers.AdamW(0.02, weight_decay=0.3, beta_1=0.5, global_clipnorm=2.0)
     assert optimizer.get_config() == plain.get_config() | {"name": optimizer.name}
+
+
+def test_the_graph_of_a_step_goes_with_it():
+    variable, optimizer = keras.Variable([1.0, 2.0]), FusedAdamW(0.02, global_clipnorm=2.0)
+    optimizer.build([variable])
+    step = tf.function(lambda: optimizer.apply([tf.constant([3.0, 4.0])], [variable]))
+    graph = weakref.ref(step.get_concrete_function().graph)
+    del step
+    gc.collect()
+    assert graph() is None
