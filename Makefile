@@ -52,10 +52,10 @@ types: $(READY) ## check the types of what is installed
 		--cache-dir $(CURDIR)/.mypy_cache -p mite_tf 2>&1); \
 	status=$$?; echo "$$report" | sed -E 's#^mite_tf/(export|serving)/#\1/#'; exit $$status
 
-# Two processes with a thread each for TensorFlow: faster than one process with many threads.
+# Two processes with a thread each for numbers: faster than one process with many threads.
 unit: $(READY) ## all tests but the slow ones and those of `make docs`, and doctests
-	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/pytest -m "not slow" \
-		--numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder \
+	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
+	$(BIN)/pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder \
 		--ignore tests/documentation --ignore tests/notebooks
 
 docs: $(READY) ## only the documentation: links, examples, the first notebook

@@ -1,5 +1,6 @@
 """What tests of all rooms use."""
 
+import gc
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,25 @@ def pytest_collection_modifyitems(items):
     """Puts long folders first, so that the processes end at about the same time."""
     rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
+
+
+def pytest_collection_finish(session):
+    """Spares the garbage collector the half a million objects that imports have left."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Gives a file to one process, and all of `tests/export`, whose export takes long to make."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            together = nodeid.startswith("tests/export/")
+            return "tests/export" if together else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -217,7 +217,9 @@ def test_a_run_whose_data_is_gone(run, tmp_path, capsys):
 
 
 class TestFailure:
-    def test_wrong_results_fail_the_export_and_leave_nothing(self, run, tmp_path, monkeypatch):
+    def test_wrong_results_fail_the_export_and_leave_nothing(
+        self, make_encoders, tmp_path, monkeypatch
+    ):
         write = to_folder.write_golden
 
         def write_wrong(folder, encoders):
@@ -229,7 +231,7 @@ class TestFailure:
 
         monkeypatch.setattr(to_folder, "write_golden", write_wrong)
         with pytest.raises(MiteError, match=r"(?s)was removed.*ONNX, text, one by one: 0.01"):
-            export_run(run.path, tmp_path / "out", formats=["onnx"], quiet=True)
+            export(make_encoders(), tmp_path / "out", formats=["onnx"], quiet=True)
         assert not names(tmp_path)
 
     @pytest.mark.parametrize(

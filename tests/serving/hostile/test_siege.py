@@ -17,11 +17,6 @@ def asked(export):
     return inputs, [{"text": export.keras.text(CAPTIONS), "image": export.keras.images(files)}]
 
 
-def test_messages_and_bodies(export, asked, tmp_path):
-    counted = besiege(export.path, tmp_path, *asked, seconds=3, attacks=["requests", "bodies"])
-    assert problems(counted) == [], counted
-
-
 @pytest.mark.slow
 def test_in_every_way_at_once(export, asked, tmp_path):
     counted = besiege(export.path, tmp_path, *asked, seconds=8)

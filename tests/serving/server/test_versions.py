@@ -66,7 +66,7 @@ def renew(folder, newer):
             shutil.copy(newer / name, folder / name)
 
 
-@pytest.mark.parametrize("backend", ["onnx", "savedmodel"])
+@pytest.mark.parametrize("backend", ["onnx", pytest.param("savedmodel", marks=pytest.mark.slow)])
 def test_a_new_version_takes_over_under_traffic(export, second, folder, backend):
     import tensorflow as tf
 
