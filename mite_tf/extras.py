@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import distributions
 from importlib.util import find_spec
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -121,41 +119,6 @@ def from_extra(extra: str, what: str) -> Iterator[None]:
         if name == "mite_tf" or (isinstance(error, MissingPackage) and not listed):
             raise
         raise _missing_package(what, extra, listed or [name]) from error
-
-
-@contextmanager
-def loading_preset(preset: str, kind: str = "a text network") -> Iterator[Any]:
-    """Gives KerasHub to load a pretrained network with, and says why it cannot be loaded.
-
-    Args:
-        preset: What is loaded: a preset, a handle or a folder.
-        kind: What it is to be, with its article.
-
-    Raises:
-        MissingPackage: If KerasHub is not installed.
-        MiteError: If the block raises anything.
-
-    Example:
-        >>> with loading_preset("minilm"):
-        ...     raise ValueError("Unknown preset")
-        Traceback (most recent call last):
-        mite_tf.errors.MiteError: minilm: KerasHub cannot load this as a text network: ...
-    """
-    with from_extra("hub", f"The pretrained network {preset!r}"):
-        import keras_hub
-        import safetensors  # noqa: F401  (KerasHub reads folders of Hugging Face by it)
-    try:
-        with warnings.catch_warnings():
-            # KerasHub leaves it to Python to close vocabularies.
-            warnings.simplefilter("ignore", ResourceWarning)
-            yield keras_hub
-    except Exception as error:  # of KerasHub, hubs, networks of computers: no class in common
-        told = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
-        raise MiteError(
-            f"{preset}: KerasHub cannot load this as {kind}: {told[:200].rstrip('.:')}. A "
-            "preset of KerasHub or a handle such as hf://OWNER/NAME is fetched, which needs the "
-            "internet; a folder needs config.json, weights and, for texts, vocabulary."
-        ) from error
 
 
 def install_hint(extra: str) -> str:

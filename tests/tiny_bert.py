@@ -28,6 +28,14 @@ def write_tiny_xlm_roberta(folder, model):
     return folder
 
 
+def write_tiny_roberta(folder, vocabulary, merges):
+    """Writes a folder as that of RoBERTa, around byte pairs."""
+    _write_network(folder, "roberta", len(vocabulary))
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    return folder
+
+
 def _write_network(folder, kind, entries, size=8, layers=1, positions=64):
     from safetensors.numpy import save_file
 

@@ -23,8 +23,8 @@ from mite_tf.models.backbone_checks import (
 )
 from mite_tf.models.backbone_files import open_model
 from mite_tf.models.hub_backbone import Pooling, hub_backbone
-from mite_tf.models.presets import is_preset
 from mite_tf.models.resizing import resized_backbone
+from mite_tf.presets import is_preset
 
 _SIZE = 224  # the one that most networks of keras.applications were trained at
 _POOLS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)

@@ -10,9 +10,8 @@ import keras
 import numpy as np
 
 from mite_tf.errors import MiteError
-from mite_tf.extras import loading_preset
-from mite_tf.models.presets import file_of_preset, licence_of
 from mite_tf.models.resizing import PictureInput
+from mite_tf.presets import file_of_preset, licence_of, load_network, loading_preset
 
 _SIZE = 224  # of what takes any
 _RESAMPLING = {2: "bilinear", 3: "bicubic"}  # the numbers of Pillow
@@ -65,13 +64,13 @@ def hub_backbone(
         mite_tf.errors.MiteError: vit-of-the-moon: KerasHub cannot load this as an image network...
     """
     with loading_preset(preset, "an image network") as keras_hub:
-        network = keras_hub.models.Backbone.from_preset(preset)
+        network = load_network(preset)
     tower = _image_tower(preset, network)
     own = _input(tower).shape[1]
     if image_size and own and image_size != own:
         try:  # position embeddings are interpolated by what allows it
             shape = (image_size, image_size, 3)
-            network = keras_hub.models.Backbone.from_preset(preset, image_shape=shape)
+            network = load_network(preset, image_shape=shape)
             own = image_size
         except Exception as error:  # of shapes, or of arguments that it does not know
             raise MiteError(

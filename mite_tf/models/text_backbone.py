@@ -8,9 +8,8 @@ import keras
 from keras import ops
 
 from mite_tf.errors import MiteError
-from mite_tf.extras import loading_preset
 from mite_tf.models.pooling import pooling_layer
-from mite_tf.models.presets import licence_of
+from mite_tf.presets import licence_of, load_network, load_tokenizer, loading_preset, pooling_of
 
 POOLINGS = ("mean", "cls", "generalized")
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
@@ -150,12 +149,13 @@ def load_text_backbone(preset: str, pooling: str | None = None) -> TextBackbone:
     Args:
         preset: A preset of KerasHub, a handle (`hf://…`, `kaggle://…`), or a folder: of KerasHub,
             or of Hugging Face with `config.json` and `model.safetensors`.
-        pooling: As for `TextBackbone`: `mean` by default, and `cls` of a text tower, whose own
-            pooling and projection make what pictures are compared with.
+        pooling: As for `TextBackbone`. By default as it was trained: what `1_Pooling/config.json`
+            of a sentence encoder says, else `mean`; and `cls` of a text tower, whose own pooling
+            and projection make what pictures are compared with.
 
     Raises:
-        MiteError: If there is no such network, it cannot be fetched, is not one of texts, or has
-            another pooling.
+        MiteError: If there is no such network, it cannot be fetched, is not one of texts, has
+            another pooling, or would compute something else in KerasHub, see `load_network`.
 
     Example:
         >>> load_text_backbone("minilm-of-the-moon")
@@ -163,8 +163,8 @@ def load_text_backbone(preset: str, pooling: str | None = None) -> TextBackbone:
         mite_tf.errors.MiteError: minilm-of-the-moon: KerasHub cannot load this as a text ...
     """
     with loading_preset(preset) as keras_hub:
-        network = keras_hub.models.Backbone.from_preset(preset)
-        tokenizer = keras_hub.tokenizers.Tokenizer.from_preset(preset)
+        network = load_network(preset)
+        tokenizer = load_tokenizer(preset)
         of_wordpiece = isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer)
         padding = None if of_wordpiece else int(tokenizer.pad_token_id)
         has_towers = hasattr(network, "get_text_embeddings") and {*network.input} == _TOWERS
@@ -173,10 +173,10 @@ def load_text_backbone(preset: str, pooling: str | None = None) -> TextBackbone:
     if has_towers and pooling not in (None, "cls"):
         raise MiteError(
             f"{preset}: its text tower makes one vector of its tokens itself, which pictures are "
-            "compared with. Set text_backbone.pooling to cls."
+            "compared with. Leave text_backbone.pooling empty."
         )
     with loading_preset(preset):
-        pooling = pooling or ("cls" if has_towers else "mean")
+        pooling = pooling or ("cls" if has_towers else pooling_of(preset) or "mean")
         return TextBackbone(network, pooling, licence_of(preset), padding)
 
 

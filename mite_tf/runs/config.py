@@ -96,13 +96,13 @@ class TextBackboneConfig:
 
     Args:
         name: A preset of KerasHub, a handle, or a folder.
-        pooling: How the vectors of its tokens become one, as it was trained: their `mean`, or
-            `cls`, that of the first; of a text tower, what pictures are compared with. Or
-            `generalized`: a weighting learned in the stages with `text_backbone_share` above 0.
+        pooling: How the vectors of its tokens become one: their `mean`, or `cls`, that of the
+            first; of a text tower, what pictures are compared with. Or `generalized`: a weighting
+            learned in the stages with `text_backbone_share` above 0. Empty: as it was trained.
     """
 
     name: str = ""
-    pooling: Literal["mean", "cls", "generalized"] = "mean"
+    pooling: Literal["", "mean", "cls", "generalized"] = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

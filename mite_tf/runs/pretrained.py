@@ -15,7 +15,7 @@ from mite_tf.errors import MiteError
 from mite_tf.files import write_text
 from mite_tf.models import TextBackbone, load_text_backbone
 from mite_tf.models.backbone_files import open_model
-from mite_tf.models.presets import is_preset
+from mite_tf.presets import is_preset
 from mite_tf.reading import read_object, reading
 from mite_tf.registration import register_layers_in
 from mite_tf.runs.build import configured_backbone
@@ -123,7 +123,7 @@ def check_text_backbone(config: Config) -> None:
     if preset and config.text_backbone.pooling == "generalized" and not config.learns_texts:
         raise MiteError(
             "text_backbone.pooling is 'generalized', which is learned, but no stage trains it. Set "
-            "text_backbone_share above 0 in a stage, or text_backbone.pooling to mean."
+            "text_backbone_share above 0 in a stage, or leave text_backbone.pooling empty."
         )
 
 
@@ -143,7 +143,7 @@ def pretrained_text(config: Config, *runs: Path) -> PretrainedText | None:
     for folder in (run / _FOLDER for run in runs):
         if folder.is_dir():
             return _load(folder)
-    backbone = load_text_backbone(preset, config.text_backbone.pooling)
+    backbone = load_text_backbone(preset, config.text_backbone.pooling or None)
     length, most = config.tokenizer.max_length, backbone.max_length
     if most is not None and length > most:
         raise MiteError(

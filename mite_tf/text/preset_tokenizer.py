@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +14,7 @@ import tensorflow_text
 from tokenizers import normalizers
 
 from mite_tf.errors import MiteError
-from mite_tf.extras import loading_preset
+from mite_tf.presets import load_tokenizer, loading_preset, settings_of
 from mite_tf.text.bert_tokenizer import BertTokenizer
 from mite_tf.text.byte_pair_tokenizer import BytePairTokenizer
 from mite_tf.text.sentence_piece_tokenizer import SPACE, Rules, SentencePieceTokenizer, exact
@@ -36,7 +34,7 @@ def load_text_tokenizer(preset: str, max_length: int = 48, *, size: int = 0) -> 
     Of a WordPiece vocabulary, ids are those of the network. Of SentencePiece and byte pairs they
     are those plus 1, so that 0 is padding alone; see `mite_tf.models.TextBackbone`.
 
-    Accents are dropped as `tokenizer_config.json` in the folder of a BERT says; else where case is
+    Accents are dropped as the `tokenizer_config.json` of a BERT says; else where case is
     folded, as BERT does. SigLIP drops capital letters and punctuation of ASCII, as in KerasHub.
 
     Args:
@@ -55,9 +53,8 @@ def load_text_tokenizer(preset: str, max_length: int = 48, *, size: int = 0) -> 
     """
     with loading_preset(preset) as keras_hub:
         kinds = keras_hub.tokenizers
-        found = kinds.Tokenizer.from_preset(preset)
-        settings = Path(preset) / "tokenizer_config.json"
-        said = json.loads(settings.read_text("utf-8")) if settings.is_file() else {}
+        found = load_tokenizer(preset)
+        said = settings_of(preset, "tokenizer_config.json")
     try:
         if isinstance(found, kinds.WordPieceTokenizer):
             return _bert(found, max_length, size, said.get("strip_accents"))

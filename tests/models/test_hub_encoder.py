@@ -98,7 +98,7 @@ def test_a_text_tower_makes_what_its_model_compares_with_pictures(kind, tmp_path
     np.testing.assert_array_equal(loaded(ids), backbone(ids))
     assert (loaded.pooling, loaded.max_length, loaded.licence) == ("cls", 12, "apache-2.0")
     assert loaded.vocabulary_size == tokenizer.vocabulary_size() + 1
-    with pytest.raises(MiteError, match=r"text tower makes one vector .* Set text_backbone\.pool"):
+    with pytest.raises(MiteError, match=r"text tower makes one vector .* Leave text_backbone"):
         load_text_backbone(folder, "mean")
 
 
