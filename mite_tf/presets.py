@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ _BUILT_ALIKE = (
     *("albert", "bart", "bert", "deit", "dinov2", "dinov2_with_registers", "distilbert", "gpt2"),
     *("roberta", "swin", "vit", "xlm-roberta"),
 )
+# Architectures of timm that come out as other networks.
+_WRONG_OF_TIMM = ("efficientnet_e", "efficientnetv2_rw")
 _ACTIVATIONS = ("hidden_act", "activation", "activation_function")
 _VOCABULARIES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)^---$", re.DOTALL | re.MULTILINE)
@@ -63,8 +66,8 @@ def loading_preset(preset: str, kind: str = "a text network") -> Iterator[Any]:
         import keras_hub
         import safetensors  # noqa: F401  (KerasHub reads folders of Hugging Face by it)
     try:
-        with warnings.catch_warnings():
-            # KerasHub leaves it to Python to close vocabularies.
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            # KerasHub leaves it to Python to close vocabularies, and prints the layers of some.
             warnings.simplefilter("ignore", ResourceWarning)
             yield keras_hub
     except MiteError:
@@ -110,7 +113,7 @@ def load_network(preset: str, **settings: Any) -> Any:
     Raises:
         MiteError: If `config.json` of Hugging Face asks for what KerasHub does not look at: an
             activation other than GELU, positions that are relative, or tokens that see only those
-            before them.
+            before them; or names an architecture of timm that KerasHub makes another of.
         Exception: Of KerasHub, if there is no such network, or it cannot be fetched.
 
     Example:
@@ -124,27 +127,32 @@ def load_network(preset: str, **settings: Any) -> Any:
     """
     import keras_hub
 
-    loader = _loader_of_transformers(preset)
-    if loader is None:
-        return keras_hub.models.Backbone.from_preset(preset, **settings)
+    loader, of_transformers = _loader(preset)
     _check(preset, loader.config)
+    if not of_transformers:
+        return keras_hub.models.Backbone.from_preset(preset, **settings)
     network = keras_hub.models.Backbone.from_preset(preset, load_weights=False, **settings)
     with _tensors(preset) as tensors:
         loader.converter.convert_weights(network, tensors, loader.config)
     return network
 
 
-def _loader_of_transformers(preset: str) -> Any:
-    """What reads a preset in the format of Hugging Face; None if it is in another."""
+def _loader(preset: str) -> tuple[Any, bool]:
+    """What reads a preset, and whether that is in the format of Transformers."""
     from keras_hub.src.utils.preset_utils import get_preset_loader
     from keras_hub.src.utils.transformers.preset_loader import TransformersPresetLoader
 
     loader = get_preset_loader(preset)
-    return loader if isinstance(loader, TransformersPresetLoader) else None
+    return loader, isinstance(loader, TransformersPresetLoader)
 
 
 def _check(preset: str, said: dict[str, Any]) -> None:
-    if said["model_type"] not in _BUILT_ALIKE:
+    if str(said.get("architecture", "")).startswith(_WRONG_OF_TIMM):
+        raise MiteError(
+            f"{preset}: KerasHub makes another network of {said['architecture']} than timm. Name "
+            "another network."
+        )
+    if said.get("model_type") not in _BUILT_ALIKE:
         return
     wrong = [each for each in _ACTIVATIONS if not str(said.get(each, "gelu")).startswith("gelu")]
     if said.get("position_embedding_type", "absolute") != "absolute":
@@ -207,8 +215,8 @@ def load_tokenizer(preset: str) -> Any:
     """
     import keras_hub
 
-    kinds, loader = keras_hub.tokenizers, _loader_of_transformers(preset)
-    file = loader and file_of_preset(preset, "tokenizer.json")
+    kinds, (loader, of_transformers) = keras_hub.tokenizers, _loader(preset)
+    file = file_of_preset(preset, "tokenizer.json") if of_transformers else None
     if not file or any(file_of_preset(preset, each) for each in _VOCABULARIES):
         return kinds.Tokenizer.from_preset(preset)
     said = json.loads(file.read_text("utf-8"))

@@ -61,6 +61,12 @@ def test_what_keras_hub_would_compute_otherwise_is_refused(folder, tmp_path, set
         load_text_backbone(str(other))
 
 
+def test_what_comes_out_as_another_network_of_timm_is_refused(tmp_path):
+    written(tmp_path / "timm", "config.json", architecture="efficientnet_es")
+    with pytest.raises(MiteError, match="makes another network of efficientnet_es than timm"):
+        hub_backbone(str(tmp_path / "timm"))
+
+
 def renamed(folder, name_of):
     """Writes weights by other names; what gets none is left out."""
     from safetensors.numpy import load_file, save_file
