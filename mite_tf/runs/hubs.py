@@ -124,7 +124,6 @@ def write_hubs(run: RunFolder, inputs: StageInputs) -> None:
                 if _read(best / HUBS, best) is not None:
                     continue
             except MiteError:
-                (best / HUBS).unlink()
                 if not inputs.quiet:
                     say(f"{best / HUBS}: is damaged or of other encoders; it is made again.")
             for model, file in zip(models, _ENCODERS, strict=True):

@@ -125,6 +125,8 @@ def test_a_killed_build_is_told_and_goes_on_where_it_was(tmp_path, monkeypatch):
             MilvusIndex.create(tmp_path / "a.db", folder, quiet=True)
     with pytest.raises(MiteError, match=r"not complete\. Give the same `mite index` again"):
         open_index(tmp_path / "a.db")
+    # As in another process, where nothing has loaded it.
+    pymilvus.MilvusClient(str(tmp_path / "a.db")).release_collection("mite")
     with monkeypatch.context() as patched:
         patched.setattr(
             MilvusIndex, "_entities",

@@ -287,6 +287,13 @@ def test_a_bank_of_hubs_is_made_on_demand_or_by_resuming_and_never_taken_for_ano
             path.write_bytes(damage)
         train(small, run, resume=True, quiet=True)
         assert path.read_bytes() == content
+    encoder = run.best() / "text_encoder.keras"
+    whole = encoder.read_bytes()
+    encoder.write_bytes(whole[:-20])
+    with pytest.raises(MiteError, match=r"text_encoder\.keras.*Bring it back from a copy"):
+        train(small, run, resume=True, quiet=True)
+    encoder.write_bytes(whole)
+    assert path.read_bytes() == content  # and the bank is still there
     HubCorrection.load(path)  # of these encoders alone
     with np.load(path) as file:
         np.savez(path, **dict(file) | {"space": np.array("of others")})
