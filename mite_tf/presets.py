@@ -25,6 +25,10 @@ _BUILT_ALIKE = (
 _WRONG_OF_TIMM = ("efficientnet_e", "efficientnetv2_rw")
 _ACTIVATIONS = ("hidden_act", "activation", "activation_function")
 _VOCABULARIES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
+_POOLINGS = {
+    **dict.fromkeys(("mean", "mean_tokens", "mean_sqrt_len_tokens"), "mean"),  # of one direction
+    **dict.fromkeys(("cls", "cls_token"), "cls"),
+}
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)^---$", re.DOTALL | re.MULTILINE)
 
 
@@ -224,9 +228,13 @@ def load_tokenizer(preset: str) -> Any:
     if model["type"] == "Unigram":
         return kinds.XLMRobertaTokenizer(_sentence_pieces(model["vocab"], normalizer))
     kind = getattr(kinds, loader.check_backbone_class().__name__.replace("Backbone", "Tokenizer"))
-    entries = model["vocab"] | {each["content"]: each["id"] for each in said["added_tokens"]}
+    entries = model["vocab"] | {
+        each["content"]: each["id"] for each in said.get("added_tokens", ())
+    }
     if model["type"] == "WordPiece":
-        return kind(sorted(entries, key=entries.get), lowercase=normalizer.get("lowercase", False))
+        lower_case = settings_of(preset, "tokenizer_config.json").get("do_lower_case", False)
+        lower_case = normalizer.get("lowercase", lower_case)
+        return kind(sorted(entries, key=entries.get), lowercase=lower_case)
     merges = [each if isinstance(each, str) else " ".join(each) for each in model["merges"]]
     return kind(entries, merges)
 
@@ -276,21 +284,20 @@ def pooling_of(preset: str) -> str:
         ''
     """
     said = settings_of(preset, "1_Pooling/config.json")
-    ways = [name for name, holds in said.items() if holds is True and name.startswith("pooling_")]
-    known = {
-        "pooling_mode_cls_token": "cls",
-        "pooling_mode_mean_tokens": "mean",
-        "pooling_mode_mean_sqrt_len_tokens": "mean",  # of the same direction
-    }
-    if not ways:
+    modes = said.get("pooling_mode")  # older files have a switch for each
+    if modes is None:
+        switched = [name for name, on in said.items() if on is True]
+        modes = [each[13:] for each in switched if each.startswith("pooling_mode_")]
+    names = [modes] if isinstance(modes, str) else [str(each) for each in modes]
+    if not names:
         return ""
-    if len(ways) > 1 or ways[0] not in known:
+    if len(names) > 1 or names[0] not in _POOLINGS:
         raise MiteError(
-            f"{preset}: its 1_Pooling/config.json says {' and '.join(ways)}, which is neither the "
+            f"{preset}: its 1_Pooling/config.json says {' and '.join(names)}, which is neither the "
             "mean of the tokens nor the first. Set text_backbone.pooling to mean, cls or "
             "generalized."
         )
-    return known[ways[0]]
+    return _POOLINGS[names[0]]
 
 
 def licence_of(preset: str) -> str:

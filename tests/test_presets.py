@@ -41,7 +41,12 @@ def test_pooling_is_as_a_sentence_encoder_says(folder, tmp_path):
     assert load_text_backbone(str(sentences)).pooling == "cls"
     assert load_text_backbone(str(sentences), "mean").pooling == "mean"
     written(sentences, pooling, pooling_mode_cls_token=False, pooling_mode_max_tokens=True)
-    with pytest.raises(MiteError, match=r"says pooling_mode_max_tokens, .*Set text_backbone\."):
+    with pytest.raises(MiteError, match=r"says max_tokens, .*Set text_backbone\."):
+        load_text_backbone(str(sentences))
+    written(sentences, pooling, pooling_mode="cls")  # as newer ones write it
+    assert load_text_backbone(str(sentences)).pooling == "cls"
+    written(sentences, pooling, pooling_mode=["mean", "lasttoken"])
+    with pytest.raises(MiteError, match=r"says mean and lasttoken, "):
         load_text_backbone(str(sentences))
 
 

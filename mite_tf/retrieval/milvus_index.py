@@ -152,7 +152,9 @@ class MilvusIndex(CollectionIndex):
                 index._make(building)
             index._put(folder, building, quiet)
             index._tell(None)
-            index._client.load_collection(index._collection)  # which a killed build has left at rest
+            index._client.load_collection(
+                index._collection
+            )  # which a killed build has left at rest
         index._measured = measured_search(index, folder)
         return index
 
