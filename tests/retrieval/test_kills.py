@@ -30,6 +30,12 @@ def mite(*words, after=None):
     return done
 
 
+def seconds(*words):
+    start = time.perf_counter()
+    assert mite(*words)
+    return time.perf_counter() - start
+
+
 def killed_until_done(whole, *words):
     """Kills a command at twenty moments of a life of so many seconds, and then lets it end."""
     for number in range(KILLS):
@@ -47,10 +53,11 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path, place):
     more = make_rows(3000, seed=9, first=11_000, dimension=64)
     make_folder(tmp_path / "more", more)
     how = ["--to", "milvus", "--kind", "flat", "--uri"] if place.endswith(".db") else ["--out"]
-    start = time.perf_counter()
-    assert mite("index", tmp_path / "made", *how, tmp_path / f"whole-{place}")
-    whole = time.perf_counter() - start
+    # Of each the second time, for the first reads much from the disk.
+    wholes = [tmp_path / f"whole{number}-{place}" for number in range(2)]
+    whole = min(seconds("index", tmp_path / "made", *how, each) for each in wholes)
     assert killed_until_done(whole, "index", tmp_path / "made", *how, tmp_path / place) > 5
+    whole = min(seconds("index", each, "--add", tmp_path / "more") for each in wholes)
     assert killed_until_done(whole, "index", tmp_path / place, "--add", tmp_path / "more") > 5
     expected = {
         name: vector
