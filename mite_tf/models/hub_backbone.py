@@ -11,7 +11,8 @@ import numpy as np
 
 from mite_tf.errors import MiteError
 from mite_tf.models.resizing import PictureInput
-from mite_tf.presets import file_of_preset, licence_of, load_network, loading_preset
+from mite_tf.preset_loading import load_network
+from mite_tf.presets import file_of_preset, licence_of, loading_preset
 
 _SIZE = 224  # of what takes any
 _RESAMPLING = {2: "bilinear", 3: "bicubic"}  # the numbers of Pillow

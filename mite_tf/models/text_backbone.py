@@ -9,7 +9,8 @@ from keras import ops
 
 from mite_tf.errors import MiteError
 from mite_tf.models.pooling import pooling_layer
-from mite_tf.presets import licence_of, load_network, load_tokenizer, loading_preset, pooling_of
+from mite_tf.preset_loading import load_network, load_tokenizer
+from mite_tf.presets import licence_of, loading_preset, pooling_of
 
 POOLINGS = ("mean", "cls", "generalized")
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")

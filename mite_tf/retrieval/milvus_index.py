@@ -152,9 +152,8 @@ class MilvusIndex(CollectionIndex):
                 index._make(building)
             index._put(folder, building, quiet)
             index._tell(None)
-            index._client.load_collection(
-                index._collection
-            )  # which a killed build has left at rest
+            # Another process may have begun it, and what it made is at rest in this one.
+            index._client.load_collection(index._collection)
         index._measured = measured_search(index, folder)
         return index
 

@@ -14,7 +14,8 @@ import tensorflow_text
 from tokenizers import normalizers
 
 from mite_tf.errors import MiteError
-from mite_tf.presets import load_tokenizer, loading_preset, settings_of
+from mite_tf.preset_loading import load_tokenizer
+from mite_tf.presets import loading_preset, settings_of
 from mite_tf.text.bert_tokenizer import BertTokenizer
 from mite_tf.text.byte_pair_tokenizer import BytePairTokenizer
 from mite_tf.text.sentence_piece_tokenizer import SPACE, Rules, SentencePieceTokenizer, exact
